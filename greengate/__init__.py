@@ -1,0 +1,3 @@
+"""The quality gate for model efficiency."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""Baselines: where the model to compare with comes from."""

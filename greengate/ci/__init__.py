@@ -1,0 +1,1 @@
+"""Where the gate runs: GitHub, GitLab, another CI or a laptop."""

@@ -1,0 +1,61 @@
+"""METRICS: the one table of what can be measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from greengate.units import Dimension
+
+Kind = Literal["exact", "noisy", "derived", "declared"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One thing that can be measured; `dimension` fixes its SI unit (see units.UNITS).
+
+    exact: the same number wherever workload and feed match. noisy: compared only within one trial or against
+    a profile of matching hardware. `workload_free` metrics are properties of the files alone.
+    `runtime_bound` metrics compare only under equal runtime versions.
+    """
+
+    id: str
+    title: str
+    dimension: Dimension
+    kind: Kind
+    better: Literal["lower", "higher"]
+    about: str
+    workload_free: bool = False
+    runtime_bound: bool = False
+    measured: bool = True  # False: known, but no code of this version measures it
+
+
+_ROWS = (
+    Metric("macs", "MACs", "macs", "exact", "lower", "multiply-accumulates per item, on the graph as executed"),
+    Metric("flops", "FLOPs", "flops", "exact", "lower", "2 x MACs per item; element-wise operations are not in it"),
+    Metric("params", "Parameters", "count", "exact", "lower", "elements of the stored weights", workload_free=True),
+    Metric("size", "Size", "bytes", "exact", "lower", "bytes on disk, external data included", workload_free=True),
+    Metric(
+        "activation_memory",
+        "Activation memory",
+        "bytes",
+        "exact",
+        "lower",
+        "peak of the runtime's arena during one call",
+        runtime_bound=True,
+    ),
+    Metric("latency_p50", "Latency p50", "time", "noisy", "lower", "median wall-clock time of a batch call"),
+    Metric("latency_p95", "Latency p95", "time", "noisy", "lower", "95th percentile of the wall-clock time of a call"),
+    Metric("latency_p99", "Latency p99", "time", "noisy", "lower", "99th percentile; from 1,000 calls on"),
+    Metric("throughput", "Throughput", "rate", "noisy", "higher", "items per second of wall-clock time"),
+    Metric("cpu_time", "CPU time", "time", "noisy", "lower", "process CPU time per inference"),
+    Metric("peak_memory", "Peak memory", "bytes", "noisy", "lower", "high-water mark above the empty worker"),
+    Metric("load_time", "Load time", "time", "noisy", "lower", "from the file to a ready model"),
+    Metric("energy_per_1k", "Energy per 1k", "energy", "noisy", "lower", "gross energy of 1,000 items", measured=False),
+    Metric("cpu_energy_per_1k", "CPU energy per 1k", "energy", "noisy", "lower", "package and DRAM", measured=False),
+    Metric("gpu_energy_per_1k", "GPU energy per 1k", "energy", "noisy", "lower", "every GPU used", measured=False),
+    Metric("co2e_per_1k", "CO2e per 1k", "mass", "derived", "lower", "energy x a pinned intensity", measured=False),
+    Metric("accuracy", "Accuracy", "ratio", "declared", "higher", "any ratio, higher is better", measured=False),
+)
+
+METRICS: dict[str, Metric] = {row.id: row for row in _ROWS}

@@ -1,0 +1,204 @@
+"""Nouns of measuring: what was measured, on what, with what, and how it was obtained.
+
+All floats are SI base units (s, B, J, kg, MAC, FLOP, 1); metrics.METRICS names each metric's unit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Method = Literal[
+    "executed",  # counted on the graph as it ran
+    "static",  # counted on the graph without running it
+    "read",  # read off the files
+    "timed",  # a clock around real inferences
+    "observed",  # read off the operating system while it ran
+    "declared",  # written down by a person
+    "evaluated",  # computed on labelled data
+    "metered",  # an external meter
+    "counter",  # a cumulative hardware counter
+    "integrated",  # power samples, integrated
+    "estimated",  # a model of the hardware
+]
+
+MissingKind = Literal[
+    "unsupported",  # this version of greengate cannot measure it anywhere
+    "unavailable",  # this machine cannot measure it
+    "skipped",  # the caller asked for it not to be measured
+    "unsettled",  # measured, but too little data for an honest number
+    "incomparable",  # measured on both sides, but not alike enough to compare
+    "failed",  # measuring was tried and failed
+]
+
+Role = Literal["baseline", "candidate"]
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What was not measured, why, and what to do about it. Never a number."""
+
+    reason: str
+    kind: MissingKind = "failed"
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A confidence interval; `confidence` is its nominal coverage."""
+
+    low: float
+    high: float
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A value of one metric, with how it was obtained.
+
+    `interval` is None only for exact values; `samples` counts the independent observations behind it.
+    """
+
+    value: float
+    method: Method
+    interval: Interval | None = None
+    samples: int = 1
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a model: path relative to the model's folder, content digest, bytes."""
+
+    path: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model as found on disk; `digest` covers the file and its external data."""
+
+    name: str
+    path: str
+    format: str
+    digest: str
+    files: tuple[File, ...]
+
+
+def digest_files(files: tuple[File, ...]) -> str:
+    """Return the digest of a model's files.
+
+    One file: its own sha256. Several: the sha256 of the lines `sha256sum` prints for them, in order.
+    """
+    if len(files) == 1:
+        return f"sha256:{files[0].sha256}"
+    lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
+    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """The machine, as far as it changes measurements. Memory in bytes."""
+
+    cpu: str
+    architecture: str
+    cores: int
+    extensions: tuple[str, ...]
+    memory: int
+    system: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """A short stable name for machines whose noisy measurements may be compared."""
+        identity = [self.cpu, self.architecture, self.cores, sorted(self.extensions)]
+        return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How the user describes one input: what the model leaves open. `value` fills the whole tensor."""
+
+    name: str
+    shape: tuple[int, ...] | None = None
+    dtype: str | None = None
+    min: float | None = None
+    max: float | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input as it was fed: resolved shape and dtype, and where its values came from."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    source: str
+
+
+@dataclass(frozen=True)
+class WorkloadSpec:
+    """What the user asks to be run; `recorded` is an .npz file with inputs."""
+
+    batch_size: int = 1
+    threads: int = 1
+    seed: int = 0
+    inputs: tuple[InputSpec, ...] = ()
+    recorded: str | None = None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What was run: batch, threads, and the exact bytes fed, by digest."""
+
+    batch_size: int
+    threads: int
+    seed: int
+    inputs: tuple[Input, ...]
+    feed: str
+    precision: str = "as stored"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """All measurements of one model, on one hardware, under one workload."""
+
+    model: Model
+    hardware: Hardware
+    workload: Workload
+    runtime: Mapping[str, str]
+    measurements: Mapping[str, Measurement | Missing]
+    created: str
+    greengate: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Launch:
+    """Raw samples of one fresh worker process.
+
+    `samples[role][series]` are integers: `wall` and `cpu` in ns per call, paired by index across roles;
+    `load` in ns and `peak` in bytes, one each.
+    """
+
+    seed: int
+    order: tuple[Role, ...]
+    samples: Mapping[str, Mapping[str, tuple[int, ...]]]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Baseline and candidate measured together: both profiles, the raw launches, and why it ended."""
+
+    baseline: Profile
+    candidate: Profile
+    launches: tuple[Launch, ...]
+    ended_by: Literal["precision", "time", "failure", "none"]
+    seconds: float
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,1 @@
+"""Measuring: the only room that imports model runtimes."""

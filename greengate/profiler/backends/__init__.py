@@ -1,0 +1,63 @@
+"""One interface and one table: which backend measures which kind of file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol, overload
+
+from greengate.budget import WorkerLimits
+from greengate.profile import Hardware
+from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled
+
+
+class Backend(Protocol):
+    """A module that measures one kind of model file.
+
+    `run` does one job and returns its answer. Raises jobs.Refused when the model or its inputs are at fault and
+    jobs.WorkerFailed when measuring broke. `hardware` says what it ran on, `clock` is what its seconds mean.
+    """
+
+    @overload
+    def run(self, job: CountJob, limits: WorkerLimits) -> Counted: ...
+    @overload
+    def run(self, job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
+    def hardware(self) -> Hardware:
+        """Return the machine its measurements belong to."""
+        ...
+
+    def clock(self) -> float:
+        """Return seconds on the clock that time budgets are counted on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row of the table: a format's name, the endings of its files, and the module that measures it."""
+
+    name: str
+    endings: tuple[str, ...]
+    load: Callable[[], Backend]
+
+
+def _module(name: str) -> Callable[[], Backend]:
+    return lambda: import_module(f"greengate.profiler.backends.{name}")
+
+
+FORMATS: dict[str, Format] = {
+    row.name: row
+    for row in (
+        Format("onnx", (".onnx",), _module("onnx")),
+        Format("fake", (".fake.yaml",), _module("fake")),
+    )
+}
+
+
+def format_of(path: str) -> Format:
+    """Return the format of a file by its ending. Raises jobs.Refused where no backend reads it."""
+    for row in FORMATS.values():
+        if path.endswith(row.endings):
+            return row
+    known = ", ".join(ending for row in FORMATS.values() for ending in row.endings)
+    raise Refused("model-format", f"no backend reads {path!r}", f"name a file that ends in one of {known}")

@@ -1,0 +1,88 @@
+"""What a backend is asked to do, and what it answers; plain nouns that cross a process border as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from greengate.profile import File, Input, Measurement, Missing, Role, WorkloadSpec
+
+
+@dataclass(frozen=True)
+class CountJob:
+    """Read the files, resolve the inputs, and take every exact metric of one model."""
+
+    path: str
+    workload: WorkloadSpec
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Answer to CountJob. `measurements` has size, params, macs, flops and activation_memory."""
+
+    files: tuple[File, ...]
+    inputs: tuple[Input, ...]
+    feed: str
+    runtime: Mapping[str, str]
+    measurements: Mapping[str, Measurement | Missing]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class LaunchJob:
+    """Load every model of `paths` in the given order, warm up, and time single calls in turn (AB BA ...).
+
+    `paths` maps a role to a file; one role alone is timed by itself. Timing goes on for `seconds` of calls and
+    at least `min_calls` calls of each role, at most `max_calls`. `cpu` pins the process where the system allows.
+    """
+
+    paths: Mapping[Role, str]
+    order: tuple[Role, ...]
+    workload: WorkloadSpec
+    seed: int
+    seconds: float
+    min_calls: int
+    max_calls: int
+    cpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class FootprintJob:
+    """Load one model in a process of its own and run it: load time and peak memory above the empty worker."""
+
+    path: str
+    workload: WorkloadSpec
+    seed: int
+    cpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Answer to LaunchJob and FootprintJob: samples[role][series], see profile.Launch; a footprint's role is candidate.
+
+    `seconds` is the time spent inside calls, `notes` what a reader should know (not steady, bimodal ...).
+    """
+
+    samples: Mapping[str, Mapping[str, tuple[int, ...]]]
+    seconds: float
+    notes: tuple[str, ...] = ()
+
+
+Job = CountJob | LaunchJob | FootprintJob
+Answer = Counted | Sampled
+
+
+class Refused(Exception):  # noqa: N818 - an answer, not an accident
+    """The model cannot be measured as given: the user's input is at fault (exit 2). Crosses the process border."""
+
+    def __init__(self, code: str, message: str, help: str) -> None:
+        super().__init__(message)
+        self.code, self.message, self.help = code, message, help
+
+
+class WorkerFailed(Exception):  # noqa: N818
+    """The worker crashed, hung or ran out of memory: its metrics become Missing (exit 3), with this reason."""
+
+    def __init__(self, reason: str, help: str = "") -> None:
+        super().__init__(reason)
+        self.reason, self.help = reason, help

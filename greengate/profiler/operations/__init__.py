@@ -1,0 +1,1 @@
+"""Counting operations of a graph, one formula per operator."""
