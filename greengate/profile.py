@@ -36,6 +36,13 @@ MissingKind = Literal[
 
 Role = Literal["baseline", "candidate"]
 
+Ended = Literal[
+    "precision",  # every interval was narrow enough
+    "time",  # the time given was spent
+    "failure",  # a worker broke
+    "none",  # no noisy metric was asked for
+]
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -199,6 +206,6 @@ class Trial:
     baseline: Profile
     candidate: Profile
     launches: tuple[Launch, ...]
-    ended_by: Literal["precision", "time", "failure", "none"]
+    ended_by: Ended
     seconds: float
     notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,129 @@
+"""(baseline, candidate) -> one Comparison a metric: like is compared with like, or the first difference is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from greengate import estimate
+from greengate.metrics import METRICS, Metric
+from greengate.profile import Hardware, Interval, Measurement, Missing, Profile, Trial, Workload
+from greengate.verdict import Basis, Change, Comparison
+
+Comparisons = Mapping[str, Comparison]
+
+NOT_MEASURED = Missing("it was not measured", "skipped")
+
+
+def compare_trial(trial: Trial) -> Comparisons:
+    """Compare both roles of a trial: exact metrics by value, noisy ones by their paired launches."""
+    baseline, candidate = trial.baseline, trial.candidate
+    # Both were asked for the same work: inputs that differ are the model's own change, not the workload's.
+    found = {name: _compare(metric, baseline, candidate, together=True) for name, metric in METRICS.items()}
+    for metric in estimate.ESTIMATORS:
+        both = _measured(baseline, metric), _measured(candidate, metric)
+        missing = next((side for side in both if isinstance(side, Missing)), None)
+        change = missing or estimate.change(trial.launches, metric)
+        found[metric] = Comparison(metric, both[0], both[1], change)
+    return found
+
+
+def compare_profiles(baseline: Profile, candidate: Profile) -> Comparisons:
+    """Compare two profiles made apart; noisy metrics only on matching hardware, workload and runtime."""
+    return {name: _compare(metric, baseline, candidate) for name, metric in METRICS.items()}
+
+
+def without_baseline(candidate: Profile, missing: Missing) -> Comparisons:
+    """Return comparisons of a candidate with nothing: absolute limits can be judged, relative ones cannot."""
+    return {name: Comparison(name, missing, _measured(candidate, name), missing) for name in METRICS}
+
+
+def _measured(profile: Profile, metric: str) -> Measurement | Missing:
+    if not METRICS[metric].measured:
+        return Missing(f"this version of greengate does not measure {metric}", "unsupported")
+    return profile.measurements.get(metric, NOT_MEASURED)
+
+
+def _compare(metric: Metric, baseline: Profile, candidate: Profile, together: bool = False) -> Comparison:
+    before, after = _measured(baseline, metric.id), _measured(candidate, metric.id)
+    unlike = None if together else _difference(metric, baseline, candidate)
+    return Comparison(metric.id, before, after, _change(metric, before, after, unlike))
+
+
+def _change(
+    metric: Metric, before: Measurement | Missing, after: Measurement | Missing, unlike: str | None
+) -> Change | Missing:
+    # The candidate's own gap says most; a baseline without the number is the baseline's to mend.
+    if isinstance(after, Missing):
+        return after
+    if isinstance(before, Missing):
+        return Missing(f"the baseline has no {metric.id}: {before.reason}", before.kind, before.help)
+    if unlike is not None:
+        return Missing(
+            f"not comparable with the baseline: {unlike}",
+            "incomparable",
+            "measure the baseline's model file beside the candidate, or accept a new baseline here",
+        )
+    return _apart(before, after, relative=metric.dimension != "ratio", exact=metric.kind == "exact")
+
+
+def _apart(before: Measurement, after: Measurement, relative: bool, exact: bool) -> Change | Missing:
+    low, high = _bounds(after)
+    base_low, base_high = _bounds(before)
+    basis: Basis = "exact" if exact else "stored"
+    if not relative:
+        return Change(after.value - before.value, low - base_high, high - base_low, basis, relative=False)
+    if before.value == after.value == 0:
+        return Change(0.0, 0.0, 0.0, basis)
+    if base_low <= 0:
+        return Missing("the baseline is 0: a relative change is not defined", "incomparable")
+    # Interval arithmetic on both intervals: at least the nominal coverage, wider than a paired trial.
+    return Change(after.value / before.value - 1, low / base_high - 1, high / base_low - 1, basis)
+
+
+def _bounds(measurement: Measurement) -> tuple[float, float]:
+    interval = measurement.interval or Interval(measurement.value, measurement.value)
+    return interval.low, interval.high
+
+
+def _difference(metric: Metric, baseline: Profile, candidate: Profile) -> str | None:
+    """Name the first thing that makes two profiles unlike for a metric, or None."""
+    if metric.workload_free:
+        return None
+    found = workload_difference(baseline.workload, candidate.workload)
+    if found is None and (metric.runtime_bound or metric.kind == "noisy"):
+        found = _first("runtime", dict(baseline.runtime), dict(candidate.runtime))
+    if found is None and metric.kind == "noisy":
+        found = hardware_difference(baseline.hardware, candidate.hardware)
+    return found
+
+
+def workload_difference(baseline: Workload, candidate: Workload) -> str | None:
+    """Name the first field in which two workloads differ, or None."""
+    for field in ("batch_size", "threads", "precision"):
+        if (found := _first(field, getattr(baseline, field), getattr(candidate, field))) is not None:
+            return found
+    before = {item.name: (item.dtype, item.shape) for item in baseline.inputs}
+    after = {item.name: (item.dtype, item.shape) for item in candidate.inputs}
+    # Two versions of a network may name and shape their inputs differently; that is a difference in the work.
+    return _first("inputs", before, after) or _first("feed", baseline.feed, candidate.feed)
+
+
+def hardware_difference(baseline: Hardware, candidate: Hardware) -> str | None:
+    """Name the first field in which two machines differ, or None."""
+    for field in ("cpu", "architecture", "cores", "extensions"):
+        if (found := _first(field, getattr(baseline, field), getattr(candidate, field))) is not None:
+            return found
+    return None
+
+
+def _first(name: str, before: object, after: object) -> str | None:
+    if before == after:
+        return None
+    if isinstance(before, dict) and isinstance(after, dict):
+        key = next(key for key in [*before, *after] if before.get(key) != after.get(key))
+        return _first(f"{name} {key}", before.get(key, "absent"), after.get(key, "absent"))
+    return f"{name} was {_plain(before)}, is {_plain(after)}"
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,148 @@
+"""The policy engine: Case -> Verdict. Pure: no clock, no files, no randomness.
+
+Three-valued logic after Kleene: `and` takes the worse status, `or` the better one. A limit is judged on the whole
+interval, never on the point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+from greengate.budget import Limit, Rule
+from greengate.metrics import METRICS
+from greengate.profile import Interval, Measurement, Missing
+from greengate.units import format_apart, format_change, format_quantity
+from greengate.verdict import Case, Change, Check, Comparison, Context, ModelCase, Outcome, Status, Verdict
+
+_UNMEASURED = Missing("nobody measured it", "skipped", "run the job that measures this model, or check it here")
+_LONGER = "measure longer with --max-seconds, on a quieter machine, or widen the limit"
+
+
+def judge(case: Case) -> Verdict:
+    """Judge every rule of the case's budget for every model it binds."""
+    outcomes = tuple(
+        _judge_rule(rule, model, case.context)
+        for model in case.models
+        for rule in case.budget.rules
+        if binds(rule, model.name)
+    )
+    # A model that no rule binds was not judged: saying "pass" would be a guess.
+    judged = {outcome.model for outcome in outcomes}
+    idle = not case.models or any(model.name not in judged for model in case.models)
+    status = _worst([outcome.status for outcome in outcomes] + [Status.INCONCLUSIVE] * idle)
+    return Verdict(case, outcomes, status)
+
+
+def binds(rule: Rule, model: str) -> bool:
+    """Tell whether a rule binds a model of this name."""
+    return not rule.models or any(fnmatchcase(model, pattern) for pattern in rule.models)
+
+
+def _worst(statuses: Iterable[Status]) -> Status:
+    return max(statuses, default=Status.PASS)
+
+
+def _judge_rule(rule: Rule, model: ModelCase, context: Context) -> Outcome:
+    comparison = model.comparisons.get(rule.metric, Comparison(rule.metric, _UNMEASURED, _UNMEASURED, _UNMEASURED))
+    checks = tuple(_judge_limit(limit, rule, comparison, context) for limit in rule.limits)
+    worst = max(checks, key=lambda check: check.status)
+    status = worst.status
+    if rule.severity == "warn" and status > Status.WARN:
+        status = Status.WARN
+    reason, help_ = worst.reason, _next_step(worst, comparison)
+    return Outcome(rule.id, model.name, rule.metric, status, reason, help_, checks, rule.span)
+
+
+def _next_step(check: Check, comparison: Comparison) -> str:
+    needed = comparison.candidate if check.limit.kind in ("max", "min") else comparison.change
+    if isinstance(needed, Missing):
+        return needed.help
+    return _LONGER if check.status is Status.INCONCLUSIVE else ""
+
+
+def _judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
+    if limit.kind in ("max", "min"):
+        needed: Measurement | Change | Missing = comparison.candidate
+    else:
+        needed = comparison.change
+    if isinstance(needed, Missing):
+        return Check(limit, _status_of_missing(needed, context), needed.reason)
+    if isinstance(needed, Measurement):
+        return _judge_absolute(limit, rule.metric, needed)
+    within = _judge_change(limit, needed)
+    if rule.ignore_below is None or within.status is Status.PASS:
+        return within
+    return _or(within, _judge_floor(limit, rule, comparison))
+
+
+def _status_of_missing(missing: Missing, context: Context) -> Status:
+    """A gap that another place can close is deferred on a laptop or in a declared part; any other is inconclusive."""
+    elsewhere = missing.kind in ("unavailable", "skipped")
+    return Status.DEFERRED if elsewhere and (context.part or not context.strict) else Status.INCONCLUSIVE
+
+
+def _side(low: float, high: float, bound: float, upper: bool) -> Status:
+    """Judge an interval against an upper or lower bound; reaching the bound is within it."""
+    if upper:
+        return Status.PASS if high <= bound else Status.FAIL if low > bound else Status.INCONCLUSIVE
+    return Status.PASS if low >= bound else Status.FAIL if high < bound else Status.INCONCLUSIVE
+
+
+_WORDS = {
+    Status.PASS: "is within",
+    Status.FAIL: "is beyond",
+    Status.INCONCLUSIVE: "may be on either side of",
+}
+
+
+def _judge_absolute(limit: Limit, metric: str, measured: Measurement) -> Check:
+    interval = measured.interval or Interval(measured.value, measured.value)
+    status = _side(interval.low, interval.high, limit.value, upper=limit.kind == "max")
+    dimension = METRICS[metric].dimension
+    for digits in range(3, 16):
+        value, bound = (format_quantity(one, dimension, None, digits) for one in (measured.value, limit.value))
+        if value != bound or measured.value == limit.value:
+            break
+    spread = ""
+    if measured.interval is not None:
+        low, high = (format_quantity(one, dimension, None, digits) for one in (interval.low, interval.high))
+        spread = f" [{low}, {high}]"
+    return Check(limit, status, f"{value}{spread} {_WORDS[status]} the limit of {bound}")
+
+
+def _judge_change(limit: Limit, change: Change) -> Check:
+    upper = limit.kind == "max_increase"
+    bound = limit.value if upper else -limit.value
+    status = _side(change.low, change.high, bound, upper)
+    value, edge = format_apart(change.value, bound, change.relative)
+    return Check(limit, status, f"{value}{_spread(change)} {_WORDS[status]} the limit of {edge}")
+
+
+def _spread(change: Change) -> str:
+    if change.basis == "exact":
+        return ""
+    low, high = (format_change(one, change.relative).rsplit(" ", 1)[0] for one in (change.low, change.high))
+    return f" [{low}, {high}]"
+
+
+def _judge_floor(limit: Limit, rule: Rule, comparison: Comparison) -> Check:
+    """Judge the size of the change itself against the floor under which the rule does not care."""
+    baseline, change, floor = comparison.baseline, comparison.change, rule.ignore_below
+    if isinstance(baseline, Missing) or isinstance(change, Missing) or floor is None:
+        raise ValueError("a floor is judged only where there is a change")
+    upper = limit.kind == "max_increase"
+    sign = 1 if upper else -1
+    # The widest the difference can be, from both intervals.
+    scales = [baseline.value, *([baseline.interval.low, baseline.interval.high] if baseline.interval else [])]
+    edges = (change.low, change.high)
+    spans = (
+        [sign * scale * edge for scale in scales for edge in edges] if change.relative else [sign * e for e in edges]
+    )
+    status = _side(min(spans), max(spans), floor, upper=True)
+    written = format_quantity(floor, METRICS[rule.metric].dimension)
+    return Check(limit, status, f"the difference {_WORDS[status]} {written}, below which the rule does not care")
+
+
+def _or(first: Check, second: Check) -> Check:
+    return second if second.status < first.status else first
