@@ -1,0 +1,73 @@
+# `make demo` and `make test` do all the set-up: python3 (3.11 or later), make and git are enough.
+#
+#   PYTHON      the interpreter the environment is made with
+#   TORCH_ARGS  more arguments for installing torch, for example
+#               TORCH_ARGS='--index-url https://download.pytorch.org/whl/cpu'
+#   PYTEST_ARGS more arguments for pytest, for example PYTEST_ARGS='-k report'
+
+PYTHON      ?= python3
+VENV        := .venv
+BIN         := $(VENV)/bin
+PIP         := $(BIN)/python -m pip --disable-pip-version-check
+INSTALL     := $(PIP) install --quiet --constraint constraints.txt
+TORCH_ARGS  ?=
+PYTEST_ARGS ?=
+PINNED      := pyproject.toml constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test lint bless bench-speed clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(VENV)/.core ## make .venv with greengate and its core dependencies, nothing else
+
+demo: $(VENV)/.core ## run the gate three times on real models: a pass, a failure, one it cannot decide
+	@GREENGATE=$(CURDIR)/$(BIN)/greengate examples/digits/demo.sh
+
+test: lint $(VENV)/.extras ## lint, type-check, check the architecture, run every test, print the coverage
+	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: $(VENV)/.test ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bless: $(VENV)/.test ## rewrite the expected results of tests/cases; read the diff before you commit it
+	$(BIN)/python -m pytest tests/test_cases.py --bless
+
+bench-speed: $(VENV)/.test ## print what the command line costs, as ratios
+	$(BIN)/python benchmarks/speed.py
+
+clean: ## remove .venv and everything that tools left behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist
+	find greengate tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Each stamp stands for one finished step, so that a second run installs nothing.
+
+$(VENV)/.made:
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not here; install Python 3.11 or later," \
+	  "or name one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: greengate needs Python 3.11" \
+	  "or later and $(PYTHON) is $$($(PYTHON) -V 2>&1); name another: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) cannot make virtual environments;" \
+	  "on Debian and Ubuntu run: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV)
+	$(INSTALL) --upgrade pip  # groups of pyproject.toml are read from pip 25.1 on
+	@touch $@
+
+$(VENV)/.core: $(VENV)/.made $(PINNED)
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.core
+	$(INSTALL) --group test --group lint
+	@touch $@
+
+# torch comes first and by itself, so that TORCH_ARGS can say which build; with CI set, its absence is a failure.
+$(VENV)/.extras: $(VENV)/.test
+	@if $(INSTALL) $(TORCH_ARGS) torch && $(INSTALL) --editable '.[all]'; then touch $@; \
+	elif [ -n "$$CI" ]; then echo "error: the optional parts could not be installed" >&2; exit 1; \
+	else echo "note: the optional parts (torch, fvcore, codecarbon, nvidia-ml-py) could not be installed;" \
+	  "the tests that need them are skipped, the gate for ONNX models is tested in full" >&2; fi
