@@ -1,1 +1,37 @@
 """The command line: flags, one call, an exit code."""
+
+from __future__ import annotations
+
+import click
+
+from greengate import __version__
+from greengate.cli import baseline, check, compare, doctor, explain, init, profile, validate
+from greengate.cli.usage import Sectioned
+
+
+@click.group(cls=Sectioned, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="greengate", message="%(prog)s %(version)s")
+def greengate() -> None:
+    """Say no to models that are bigger, slower or hungrier than they need to be.
+
+    Measures a model, compares it with a baseline, judges the change against budgets.yaml.
+
+    \b
+    Start:    greengate init
+    Then:     greengate check
+    Exit:     0 pass, 1 over budget, 2 cannot start, 3 inconclusive, 70 a bug, 130 interrupted
+    """
+
+
+for command in (
+    init.init,
+    check.check,
+    explain.explain,
+    profile.profile,
+    compare.compare,
+    doctor.doctor,
+    baseline.baseline,
+    validate.validate,
+    validate.schema,
+):
+    greengate.add_command(command)

@@ -1,0 +1,64 @@
+"""`greengate check`: measure, compare, judge, report, exit."""
+
+from __future__ import annotations
+
+import click
+
+from greengate.cli.usage import GreedyFiles
+
+
+@click.command(cls=GreedyFiles)
+@click.argument("models", nargs=-1, metavar="[MODEL | NAME=PATH]...")
+@click.option("-b", "--budget", default="budgets.yaml", show_default=True, metavar="FILE", help="The budget file.")
+@click.option("--against", metavar="URI", help="auto (default), none, file:PATH, profile:FILE or dir:PATH.")
+@click.option("--static-only", is_flag=True, help="Exact metrics only; takes seconds.")
+@click.option("--profile", "profiles", multiple=True, metavar="FILE...", help="Judge these, measure nothing.")
+@click.option("--part", metavar="NAME", help="Measure what can be measured here; write trials for a last job.")
+@click.option("--strict", is_flag=True, help="As in CI: what cannot be measured here is inconclusive.")
+@click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3.")
+@click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
+@click.option("--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Repeatable; `-` is stdout.")
+def check(
+    models: tuple[str, ...],
+    budget: str,
+    against: str | None,
+    static_only: bool,
+    profiles: tuple[str, ...],
+    part: str | None,
+    strict: bool,
+    allow_inconclusive: bool,
+    max_seconds: float,
+    reports: tuple[str, ...],
+) -> int:
+    """Measure the budget's models, compare them with their baseline, judge every rule.
+
+    MODEL selects a model of the budget by name; NAME=PATH measures another file in its place.
+    Report formats: terminal, markdown, json, junit, github.
+
+    \b
+    greengate check
+    greengate check sentiment=new.onnx --against file:old.onnx
+    greengate check --static-only --report markdown=report.md --report json=-
+    """
+    from greengate import gate
+    from greengate.cli.output import clock, emit, progress, reporters
+    from greengate.errors import Exit
+
+    outputs = reporters(reports)
+    request = gate.Request(
+        budget=budget,
+        models=models,
+        against=against,
+        static_only=static_only,
+        profiles=profiles,
+        part=part,
+        strict=strict,
+        max_seconds=max_seconds,
+    )
+    with progress() as show:
+        verdict = gate.check(request, clock(), show)
+    emit(verdict, outputs)
+    if verdict.exit is Exit.INCONCLUSIVE and allow_inconclusive:
+        click.echo("inconclusive, allowed by --allow-inconclusive: exit 0", err=True)
+        return Exit.PASS
+    return verdict.exit

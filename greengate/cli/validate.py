@@ -1,0 +1,55 @@
+"""`greengate validate` and `greengate schema`: the budget file alone."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.argument("budget", default="budgets.yaml", metavar="[FILE]")
+def validate(budget: str) -> int:
+    """Check a budget file alone; nothing is measured. Default: budgets.yaml.
+
+    Prints every mistake with its line and what to do, and exits 2 when there is one.
+
+    \b
+    greengate validate
+    greengate validate team/budgets.yaml
+    """
+    from pathlib import Path
+
+    from greengate import budget_file
+    from greengate.cli.output import say
+
+    found = budget_file.read(Path(budget))
+    waiting = budget_file.not_judged_yet(found)
+    for diagnostic in waiting:
+        click.echo(f"{diagnostic}\n", err=True)
+    rules, models = len(found.rules), len(found.models)
+    say(f"{budget}: valid; {_many(rules, 'rule')} for {_many(models, 'model')}" + _warned(len(waiting)))
+    return 0
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _warned(count: int) -> str:
+    return f"; {_many(count, 'part')} of it not judged by this version, which `check` refuses" if count else ""
+
+
+@click.command()
+@click.option("-o", "--output", default="-", metavar="FILE", help="Write here instead of stdout.")
+def schema(output: str) -> int:
+    """Print the JSON schema of the budget file, for editors and CI.
+
+    \b
+    greengate schema -o budgets.schema.json
+    """
+    import json
+
+    from greengate import budget_file
+    from greengate.cli.output import save
+
+    save(output, json.dumps(budget_file.schema(), indent=2, ensure_ascii=False) + "\n")
+    return 0
