@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 #: Fewer launches than this give no interval worth the name.
 MIN_LAUNCHES = 3
@@ -61,6 +62,7 @@ def across_launches(values: Sequence[float], confidence: float = 0.95) -> Estima
     return Estimate(mean, mean - half, mean + half, count)
 
 
+@cache
 def student_t(share: float, freedom: int) -> float:
     """Return the quantile of Student's t distribution for `share` in (0.5, 1).
 
