@@ -32,10 +32,10 @@ lint: $(VENV)/.test ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
-bless: $(VENV)/.test ## rewrite the expected results of tests/cases; read the diff before you commit it
-	$(BIN)/python -m pytest tests/test_cases.py --bless
+bless: $(VENV)/.test ## rewrite the golden files of the tests; read the diff before you commit it
+	$(BIN)/python -m pytest --bless $(PYTEST_ARGS)
 
 bench-speed: $(VENV)/.test ## print what the command line costs, as ratios
 	$(BIN)/python benchmarks/speed.py
@@ -45,6 +45,7 @@ clean: ## remove .venv and everything that tools left behind
 	find greengate tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp stands for one finished step, so that a second run installs nothing.
+# pip is upgraded first: it reads the groups of pyproject.toml from 25.1 on.
 
 $(VENV)/.made:
 	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is not here; install Python 3.11 or later," \
@@ -54,7 +55,7 @@ $(VENV)/.made:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "error: $(PYTHON) cannot make virtual environments;" \
 	  "on Debian and Ubuntu run: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv --clear $(VENV)
-	$(INSTALL) --upgrade pip  # groups of pyproject.toml are read from pip 25.1 on
+	$(INSTALL) --upgrade pip
 	@touch $@
 
 $(VENV)/.core: $(VENV)/.made $(PINNED)
