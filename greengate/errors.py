@@ -41,7 +41,11 @@ CODES: dict[str, str] = {
     "yaml-tab": "a tab is used for indentation",
     "duplicate-key": "a key stands twice in one mapping",
     "yaml-alias": "YAML anchors and aliases are not accepted",
+    "yaml-tag": "YAML tags are not accepted",
+    "yaml-documents": "a file holds more than one YAML document",
+    "yaml-too-deep": "lists and mappings are nested too deeply",
     "yaml-too-large": "the file is larger than a budget can be",
+    "empty-file": "a file has nothing in it",
     # the budget's shape
     "unknown-key": "a key is not part of the budget format",
     "missing-key": "a required key is absent",
@@ -58,7 +62,7 @@ CODES: dict[str, str] = {
     "unknown-metric": "no metric has this name",
     "no-limit": "a rule sets no limit",
     "wrong-direction": "a limit points the wrong way for its metric",
-    "contradictory-limits": "no value can satisfy all limits of a rule",
+    "contradictory-limits": "what a rule grants is tighter than the rule itself",
     "duplicate-id": "two rules or models share a name",
     "unmatched-selector": "a selector matches no model",
     "unknown-rule": "a rule id is not in the budget",
@@ -95,6 +99,9 @@ CODES: dict[str, str] = {
     "git-failed": "git could not do what was asked",
 }
 
+#: Columns of a source line that a message shows.
+_SHOWN = 160
+
 
 @dataclass(frozen=True)
 class Diagnostic:
@@ -118,12 +125,20 @@ class Diagnostic:
             if self.span.source:
                 number = str(self.span.line)
                 pad = " " * len(number)
-                shown = self.span.source.replace("\t", " ")
-                mark = " " * (self.span.column - 1) + "^" * max(1, self.span.length)
-                lines += [f" {pad} |", f" {number} | {shown}", f" {pad} | {mark}"]
+                shown, marks = _excerpt(self.span)
+                lines += [f" {pad} |", f" {number} | {shown}", f" {pad} | {marks}"]
         if self.help:
             lines.append(f"  = help: {self.help}")
         return "\n".join(lines)
+
+
+def _excerpt(span: Span) -> tuple[str, str]:
+    """Return the span's source line and the line of marks below it, both cut to what a screen holds."""
+    start = max(0, span.column - 1 - _SHOWN // 2) if len(span.source) > _SHOWN else 0
+    shown = span.source[start : start + _SHOWN].replace("\t", " ")
+    column = span.column - 1 - start
+    marks = "^" * max(1, min(span.length, len(shown) - column))
+    return shown, " " * column + marks
 
 
 class GreengateError(Exception):
