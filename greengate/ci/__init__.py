@@ -1,1 +1,48 @@
-"""Where the gate runs: GitHub, GitLab, another CI or a laptop."""
+"""Where the gate runs: GitHub, GitLab, another CI or a laptop; and what a pull or merge request goes into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from greengate.ci import github, gitlab
+from greengate.ci.target import Target, merge_base
+from greengate.verdict import Context
+
+__all__ = ["Target", "context", "merge_base", "target"]
+
+Place = Literal["github", "gitlab", "ci", "laptop"]
+
+#: What people write into CI to say that this is none.
+_NO = ("", "0", "false", "no", "off")
+
+
+def context(
+    environ: Mapping[str, str], strict: bool = False, part: str | None = None, static_only: bool = False
+) -> Context:
+    """Say where the gate runs; in any CI what cannot be measured is inconclusive, not deferred."""
+    where = place(environ)
+    return Context(where, strict or where != "laptop", part, static_only)
+
+
+def place(environ: Mapping[str, str]) -> Place:
+    """Return which kind of machine the environment speaks of."""
+    if environ.get("GITHUB_ACTIONS") == "true":
+        return "github"
+    if environ.get("GITLAB_CI") == "true":
+        return "gitlab"
+    return "laptop" if environ.get("CI", "").strip().lower() in _NO else "ci"
+
+
+def target(environ: Mapping[str, str]) -> Target | None:
+    """Return what the pull or merge request being judged goes into; None outside of one.
+
+    Raises GreengateError `bad-value` for an environment or event file that no forge writes.
+    """
+    match place(environ):
+        case "github":
+            return github.target(environ)
+        case "gitlab":
+            return gitlab.target(environ)
+        case _:
+            return None

@@ -1,0 +1,124 @@
+"""Models out of git's history into a folder: the file, the external data it names, and what Git LFS keeps."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+from greengate import files, git
+from greengate.profile import File
+
+#: An external-data location as protobuf writes it: field 1 is the key "location", field 2 a string of this length.
+_LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]?[\x00-\x7f])", re.DOTALL)
+
+
+class NotAtHand(Exception):  # noqa: N818 - an answer, not an accident
+    """The model is in the commit, but not all of its content is on this machine."""
+
+    def __init__(self, reason: str, help: str) -> None:
+        super().__init__(reason)
+        self.help = help
+
+
+def inside(top: Path, path: Path) -> str | None:
+    """Return a work tree path from the repository's root, forward slashes; None outside of it.
+
+    The last part may be a symlink or absent: it is what git knows it as.
+    """
+    real = Path(os.path.realpath(path.parent), path.name)
+    try:
+        return real.relative_to(os.path.realpath(top)).as_posix()
+    except ValueError:
+        return None
+
+
+def model(top: Path, commit: str, path: str, scratch: Path) -> Path | None:
+    """Return the model of a commit in a new folder below `scratch`, its external data beside it; None when absent.
+
+    Raises NotAtHand for external data that is not committed and LFS content that was not downloaded,
+    ReportError `cannot-write`, GreengateError `git-failed`.
+    """
+    if (entry := git.find(top, commit, path)) is None:
+        return None
+    target = _folder(scratch) / PurePosixPath(path).name
+    _save(top, commit, entry, target)
+    for location in _locations(target):
+        if not _stays(location):
+            continue  # not ours to follow: the profiler refuses such a model by name
+        source = str(PurePosixPath(path).parent / location)
+        if (data := git.find(top, commit, source)) is None:
+            raise NotAtHand(
+                f"{path} at {commit[:12]} needs {location}, which is not in that commit",
+                "commit the model's external data, or name another baseline with `--against`",
+            )
+        if not (beside := target.parent / location).exists():
+            _save(top, commit, data, beside)
+    return target
+
+
+def exactly(top: Path, commit: str, folder: str, wanted: tuple[File, ...], scratch: Path) -> Path | None:
+    """Return a new folder below `scratch` with these very files of a commit's folder; None unless all bytes match."""
+    entries = [(file, git.find(top, commit, f"{folder}/{file.path}")) for file in wanted if _stays(file.path)]
+    if len(entries) < len(wanted):
+        return None
+    target = _folder(scratch)
+    for file, entry in entries:
+        if entry is None or not _matches(top, commit, entry, target / file.path, file):
+            shutil.rmtree(target)
+            return None
+    return target
+
+
+def _matches(top: Path, commit: str, entry: git.Entry, target: Path, file: File) -> bool:
+    if entry.size not in (file.size, *range(git.LFS_LARGEST + 1)):
+        return False
+    try:
+        _save(top, commit, entry, target)
+    except NotAtHand:
+        return False
+    return target.stat().st_size == file.size and files.sha256(target) == file.sha256
+
+
+def _folder(scratch: Path) -> Path:
+    with files.cannot_write(scratch):
+        return Path(tempfile.mkdtemp(dir=scratch, prefix="model-"))
+
+
+def _save(top: Path, commit: str, entry: git.Entry, target: Path) -> None:
+    with files.cannot_write(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        git.save_blob(top, entry.blob, target)
+        if entry.size > git.LFS_LARGEST or (sha256 := git.lfs_digest(target.read_bytes())) is None:
+            return
+        if (content := git.lfs_object(top, sha256)) is None:
+            raise NotAtHand(
+                f"{entry.path} at {commit[:12]} is kept in Git LFS and was not downloaded",
+                f"run `git lfs fetch origin {commit}`",
+            )
+        shutil.copyfile(content, target)
+
+
+def _stays(path: str) -> bool:
+    """Return whether a relative path stays in its folder."""
+    parts = PurePosixPath(path).parts
+    return bool(parts) and not path.startswith("/") and ".." not in parts and "\0" not in path
+
+
+def _locations(path: Path) -> Iterator[str]:
+    """Yield where an ONNX file keeps its weights, each once; searches the bytes, for only the profiler has onnx."""
+    if path.stat().st_size == 0:
+        return
+    seen: set[str] = set()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        for match in _LOCATION.finditer(data):
+            low, *high = match[1]
+            length = low & 0x7F | (high[0] << 7 if high else 0)
+            location = data[match.end() : match.end() + length].decode("utf-8", "replace")
+            if location not in seen:
+                seen.add(location)
+                yield location

@@ -1,0 +1,28 @@
+"""What GitLab CI says about a merge request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from greengate.ci.target import Target, branch, commit
+
+_DEEPER = "set the variable `GIT_DEPTH: 0` on the job"
+_MERGED = ("merged_result", "merge_train")
+
+
+def target(environ: Mapping[str, str]) -> Target | None:
+    """Return what a merge request goes into; None in any other pipeline. Raises GreengateError `bad-value`."""
+    into = branch(environ.get("CI_MERGE_REQUEST_TARGET_BRANCH_NAME"), "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
+    if into is None:
+        return None
+    merged = environ.get("CI_MERGE_REQUEST_EVENT_TYPE") in _MERGED
+    head = "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA" if merged else "CI_COMMIT_SHA"
+    tip, base = "CI_MERGE_REQUEST_TARGET_BRANCH_SHA", "CI_MERGE_REQUEST_DIFF_BASE_SHA"
+    return Target(
+        into,
+        _DEEPER,
+        tip=commit(environ.get(tip), tip),
+        head=commit(environ.get(head), head),
+        merge=commit(environ.get("CI_COMMIT_SHA"), "CI_COMMIT_SHA") if merged else None,
+        base=commit(environ.get(base), base),
+    )
