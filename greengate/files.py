@@ -66,8 +66,8 @@ def cannot_write(path: Path) -> Iterator[None]:
     """Turn the system's refusal to write `path` into ReportError `cannot-write`."""
     try:
         yield
-    except OSError as error:
-        message = f"cannot write {str(path)!r}: {error.strerror or error}"
+    except (OSError, ValueError) as error:  # ValueError: a name no file can have
+        message = f"cannot write {str(path)!r}: {getattr(error, 'strerror', None) or error}"
         help = "free some space, or name a file in a folder that can be written to"
         raise ReportError(Diagnostic("cannot-write", message, help)) from error
 

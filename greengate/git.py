@@ -126,10 +126,10 @@ def find(folder: Path, commit: str, path: str) -> Entry | None:
     for _ in range(_LINKS):
         if (path := _inside(path)) == "":
             return None
-        exact = [entry for entry in _tree(folder, commit, path) if entry.path == path]
-        if not exact or not exact[0].link:
-            return exact[0] if exact else None
-        target = os.fsdecode(_blob(folder, exact[0].blob))
+        entry = _entry(folder, commit, path)
+        if entry is None or not entry.link:
+            return entry
+        target = os.fsdecode(_blob(folder, entry.blob))
         path = "" if target.startswith("/") else str(PurePosixPath(path).parent / target)
     return None
 
@@ -138,12 +138,6 @@ def show(folder: Path, commit: str, path: str) -> bytes | None:
     """Return the bytes of `path` (from the root) in a commit; None when it is not there."""
     entry = find(folder, commit, path)
     return None if entry is None else _blob(folder, entry.blob)
-
-
-def list_tree(folder: Path, commit: str, below: str) -> tuple[Entry, ...]:
-    """Return every file of a commit below a folder (from the root, `.` for all), in git's order."""
-    inside = _inside(below)
-    return tuple(_tree(folder, commit, f"{inside}/" if inside else None)) if inside or below in ("", ".") else ()
 
 
 def save_blob(folder: Path, blob: str, target: Path) -> None:
@@ -176,7 +170,8 @@ def added_in(folder: Path, path: Path) -> str | None:
 
 def is_ignored(folder: Path, path: Path) -> bool:
     """Return whether git would leave a path of the work tree out of a commit."""
-    return _git(folder, "check-ignore", "--quiet", "--", str(path), fine=(0, 1)).code == 0
+    # check-ignore refuses literal pathspecs; an absolute path is one by itself.
+    return _git(folder, "check-ignore", "--quiet", "--", str(Path.cwd() / folder / path), fine=(0, 1)).code == 0
 
 
 def user(folder: Path) -> str | None:
@@ -203,16 +198,16 @@ def _inside(path: str) -> str:
     return "/".join(parts)
 
 
-def _tree(folder: Path, commit: str, path: str | None) -> list[Entry]:
-    which = ("--", path) if path else ()
-    answer = _git(folder, "ls-tree", "-r", "-z", "-l", "--full-tree", _hash(commit), *which)
-    entries = []
+def _entry(folder: Path, commit: str, path: str) -> Entry | None:
+    answer = _git(folder, "ls-tree", "-z", "-l", "--full-tree", _hash(commit), "--", path)
     for line in filter(None, answer.out.split(b"\0")):
         fields, _, name = line.partition(b"\t")
         mode, kind, blob, size = fields.decode("ascii").split()
-        if kind == "blob":
-            entries.append(Entry(os.fsdecode(name), blob, int(size), link=mode == "120000"))
-    return entries
+        if kind == "blob" and os.fsdecode(name) == path:
+            if not size.isdecimal():
+                raise _error(f"the content of {path!r} at {commit[:12]} is damaged", "run `git fsck`")
+            return Entry(path, blob, int(size), link=mode == "120000")
+    return None
 
 
 def _blob(folder: Path, blob: str) -> bytes:
@@ -246,7 +241,8 @@ def _git(
 
 def _run(folder: Path, *args: str, out: IO[bytes] | None = None, timeout: float = _LOCAL) -> _Answer:
     settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-    command = ["git", "--no-pager", "--literal-pathspecs", "--no-replace-objects", *settings, *args]
+    literal = () if args[0] == "check-ignore" else ("--literal-pathspecs",)
+    command = ["git", "--no-pager", *literal, "--no-replace-objects", *settings, *args]
     environ = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
     environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_ASKPASS": ""}
     try:

@@ -1,0 +1,63 @@
+"""A real git repository in a temporary folder, made without the user's settings."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+QUIET = {
+    **{"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "LC_ALL": "C"},
+    **{"GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z"},
+}
+
+
+class Repository:
+    """A work tree to commit into."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.identify()
+
+    def identify(self) -> None:
+        self.git("config", "user.email", "dev@example.org")
+        self.git("config", "user.name", "Dev")
+        self.git("config", "commit.gpgsign", "false")
+
+    def git(self, *args: str) -> str:
+        done = subprocess.run(
+            ["git", *args],
+            cwd=self.folder,
+            env={**os.environ, **QUIET},
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        return done.stdout.strip()
+
+    def write(self, path: str, content: bytes | str) -> Path:
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+        return target
+
+    def commit(self, files: dict[str, bytes | str] | None = None, message: str = "change") -> str:
+        for path, content in (files or {}).items():
+            self.write(path, content)
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--allow-empty", "-m", message)
+        return self.git("rev-parse", "HEAD")
+
+    def merge(self, branch: str) -> str:
+        self.git("merge", "--quiet", "--no-ff", "-m", f"merge {branch}", branch)
+        return self.git("rev-parse", "HEAD")
+
+    def clone(self, folder: Path, *options: str) -> Repository:
+        self.git("clone", "--quiet", *options, f"file://{self.folder}", str(folder))
+        cloned = Repository.__new__(Repository)
+        cloned.folder = folder
+        cloned.identify()
+        return cloned
