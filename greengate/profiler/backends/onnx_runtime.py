@@ -1,0 +1,120 @@
+"""Sessions of onnxruntime: loading, feeding, and what its failures mean. Runs in the worker."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from greengate.profiler import feed
+from greengate.profiler.jobs import Refused
+from greengate.profiler.worker import ran_out_of_memory
+
+PROVIDER = "CPUExecutionProvider"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A session of the runtime and what goes in and out of it."""
+
+    session: Any
+    outputs: list[str]
+    path: str
+
+    def call(self, inputs: Mapping[str, Any]) -> None:
+        """Run once. Raises Refused where the model fails on its inputs."""
+        try:
+            self.session.run(self.outputs, inputs)
+        except Exception as error:
+            raise _run_fault(self.path, error) from error
+
+    def signatures(self) -> list[feed.Signature]:
+        """Return the inputs the session must be given. Raises Refused for kinds that cannot be made."""
+        return [_signature(self.path, item) for item in self.session.get_inputs()]
+
+
+def load(path: str, threads: int, profile_as: str | None = None, as_stored: bool = False) -> Loaded:
+    """Return a ready session: fixed threads, no spinning; optimised fully, or `as_stored` not at all.
+
+    `profile_as` begins the name of a profile to write. Raises Refused where the runtime does not take the model.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 4
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    level = onnxruntime.GraphOptimizationLevel
+    options.graph_optimization_level = level.ORT_DISABLE_ALL if as_stored else level.ORT_ENABLE_ALL
+    if as_stored:  # prepacked weights would vanish from the trace
+        options.add_session_config_entry("session.disable_prepacking", "1")
+    if profile_as is not None:
+        options.enable_profiling, options.profile_file_prefix = True, profile_as
+    try:
+        session = onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
+    except Exception as error:
+        raise _load_fault(path, error) from error
+    return Loaded(session, [item.name for item in session.get_outputs()], path)
+
+
+_DTYPES = {
+    "float": "float32",
+    "double": "float64",
+    "float16": "float16",
+    "bool": "bool",
+    "string": "string",
+    **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
+}
+
+
+def _signature(path: str, item: Any) -> feed.Signature:
+    kind = re.fullmatch(r"tensor\((\w+)\)", item.type)
+    if kind is None or kind[1] not in _DTYPES:
+        message = f"{path}: input {item.name!r} is {item.type}, which this version cannot feed"
+        raise Refused("model-unsupported", message, "measure a model whose inputs are plain tensors")
+    return feed.Signature(item.name, _DTYPES[kind[1]], tuple(item.shape))
+
+
+# --- what the runtime says when it fails --------------------------------------------------------
+
+_UNSUPPORTED = (
+    (r"No Op registered for (\S+) with domain_version of (\d+)", "no operator {0} in opset {1}"),
+    (r"(\S+?)\(-?\d+\) is not a registered function/op", "no operator {0}"),
+    (r"Could not find an implementation for (\S+?)\((\d+)\)", "no implementation of {0} (opset {1}) for these types"),
+    (r"Opset (\d+) is under development", "no opset {0}"),
+    (r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", "no IR version {0}, only up to {1}"),
+)
+
+
+def _load_fault(path: str, error: Exception) -> Exception:
+    """Return what a failure to load means: memory, an unsupported part, or a broken model."""
+    import onnxruntime
+
+    text = str(error)
+    if ran_out_of_memory(text):
+        return MemoryError(_first(text))
+    for pattern, words in _UNSUPPORTED:
+        if found := re.search(pattern, text):
+            message = f"{path}: onnxruntime {onnxruntime.__version__} has {words.format(*found.groups())}"
+            return Refused("model-unsupported", message, "export with an older opset, or install a newer onnxruntime")
+    return Refused("model-invalid", f"{path}: onnxruntime refuses the model: {_first(text)}", "export the model again")
+
+
+def _run_fault(path: str, error: Exception) -> Exception:
+    """Return what a failure of a run means: memory, or inputs that the model does not take."""
+    text = str(error)
+    if ran_out_of_memory(text):
+        return MemoryError(_first(text))
+    help_ = "describe inputs that it takes: `inputs: {name: {shape: [...], min: ..., max: ...}}`, or recorded ones"
+    return Refused("input-mismatch", f"{path}: the model fails on its inputs: {_first(text)}", help_)
+
+
+def _first(text: str) -> str:
+    """Return the runtime's first line without its number, source file and C++ signature."""
+    line = (text.strip().splitlines() or [""])[0]
+    line = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line)
+    line = re.sub(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z\[a-z_]+)", "", line)
+    return re.sub(r"Load model from \S+ failed:\s*", "", line)[:300].strip()

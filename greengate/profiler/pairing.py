@@ -1,0 +1,116 @@
+"""The timing loop: single calls of each role in turn (AB BA ...), after a warm-up that lasts until calls are steady.
+
+Knows nothing of models: a call is a function that takes the index of a feed. Runs in the worker, for every backend.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from statistics import median
+
+from greengate.profile import Role
+from greengate.profiler.jobs import LaunchJob, Sampled
+
+Call = Callable[[int], object]
+
+_BLOCK = 5
+_STEADY = 0.05
+_WARM_UP_MIN = 3
+_WARM_UP_SHARE = 0.5  # of the seconds that timing may take
+
+
+class RoleFailed(Exception):  # noqa: N818 - carries what foreign code raised
+    """A call of one role raised `error`."""
+
+    def __init__(self, role: Role, error: Exception) -> None:
+        super().__init__(f"the {role} failed: {error}")
+        self.role, self.error = role, error
+
+
+@dataclass
+class _Series:
+    """Samples of one role, in ns."""
+
+    wall: list[int] = field(default_factory=list)
+    cpu: list[int] = field(default_factory=list)
+
+
+def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> Sampled:
+    """Warm up, then time the calls as `job` asks; `feeds` says how many feeds there are to go through.
+
+    Both calls of a pair get the same feed, and a feed comes in both orders before the next has its turn.
+    Raises RoleFailed for what a call raises.
+    """
+    with _no_collection():
+        steady = _warm_up(calls, job)
+        series = _timed(calls, feeds, job)
+    samples: dict[str, dict[str, tuple[int, ...]]]
+    samples = {role: {"wall": tuple(kept.wall), "cpu": tuple(kept.cpu)} for role, kept in series.items()}
+    seconds = sum(sum(kept.wall) for kept in series.values()) / 1e9
+    return Sampled(samples, seconds, () if steady else ("the calls were not steady when the warm-up ended",))
+
+
+def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> dict[Role, _Series]:
+    series = {role: _Series() for role in job.order}
+    budget, spent, pair = int(job.seconds * 1e9), 0, 0
+    forward, backward = tuple(job.order), tuple(reversed(job.order))
+    while pair < job.max_calls and (spent < budget or pair < job.min_calls or pair % 2):
+        for role in backward if pair % 2 else forward:
+            spent += _call(role, calls[role], (pair // 2) % feeds, series[role])
+        pair += 1
+    return series
+
+
+def _call(role: Role, call: Call, feed: int, kept: _Series) -> int:
+    """Time one call and return its wall time in ns. The CPU clock is read outside, being the slower one to read."""
+    try:
+        cpu = time.process_time_ns()
+        wall = time.perf_counter_ns()
+        call(feed)
+        took = time.perf_counter_ns() - wall
+        used = time.process_time_ns() - cpu
+    except Exception as error:
+        raise RoleFailed(role, error) from error
+    kept.wall.append(took)
+    kept.cpu.append(used)
+    return took
+
+
+def _warm_up(calls: Mapping[Role, Call], job: LaunchJob) -> bool:
+    """Call in turn until the medians of successive blocks agree within 5 % for every role, or time is up.
+
+    Returns whether they did. At least three calls of each role are made, however long they take.
+    """
+    series = {role: _Series() for role in job.order}
+    deadline = time.perf_counter() + _WARM_UP_SHARE * job.seconds
+    rounds = 0
+    while rounds < _WARM_UP_MIN or time.perf_counter() < deadline:
+        for role in job.order:
+            _call(role, calls[role], 0, series[role])
+        rounds += 1
+        if rounds >= 2 * _BLOCK and rounds % _BLOCK == 0 and all(is_steady(kept.wall) for kept in series.values()):
+            return True
+    return False
+
+
+def is_steady(walls: Sequence[int]) -> bool:
+    """Tell whether the medians of the last two blocks of calls agree within 5 %."""
+    before, last = median(walls[-2 * _BLOCK : -_BLOCK]), median(walls[-_BLOCK:])
+    return abs(last - before) <= _STEADY * before
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Keep the garbage collector out of the timed calls."""
+    was = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()

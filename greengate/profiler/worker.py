@@ -1,0 +1,118 @@
+"""The worker: a fresh process that confines itself, does one job, and writes the answer to a pipe of its own.
+
+Started by isolation.run. The task stands on stdin as JSON; the answer pipe carries JSON lines: `{"stage": ...}` as
+the work goes on, and last `{"answer": ...}`, `{"refused": ...}` or `{"failed": ...}`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from greengate.codec import decode, encode
+from greengate.profiler.hardware import memory_limit
+from greengate.profiler.jobs import Answer, CountJob, FootprintJob, Job, LaunchJob, Refused, WorkerFailed
+
+#: Says what the worker is doing, for the reason given when it dies doing it.
+Stage = Callable[[str], None]
+
+JOBS: dict[str, type[Job]] = {kind.__name__: kind for kind in (CountJob, LaunchJob, FootprintJob)}
+
+#: What helps a worker that ran out of memory.
+MORE_MEMORY = "give it more with `worker: {memory: ...}` in the budget, or use a larger machine"
+
+_OUT_OF_MEMORY = re.compile(
+    r"MemoryError|bad[_ ]alloc|[Ff]ailed to allocate memory|[Cc]annot allocate memory|[Mm]emory allocation .*failed"
+    r"|failed to map segment|Unable to allocate|thread: Resource temporarily unavailable"
+)
+
+
+def ran_out_of_memory(text: str) -> bool:
+    """Tell whether a runtime's or allocator's words mean that memory ran out."""
+    return _OUT_OF_MEMORY.search(text) is not None
+
+
+def main(task: dict[str, Any]) -> None:
+    """Do the job of `task` and end the process; never returns."""
+    channel = os.fdopen(task["channel"], "w", encoding="utf-8")
+    os.set_inheritable(channel.fileno(), False)
+
+    def tell(word: str, value: object) -> None:
+        channel.write(json.dumps({word: value}) + "\n")
+        channel.flush()
+
+    confine(task["parent"], task["memory"])
+    tell(*work(task, lambda doing: tell("stage", doing)))
+    channel.close()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # the runtime's own tear-down costs time and can crash after a good answer
+
+
+def work(task: dict[str, Any], stage: Stage) -> tuple[str, object]:
+    """Return the last line of the answer pipe: its word and its value."""
+    try:
+        job = decode(JOBS[task["kind"]], task["job"])
+        stage("importing the runtime")
+        session = import_module(task["module"])
+        answer: Answer = session.run(job, stage)
+        return "answer", encode(answer)
+    except Refused as refused:
+        return "refused", {"code": refused.code, "message": refused.message, "help": refused.help}
+    except WorkerFailed as failed:
+        return "failed", {"reason": failed.reason, "help": failed.help}
+    except BaseException as error:  # noqa: BLE001 - foreign code ran
+        first = (str(error).strip().splitlines() or [""])[0]
+        return "died", {"kind": type(error).__name__, "text": first[:500]}
+
+
+def confine(parent: int, memory: float | None) -> None:
+    """Limit this process before anything foreign runs: memory, core dumps, network; and die with the parent.
+
+    `memory` is bytes of address space, None for four fifths of what the machine has. Where the system lacks one of
+    the means the others still hold.
+    """
+    _limit_resources(int(memory if memory is not None else memory_limit() * 4 // 5) or None)
+    if sys.platform == "linux":
+        import ctypes
+
+        libc = ctypes.CDLL(None, use_errno=True)
+        _leave_network(libc.unshare)
+        libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG; after unshare, which can clear it
+        if os.getppid() != parent:  # the parent died before the signal was armed
+            os._exit(1)
+
+
+def _limit_resources(memory: int | None) -> None:
+    try:
+        import resource
+    except ImportError:  # not a POSIX system
+        return
+    limits = {resource.RLIMIT_CORE: 0} | ({} if memory is None else {resource.RLIMIT_AS: memory})
+    for kind, limit in limits.items():
+        hard = resource.getrlimit(kind)[1]
+        bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        try:
+            resource.setrlimit(kind, (bound, bound))
+        except (ValueError, OSError):  # macOS refuses RLIMIT_AS
+            continue
+
+
+def _leave_network(unshare: Callable[[int], int]) -> None:
+    """Move into an empty network namespace; as an ordinary user, through a user namespace that maps to itself."""
+    new_network, new_user = 0x40000000, 0x10000000
+    user, group = os.geteuid(), os.getegid()
+    if unshare(new_network) == 0 or unshare(new_network | new_user) != 0:
+        return
+    for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+        try:
+            Path(f"/proc/self/{name}").write_text(text, encoding="ascii")
+        except OSError:
+            continue
