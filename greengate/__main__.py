@@ -12,7 +12,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     import click
 
-    from greengate.cli import greengate
+    from greengate.cli.main import greengate
     from greengate.cli.usage import usage_error
 
     try:

@@ -70,7 +70,15 @@ def case(
     entries = tuple(ModelEntry(name, f"{name}.onnx", SPAN, WorkloadSpec()) for name in names)
     budget = Budget("budgets.yaml", "sha256:b", 1, entries, tuple(rules))
     models = tuple(
-        ModelCase(name, comparisons, None, Model(name, f"{name}.onnx", "onnx", "sha256:c", MODEL_FILES), HARDWARE, WORKLOAD, {})
+        ModelCase(
+            name,
+            comparisons,
+            None,
+            Model(name, f"{name}.onnx", "onnx", "sha256:c", MODEL_FILES),
+            HARDWARE,
+            WORKLOAD,
+            {},
+        )
         for name in names
     )
     context = Context("laptop", strict, part)
@@ -90,7 +98,7 @@ def profile(measurements: Mapping[str, Measurement | Missing], **more: Any) -> P
     return replace(base, **more)
 
 
-def launches(  # noqa: PLR0913 - a simulation has many knobs
+def launches(
     count: int,
     ratio: float,
     *,
@@ -106,14 +114,16 @@ def launches(  # noqa: PLR0913 - a simulation has many knobs
     made = []
     for index in range(count):
         tilt = rng.gauss(0, between)
-        slots = "".join("AB" if pair % 2 == 0 else "BA" for pair in range(calls)) if order == "ABBA" else "A" * calls + "B" * calls
+        alternating = "".join("AB" if pair % 2 == 0 else "BA" for pair in range(calls))
+        slots = alternating if order == "ABBA" else "A" * calls + "B" * calls
         series: dict[str, list[int]] = {"A": [], "B": []}
         for position, who in enumerate(slots):
             base = 1e6 * (ratio * math.exp(tilt) if who == "B" else 1.0)
             slower = 1 + drift * position / len(slots)
             series[who].append(max(1, round(base * slower * math.exp(abs(rng.gauss(0, noise))))))
+        peaks = {"A": round(1e7), "B": round(1e7 * ratio)}
         samples = {
-            role: {"wall": tuple(series[who]), "cpu": tuple(series[who]), "peak": (round(1e7 * (ratio if who == "B" else 1)),)}
+            role: {"wall": tuple(series[who]), "cpu": tuple(series[who]), "peak": (peaks[who],)}
             for role, who in (("baseline", "A"), ("candidate", "B"))
         }
         made.append(Launch(index, ("baseline", "candidate"), samples, 1.0))

@@ -3,12 +3,12 @@ from __future__ import annotations
 import math
 
 import pytest
+from nouns import launches
 
 from greengate import estimate, stats
 from greengate.metrics import METRICS
 from greengate.profile import Launch, Measurement, Missing
 from greengate.verdict import Change
-from nouns import launches
 
 
 def one(wall: tuple[int, ...], cpu: tuple[int, ...] | None = None, role: str = "candidate") -> Launch:

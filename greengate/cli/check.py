@@ -41,8 +41,9 @@ def check(
     greengate check --static-only --report markdown=report.md --report json=-
     """
     from greengate import gate
-    from greengate.cli.output import clock, emit, progress, reporters
+    from greengate.cli.output import clock, emit, environment, progress, remember, reporters
     from greengate.errors import Exit
+    from greengate.tasks.record import write_part
 
     outputs = reporters(reports)
     request = gate.Request(
@@ -54,9 +55,15 @@ def check(
         part=part,
         strict=strict,
         max_seconds=max_seconds,
+        environ=environment(),
     )
     with progress() as show:
-        verdict = gate.check(request, clock(), show)
+        checked = gate.check(request, clock(), show)
+    verdict = checked.verdict
+    if part is not None:
+        for path in write_part(checked, part):
+            click.echo(f"wrote {path}", err=True)
+    remember(verdict)
     emit(verdict, outputs)
     if verdict.exit is Exit.INCONCLUSIVE and allow_inconclusive:
         click.echo("inconclusive, allowed by --allow-inconclusive: exit 0", err=True)

@@ -19,15 +19,21 @@ def compare(baseline: str, candidate: str, budget: str | None, static_only: bool
     greengate compare old.profile.json new.profile.json
     """
     from greengate import gate
-    from greengate.cli.output import clock, progress, say
+    from greengate.cli.output import clock, default_budget, environment, progress, say
+    from greengate.report import changes
+    from greengate.tasks import apart
 
+    if baseline.endswith(".json") or candidate.endswith(".json"):
+        say(apart.compare(baseline, candidate))
+        return 0
     request = gate.Request(
-        budget=budget,
+        budget=default_budget(budget),
         models=(candidate,),
-        against=baseline,
+        against=baseline if ":" in baseline else f"file:{baseline}",
         static_only=static_only,
         max_seconds=max_seconds,
+        environ=environment(),
     )
     with progress() as show:
-        say(gate.compare(request, clock(), show))
+        say(changes.render_trial(gate.profile(request, clock(), show)))
     return 0

@@ -16,10 +16,10 @@ def explain(rule: str, model: str | None, source: str | None) -> int:
     greengate explain size
     greengate explain latency --model sentiment --from verdict.json
     """
-    from greengate import gate
     from greengate.cli.output import say
     from greengate.report import explain as render
+    from greengate.tasks.record import last
 
-    verdict = gate.last_verdict(source)
+    verdict = last(source)
     say(render.render(verdict, rule, model))
     return 0

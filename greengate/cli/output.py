@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,29 @@ Outputs = Sequence[tuple[str, str]]
 def clock() -> datetime.datetime:
     """Return the time now, UTC; the only clock that verdicts and baselines are dated by."""
     return datetime.datetime.now(datetime.UTC)
+
+
+def environment() -> Mapping[str, str]:
+    """Return the variables that tell where the gate runs."""
+    return dict(os.environ)
+
+
+def default_budget(written: str | None) -> str | None:
+    """Return the budget to use: the one named, else budgets.yaml where there is one, else none."""
+    if written is None and Path("budgets.yaml").is_file():
+        return "budgets.yaml"
+    return written
+
+
+def remember(verdict: Verdict) -> None:
+    """Keep the verdict for `explain`; a folder that cannot be written costs a warning, not the verdict."""
+    from greengate.tasks import record
+
+    try:
+        record.remember(verdict)
+    except ReportError as error:
+        first = replace(error.diagnostics[0], severity="warning")
+        click.echo(f"{first}\n  = note: `greengate explain` will not know this verdict", err=True)
 
 
 def reporters(written: Sequence[str]) -> Outputs:
@@ -86,7 +111,7 @@ def say(text: str) -> None:
         sys.stdout.flush()
     except OSError as error:
         # What is still in the buffer cannot be written either: keep the interpreter from trying again at exit.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         raise ReportError(
             Diagnostic("cannot-write", f"cannot write to stdout: {error.strerror}", "write to a file with FORMAT=PATH")
         ) from error

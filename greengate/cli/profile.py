@@ -25,19 +25,24 @@ def profile(
     greengate profile sentiment --against auto -o trial.json
     """
     from greengate import gate, profile_file
-    from greengate.cli.output import clock, progress, save, say
+    from greengate.cli.output import clock, default_budget, environment, progress, save, say
     from greengate.profile import Profile
     from greengate.report import changes
 
     request = gate.Request(
-        budget=budget, models=(model,), against=against or "none", static_only=static_only, max_seconds=max_seconds
+        budget=default_budget(budget),
+        models=(model,),
+        against=against or "none",
+        static_only=static_only,
+        max_seconds=max_seconds,
+        environ=environment(),
     )
     with progress() as show:
         measured = gate.profile(request, clock(), show)
     if isinstance(measured, Profile):
         text, table = profile_file.dump_profile(measured), changes.render_profile(measured)
     else:
-        text, table = profile_file.dump_trial(measured), gate.describe(measured)
+        text, table = profile_file.dump_trial(measured), changes.render_trial(measured)
     if output is not None:
         save(output, text)
     if output != "-":

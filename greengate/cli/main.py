@@ -1,0 +1,34 @@
+"""The command line itself: the group and its commands."""
+
+from __future__ import annotations
+
+import click
+
+from greengate import __version__
+from greengate.cli.baseline import baseline
+from greengate.cli.check import check
+from greengate.cli.compare import compare
+from greengate.cli.doctor import doctor
+from greengate.cli.explain import explain
+from greengate.cli.init import init
+from greengate.cli.profile import profile
+from greengate.cli.usage import Sectioned
+from greengate.cli.validate import schema, validate
+
+
+@click.group(cls=Sectioned, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="greengate", message="%(prog)s %(version)s")
+def greengate() -> None:
+    """Say no to models that are bigger, slower or hungrier than they need to be.
+
+    Measures a model, compares it with a baseline, judges the change against budgets.yaml.
+
+    \b
+    Start:    greengate init
+    Then:     greengate check
+    Exit:     0 pass, 1 over budget, 2 cannot start, 3 inconclusive, 70 a bug, 130 interrupted
+    """
+
+
+for command in (init, check, explain, profile, compare, doctor, baseline, validate, schema):
+    greengate.add_command(command)

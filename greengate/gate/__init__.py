@@ -1,0 +1,78 @@
+"""The hall: measure, compare, judge. The Python API; it reads files but writes none."""
+
+from __future__ import annotations
+
+import datetime
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from greengate import __version__, budget_file, ci
+from greengate.budget import Budget
+from greengate.errors import BudgetError, Diagnostic, GreengateError
+from greengate.gate.elsewhere import judged_elsewhere
+from greengate.gate.here import measured_here, start
+from greengate.gate.request import Checked, Request, Setting, choose, single
+from greengate.judge import judge
+from greengate.profile import Profile, Trial
+from greengate.profiler.trial import Progress, silent
+from greengate.verdict import Case, Policy
+
+__all__ = ["Checked", "Request", "check", "measure_all", "profile"]
+
+
+def check(request: Request, now: datetime.datetime, progress: Progress = silent) -> Checked:
+    """Measure the budget's models (or read what was measured elsewhere), compare with their baselines, and judge.
+
+    Returns the verdict with what was measured. Raises GreengateError, with every mistake found, when it cannot start.
+    """
+    budget = budget_file.read(Path(request.budget or "budgets.yaml"))
+    if waiting := budget_file.not_judged_yet(budget):
+        raise BudgetError(*(replace(one, severity="error") for one in waiting))
+    chosen = choose(budget, request.models)
+    with _setting(budget, request, now, progress) as setting:
+        found = (judged_elsewhere if request.profiles else measured_here)(setting, budget, chosen)
+    context = ci.context(request.environ, request.strict, request.part, request.static_only)
+    policy = Policy(f"{budget.path} as it stands in the work tree", budget.digest)
+    verdict = judge(Case(budget, policy, found.models, context, now.date()))
+    return Checked(replace(verdict, seconds=found.seconds, greengate=__version__), found.measured)
+
+
+def profile(request: Request, now: datetime.datetime, progress: Progress = silent) -> Profile | Trial:
+    """Measure one model by itself, or as a trial beside the baseline that `request.against` names.
+
+    The model is a name in the budget, or a path. Raises GreengateError when it cannot start, or when a baseline was
+    named and there is none.
+    """
+    budget = budget_file.read(Path(request.budget)) if request.budget else None
+    with _setting(budget, request, now, progress) as setting:
+        return start(single(budget, request.models[0]), setting)
+
+
+def measure_all(request: Request, now: datetime.datetime, progress: Progress = silent) -> Mapping[str, Profile]:
+    """Measure every chosen model of the budget by itself, all metrics. Raises GreengateError when it cannot start."""
+    budget = budget_file.read(Path(request.budget or "budgets.yaml"))
+    found: dict[str, Profile] = {}
+    wrong: list[Diagnostic] = []
+    with _setting(budget, replace(request, against="none"), now, progress) as setting:
+        for one in choose(budget, request.models):
+            try:
+                measured = start(one, setting)
+            except GreengateError as error:
+                wrong += error.diagnostics
+                continue
+            found[one.entry.name] = measured.candidate if isinstance(measured, Trial) else measured
+    if wrong:
+        raise GreengateError(*wrong)
+    return found
+
+
+@contextmanager
+def _setting(budget: Budget | None, request: Request, now: datetime.datetime, progress: Progress) -> Iterator[Setting]:
+    folder = Path(budget.path).parent if budget is not None else Path()
+    target = ci.target(request.environ)
+    base = ci.merge_base(folder, target) if target is not None else None
+    with tempfile.TemporaryDirectory(prefix="greengate-", ignore_cleanup_errors=True) as scratch:
+        yield Setting(budget, request, Path(scratch), now.isoformat(timespec="seconds"), progress, base)

@@ -1,0 +1,138 @@
+"""Judging what was measured elsewhere: profiles and trials made by other jobs or on other machines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from greengate import files, git, profile_file
+from greengate.budget import Budget
+from greengate.compare import compare_profiles, compare_trial, without_baseline
+from greengate.errors import Diagnostic, GreengateError
+from greengate.gate.here import Measured, find_baseline, model_case
+from greengate.gate.request import Chosen, Setting
+from greengate.profile import Missing, Profile, Trial
+from greengate.verdict import BaselineRef, Change, Comparison, ModelCase
+
+Piece = tuple[str, Profile | Trial]
+
+
+def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) -> Measured:
+    """Merge the given files by model and compare each with its baseline; nothing is measured.
+
+    Raises GreengateError `profile-mismatch` for files that do not belong to the budget's models or to each other.
+    """
+    pieces = [(path, profile_file.read(Path(path))) for path in _expand(setting.request.profiles)]
+    by_name: dict[str, list[Piece]] = {one.entry.name: [] for one in chosen}
+    known = {entry.name for entry in budget.models}
+    wrong: list[Diagnostic] = []
+    for path, found in pieces:
+        name = _candidate(found).model.name
+        if name not in known:
+            wrong.append(_mismatch(f"{path} measured {name!r}, which is not in {budget.path}", "name the right files"))
+        elif name in by_name:
+            by_name[name].append((path, found))
+    for one in chosen:
+        wrong += _disagreements(one, by_name[one.entry.name])
+    if wrong:
+        raise GreengateError(*wrong)
+    models = tuple(_merge(one, by_name[one.entry.name], setting) for one in chosen)
+    seconds = sum(found.seconds for _, found in pieces if isinstance(found, Trial))
+    measured = {name: mine[0][1] for name, mine in by_name.items() if mine}
+    return Measured(models, measured, seconds)
+
+
+def _expand(written: Sequence[str]) -> Iterable[str]:
+    """Yield the files; a folder stands for every .json below it, so that a merging job can name one place."""
+    for text in written:
+        path = Path(text)
+        if not path.is_dir():
+            yield text
+            continue
+        below = sorted(str(file) for file in path.rglob("*.json"))
+        if not below:
+            raise GreengateError(
+                Diagnostic("unreadable-file", f"{text} holds no .json file", "name profiles or trials, or their folder")
+            )
+        yield from below
+
+
+def _candidate(found: Profile | Trial) -> Profile:
+    return found.candidate if isinstance(found, Trial) else found
+
+
+def _disagreements(chosen: Chosen, pieces: Sequence[Piece]) -> list[Diagnostic]:
+    wrong = []
+    spec = chosen.entry.workload
+    for path, found in pieces:
+        candidate = _candidate(found)
+        for field in ("batch_size", "threads", "seed"):
+            asked, ran = getattr(spec, field), getattr(candidate.workload, field)
+            if asked != ran:
+                wrong.append(
+                    _mismatch(f"{path} ran with {field} {ran}, the budget asks for {asked}", "measure it again")
+                )
+        if _stale(chosen.path, candidate):
+            wrong.append(_mismatch(f"{path} measured another file than {chosen.shown} holds now", "measure it again"))
+    first = next((path for path, found in pieces if _candidate(found).model.files), "")
+    digests = {_candidate(found).model.digest for _, found in pieces if _candidate(found).model.files}
+    if len(digests) > 1:
+        message = f"the files for {chosen.entry.name!r} measured different models, {first} among them"
+        wrong.append(_mismatch(message, "give only files that measured the same candidate"))
+    return wrong
+
+
+def _stale(path: Path, measured: Profile) -> bool:
+    """Tell whether the model at hand is not the one that was measured; a file that is not at hand is not stale."""
+    for file in measured.model.files:
+        here = path.parent / file.path if file is not measured.model.files[0] else path
+        if not here.is_file():
+            continue
+        pointer = git.lfs_digest(here.read_bytes()) if here.stat().st_size < 1024 else None
+        if (pointer or files.sha256(here)).removeprefix("sha256:") != file.sha256:
+            return True
+    return False
+
+
+def _mismatch(message: str, help_: str) -> Diagnostic:
+    return Diagnostic("profile-mismatch", message, help_)
+
+
+def _merge(one: Chosen, pieces: Sequence[Piece], setting: Setting) -> ModelCase:
+    if not pieces:
+        note = f"no file measured {one.entry.name}"
+        return ModelCase(one.entry.name, {}, None, None, None, None, {}, (note,))
+    cases = [_case(one, found, setting) for _, found in pieces]
+    merged: dict[str, Comparison] = dict(cases[0].comparisons)
+    for case in cases[1:]:
+        for metric, comparison in case.comparisons.items():
+            merged[metric] = max(merged.get(metric, comparison), comparison, key=_worth)
+    notes = tuple(dict.fromkeys(note for case in cases for note in case.notes))
+    first = max(cases, key=lambda case: case.candidate is not None)
+    return ModelCase(
+        one.entry.name, merged, first.baseline, first.candidate, first.hardware, first.workload, first.runtime, notes
+    )
+
+
+def _worth(comparison: Comparison) -> tuple[int, int]:
+    """Rank what says most: a paired change, an exact one, a stored one, a value by itself, the best reason."""
+    change = comparison.change
+    basis = {"paired": 3, "exact": 2, "stored": 1}[change.basis] if isinstance(change, Change) else 0
+    if not isinstance(comparison.candidate, Missing):
+        return basis, 2
+    return basis, int(comparison.candidate.kind not in ("skipped", "unavailable"))
+
+
+def _case(one: Chosen, found: Profile | Trial, setting: Setting) -> ModelCase:
+    name = one.entry.name
+    if isinstance(found, Trial):
+        before = found.baseline.model
+        ref = BaselineRef(before.path, f"measured beside the candidate: {before.path}", before.digest)
+        return model_case(name, found.candidate, compare_trial(found), ref, found)
+    baseline = find_baseline(one, setting, found.hardware.id)
+    if isinstance(baseline, Missing):
+        return model_case(name, found, without_baseline(found, baseline), None)
+    if baseline.profile is None:
+        missing = Missing("the baseline was not measured: only its model file is at hand", "incomparable")
+        return model_case(name, found, without_baseline(found, missing), baseline.ref)
+    return model_case(name, found, compare_profiles(baseline.profile, found), baseline.ref)

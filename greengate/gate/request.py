@@ -1,0 +1,119 @@
+"""What the gate is asked, and which models that means."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from greengate.baselines import MergeBase
+from greengate.budget import Budget, ModelEntry
+from greengate.errors import Diagnostic, GreengateError, Span
+from greengate.profile import Profile, Trial, WorkloadSpec
+from greengate.profiler.trial import Progress, silent
+from greengate.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the gate is asked to do.
+
+    `models` are names of the budget, paths of its models, or NAME=PATH. `profiles` are files measured elsewhere;
+    with them nothing is measured here. `environ` tells where the gate runs. `max_seconds` are for one model.
+    """
+
+    budget: str | None = "budgets.yaml"
+    models: tuple[str, ...] = ()
+    against: str | None = None
+    static_only: bool = False
+    profiles: tuple[str, ...] = ()
+    part: str | None = None
+    strict: bool = False
+    max_seconds: float = 60.0
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """A verdict, and what was measured for it by model name: a trial where there was a baseline to hold beside."""
+
+    verdict: Verdict
+    measured: Mapping[str, Profile | Trial]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A model to be judged: its entry, the file that stands for it, and that file as the user wrote it."""
+
+    entry: ModelEntry
+    path: Path
+    shown: str
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What every step needs to know.
+
+    `created` dates profiles, `scratch` is removed by whoever made it, `merge_base` is None outside a pull request.
+    """
+
+    budget: Budget | None
+    request: Request
+    scratch: Path
+    created: str = ""
+    progress: Progress = silent
+    merge_base: MergeBase | None = None
+
+    @property
+    def folder(self) -> Path:
+        """The folder that paths of the budget start at."""
+        return Path(self.budget.path).parent if self.budget is not None else Path()
+
+
+def choose(budget: Budget, written: tuple[str, ...]) -> tuple[Chosen, ...]:
+    """Return the models of the budget that the command line selects; all of them when it names none.
+
+    Raises GreengateError `unknown-model` for every name that is not in the budget.
+    """
+    folder = Path(budget.path).parent
+    by_name = {entry.name: Chosen(entry, folder / entry.path, entry.path) for entry in budget.models}
+    if not written:
+        return tuple(by_name.values())
+    # A file's path selects its model: hooks pass the names of changed files.
+    by_path = {chosen.path.resolve(): name for name, chosen in by_name.items()}
+    found: dict[str, Chosen] = {}
+    wrong = []
+    for text in written:
+        name, replaced, path = text.partition("=")
+        if not replaced:
+            name = name if name in by_name else by_path.get(Path(text).resolve(), name)
+        if name not in by_name:
+            wrong.append(_unknown(name, by_name))
+        elif replaced:
+            found[name] = replace(by_name[name], path=Path(path), shown=path)
+        else:
+            found[name] = by_name[name]
+    if wrong:
+        raise GreengateError(*wrong)
+    return tuple(found.values())
+
+
+def _unknown(name: str, known: Mapping[str, Chosen]) -> Diagnostic:
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    return Diagnostic("unknown-model", f"no model is called {name!r}", f"{hint}the budget has {', '.join(known)}")
+
+
+def single(budget: Budget | None, written: str) -> Chosen:
+    """Return the one model that is to be profiled: a name of the budget, else a file of its own."""
+    if budget is not None and (
+        any(entry.name == written for entry in budget.models) or "=" in written or not Path(written).exists()
+    ):
+        return choose(budget, (written,))[0]
+    workload = WorkloadSpec()
+    if budget is not None:
+        shared = budget.models[0].workload
+        workload = WorkloadSpec(shared.batch_size, shared.threads, shared.seed)
+    name = Path(written).name.split(".")[0] or written
+    return Chosen(ModelEntry(name, written, Span(written, 1), workload), Path(written), written)

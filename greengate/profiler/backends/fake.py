@@ -1,0 +1,161 @@
+"""A model whose costs are written down (`*.fake.yaml`): the whole command line runs on it exactly, in milliseconds.
+
+It runs in this process, on a clock of its own that advances by what the file says a launch takes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+from greengate import yamlspan
+from greengate.budget import WorkerLimits
+from greengate.metrics import METRICS
+from greengate.profile import File, Hardware, Input, Measurement, Missing, Role
+from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
+from greengate.units import Delta, QuantityError, parse_delta, parse_quantity
+
+#: Seconds on this backend's clock that starting a worker takes.
+STARTING = 0.5
+
+_EXACT = ("size", "params", "macs", "activation_memory")
+_TIMES = ("latency", "cpu_time", "load_time")
+_NOISES = ("noise", "launch_noise")
+_WORDS = ("unknown_op", "breaks", "refuses", "note")
+_KEYS = ("fake", *_EXACT, *_TIMES, *_NOISES, *_WORDS, "peak_memory", "input")
+
+_elapsed = 0.0
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What the file says one call costs: SI units; noises are standard deviations of the logarithm."""
+
+    file: File
+    exact: Mapping[str, float]
+    seconds: Mapping[str, float]
+    peak_memory: float
+    noise: Mapping[str, float]
+    words: Mapping[str, str]
+    input: tuple[int, ...]
+
+
+@overload
+def run(job: CountJob, limits: WorkerLimits) -> Counted: ...
+@overload
+def run(job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
+def run(job: CountJob | LaunchJob | FootprintJob, limits: WorkerLimits) -> Counted | Sampled:
+    """Do one job by reading the costs. Raises Refused and WorkerFailed where the file says so."""
+    del limits
+    if isinstance(job, CountJob):
+        return _count(_read(job.path, "count"), job)
+    if isinstance(job, FootprintJob):
+        return _footprint(_read(job.path, "footprint"), job)
+    return _launch({role: _read(path, "launch") for role, path in job.paths.items()}, job)
+
+
+def hardware() -> Hardware:
+    """Return a machine that exists nowhere else, so that nothing real is ever compared with it."""
+    return Hardware("fake CPU", "fake", 2, ("fake",), 8 * 1024**3, "fake")
+
+
+def clock() -> float:
+    """Return the seconds that this backend's launches took by their own account."""
+    return _elapsed
+
+
+def _spend(seconds: float) -> None:
+    global _elapsed  # noqa: PLW0603 - a clock is one for the process
+    _elapsed += seconds
+
+
+def _read(path: str, doing: str) -> Costs:
+    try:
+        node = yamlspan.data(yamlspan.load(Path(path), Path(path).name))
+    except yamlspan.YamlError as error:
+        first = error.diagnostics[0]
+        raise Refused("model-invalid", first.message, first.help) from error
+    if not isinstance(node, dict) or node.get("fake") != 1:
+        raise Refused("model-invalid", f"{path} does not begin with `fake: 1`", "write the costs of one call")
+    if unknown := [key for key in node if key not in _KEYS]:
+        raise Refused("model-invalid", f"{path} has the unknown key {unknown[0]!r}", f"use {', '.join(_KEYS)}")
+    words = {key: str(node[key]) for key in _WORDS if key in node}
+    if words.get("breaks", "").startswith(f"{doing}:"):
+        raise WorkerFailed(words["breaks"].partition(":")[2].strip(), "this model breaks on purpose")
+    if "refuses" in words:
+        code, _, message = words["refuses"].partition(":")
+        raise Refused(code, message.strip(), "this model refuses on purpose")
+    try:
+        return _costs(Path(path), node, words)
+    except QuantityError as error:
+        raise Refused(error.code, f"{path}: {error}", error.help) from error
+
+
+def _costs(path: Path, node: Mapping[str, object], words: Mapping[str, str]) -> Costs:
+    def si(key: str, metric: str) -> float:
+        return parse_quantity(str(node[key]), METRICS[metric].dimension)
+
+    latency = si("latency", "latency_p50") if "latency" in node else 0.01
+    shares = {key: parse_delta(str(node.get(key, "0%")), "time") for key in _NOISES}
+    shape = node.get("input", [1, 4])
+    return Costs(
+        file=File(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size),
+        exact={key: si(key, key) for key in _EXACT if key in node},
+        seconds={
+            "latency": latency,
+            "cpu_time": si("cpu_time", "cpu_time") if "cpu_time" in node else latency,
+            "load_time": si("load_time", "load_time") if "load_time" in node else 0.1,
+        },
+        peak_memory=si("peak_memory", "peak_memory") if "peak_memory" in node else 50e6,
+        noise={key: share.value for key, share in shares.items() if isinstance(share, Delta)},
+        words=words,
+        input=tuple(int(str(item)) for item in shape) if isinstance(shape, list) else (1, 4),
+    )
+
+
+def _count(costs: Costs, job: CountJob) -> Counted:
+    _spend(STARTING)
+    found: dict[str, Measurement | Missing] = {
+        name: Measurement(value, "declared", detail="written in the fake") for name, value in costs.exact.items()
+    }
+    for name in _EXACT:
+        found.setdefault(name, Missing(f"the fake does not say {name}"))
+    if "unknown_op" in costs.words:
+        found["macs"] = Missing(f"the operator {costs.words['unknown_op']} is not understood", "failed")
+    macs = found["macs"]
+    found["flops"] = macs if isinstance(macs, Missing) else Measurement(2 * macs.value, macs.method, detail=macs.detail)
+    shape = (job.workload.batch_size, *costs.input[1:])
+    inputs = (Input("x", "float32", shape, "written in the fake"),)
+    feed = "sha256:" + hashlib.sha256(repr((shape, job.workload.seed)).encode()).hexdigest()
+    notes = (costs.words["note"],) if "note" in costs.words else ()
+    return Counted((costs.file,), inputs, feed, {"fake": "1"}, found, notes)
+
+
+def _launch(costs: Mapping[Role, Costs], job: LaunchJob) -> Sampled:
+    per_round = sum(one.seconds["latency"] for one in costs.values())
+    calls = min(max(job.min_calls, math.ceil(job.seconds / per_round)), job.max_calls)
+    samples: dict[str, dict[str, tuple[int, ...]]] = {}
+    for role, one in costs.items():
+        rng = random.Random(f"{job.seed} {role}")  # noqa: S311 - noise, not a secret
+        tilt = math.exp(rng.gauss(0, one.noise["launch_noise"]))
+        factors = [tilt * math.exp(abs(rng.gauss(0, one.noise["noise"]))) for _ in range(calls)]
+        samples[role] = {
+            "wall": tuple(round(one.seconds["latency"] * 1e9 * factor) for factor in factors),
+            "cpu": tuple(round(one.seconds["cpu_time"] * 1e9 * factor) for factor in factors),
+        }
+    in_calls = sum(sum(series["wall"]) for series in samples.values()) * 1e-9
+    _spend(STARTING + in_calls)
+    return Sampled(samples, in_calls)
+
+
+def _footprint(costs: Costs, job: FootprintJob) -> Sampled:
+    rng = random.Random(f"{job.seed} footprint {costs.file.path}")  # noqa: S311 - noise, not a secret
+    tilt = math.exp(rng.gauss(0, costs.noise["launch_noise"]))
+    _spend(STARTING + costs.seconds["load_time"])
+    series = {"load": (round(costs.seconds["load_time"] * 1e9 * tilt),), "peak": (round(costs.peak_memory * tilt),)}
+    return Sampled({"candidate": series}, costs.seconds["load_time"])

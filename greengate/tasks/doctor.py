@@ -1,0 +1,97 @@
+"""`greengate doctor`: what can be measured on this machine, and how small a change can be told from noise."""
+
+from __future__ import annotations
+
+import ctypes.util
+import importlib.metadata
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from greengate import estimate, stats
+from greengate.budget import WorkerLimits
+from greengate.profile import Trial, WorkloadSpec
+from greengate.profiler import hardware, trial
+from greengate.profiler.trial import Effort, Progress, Subject
+from greengate.units import format_quantity
+
+#: The network that stands in where no model is named; tests/profiler/test_probe.py says how it was made.
+PROBE = Path(hardware.__file__).with_name("probe.onnx")
+_METRICS = ("latency_p50", "latency_p95", "cpu_time")
+_RUNTIMES = (("ONNX", "onnxruntime", ""), ("PyTorch", "torch", "pip install 'greengate-ci[torch]'"))
+_POWERCAP = Path("/sys/class/powercap")
+
+
+def examine(model: str | None, max_seconds: float, progress: Progress) -> str:
+    """Describe the machine, the runtimes, the energy counters and the noise. Raises GreengateError for a bad model."""
+    return "\n".join([*_machine(), "", *_runtimes(), "", *_energy(), "", *_noise(model, max_seconds, progress)])
+
+
+def _machine() -> Iterator[str]:
+    here = hardware.this_machine()
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else here.cores
+    yield "machine"
+    yield f"  cpu        {here.cpu}, {here.architecture}"
+    yield f"  cores      {here.cores}, {usable} usable by this process"
+    yield f"  vectors    {' '.join(here.extensions) or 'none known'}"
+    yield f"  memory     {format_quantity(here.memory, 'bytes')}"
+    yield f"  system     {here.system}"
+    yield f"  id         {here.id}"
+    yield from (f"  note       {note}" for note in here.notes)
+
+
+def _runtimes() -> Iterator[str]:
+    yield "models that can be measured"
+    for name, package, install in _RUNTIMES:
+        try:
+            version = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            yield f"  {name.ljust(9)}  no: {package} is not installed; {install}"
+            continue
+        note = "" if package == "onnxruntime" else " is installed; this version does not measure it yet"
+        yield f"  {name.ljust(9)}  {package} {version}{note}"
+
+
+def _energy() -> Iterator[str]:
+    yield "energy counters (this version finds them and does not read them yet)"
+    zones = sorted(_POWERCAP.glob("*/energy_uj")) if _POWERCAP.is_dir() else []
+    readable = [zone for zone in zones if os.access(zone, os.R_OK)]
+    if readable:
+        yield f"  CPU        yes: {len(readable)} powercap zones"
+    elif zones:
+        yield "  CPU        no: powercap zones are there, readable by root only"
+    else:
+        yield "  CPU        no: this system shows no powercap zone; virtual machines have none"
+    library = ctypes.util.find_library("nvidia-ml")
+    yield f"  NVIDIA     {'yes: ' + library if library else 'no: the NVIDIA management library is not installed'}"
+
+
+def _noise(model: str | None, max_seconds: float, progress: Progress) -> Iterator[str]:
+    found = _against_itself(model, max_seconds, progress)
+    yield f"noise: {model or 'a small built-in network'} against itself"
+    yield f"  {len(found.launches)} launches in {found.seconds:.0f} s, ended by {found.ended_by}"
+    for metric in _METRICS:
+        estimated = estimate.log_ratio(found.launches, metric)
+        if isinstance(estimated, stats.Estimate):
+            # A change of nothing passes a limit only where its whole interval is below the limit.
+            floor = math.expm1(max(estimated.high, -estimated.low, estimated.half_width))
+            spread = f"{100 * math.expm1(estimated.value):+.2f} % +-{100 * estimated.half_width:.2f} %"
+            yield f"  {metric.ljust(11)}  {spread}: limits above {100 * floor:.1f} % can be decided in this time"
+        else:
+            yield f"  {metric.ljust(11)}  {estimated.reason}"
+
+
+def _against_itself(model: str | None, max_seconds: float, progress: Progress) -> Trial:
+    # Never narrow enough: the noise is wanted that the whole time gives.
+    precision = dict.fromkeys(_METRICS, 0.0)
+    path = Path(model) if model is not None else PROBE
+    subject = Subject(path.stem, str(path.absolute()), str(path), WorkloadSpec())
+    counted = trial.count(subject, WorkerLimits(), "")
+    return trial.trial(
+        {"baseline": subject, "candidate": subject},
+        {"baseline": counted, "candidate": counted},
+        Effort(precision, max_seconds),
+        WorkerLimits(),
+        progress,
+    )

@@ -1,0 +1,59 @@
+"""What a check leaves behind: its verdict for `explain`, and a part's trials for the job that merges them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from greengate import profile_file, verdict_file
+from greengate.errors import Diagnostic, GreengateError
+from greengate.files import write_atomic
+from greengate.gate import Checked
+from greengate.profile import Profile
+from greengate.verdict import Verdict
+
+#: What greengate keeps beside a budget; `last.json` and `parts/` stay out of git.
+FOLDER = ".greengate"
+LAST = "last.json"
+_IGNORED = f"{LAST}\nparts/\n"
+
+
+def remember(verdict: Verdict) -> None:
+    """Keep the verdict for `greengate explain`. Raises ReportError where it cannot be written."""
+    folder = _folder(verdict.case.budget.path)
+    write_atomic(folder / LAST, verdict_file.dump(verdict))
+    keep_out_of_git(folder)
+
+
+def keep_out_of_git(folder: Path) -> None:
+    """Write the folder's .gitignore once. Raises ReportError."""
+    if not (folder / ".gitignore").exists():
+        write_atomic(folder / ".gitignore", _IGNORED)
+
+
+def last(source: str | None) -> Verdict:
+    """Read a verdict back: `source`, else the last one of this folder. Raises GreengateError `verdict-missing`."""
+    path = Path(source) if source is not None else Path(FOLDER, LAST)
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        raise GreengateError(
+            Diagnostic("verdict-missing", f"there is no verdict in {path}", "run `greengate check` first, or name one")
+        ) from error
+    return verdict_file.load(text, str(path))
+
+
+def write_part(checked: Checked, part: str) -> tuple[Path, ...]:
+    """Write what a part measured, one file a model, and return the files. Raises ReportError."""
+    folder = _folder(checked.verdict.case.budget.path) / "parts" / part
+    written = []
+    for name, found in checked.measured.items():
+        dump = profile_file.dump_profile(found) if isinstance(found, Profile) else profile_file.dump_trial(found)
+        path = folder / f"{name.replace('/', '_')}.json"
+        write_atomic(path, dump)
+        written.append(path)
+    keep_out_of_git(folder.parent.parent)
+    return tuple(written)
+
+
+def _folder(budget: str) -> Path:
+    return Path(budget).parent / FOLDER

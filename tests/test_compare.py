@@ -1,0 +1,185 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nouns import HARDWARE, WORKLOAD, exact, launches, noisy, profile, trial
+
+from greengate.compare import (
+    compare_profiles,
+    compare_trial,
+    hardware_difference,
+    without_baseline,
+    workload_difference,
+)
+from greengate.metrics import METRICS
+from greengate.profile import Input, Measurement, Missing, Profile
+from greengate.verdict import Change
+
+
+def found(metric: str, baseline: Profile, candidate: Profile) -> Change | Missing:
+    return compare_profiles(baseline, candidate)[metric].change
+
+
+def test_every_metric_gets_a_comparison() -> None:
+    assert set(compare_profiles(profile({}), profile({}))) == set(METRICS)
+    assert set(without_baseline(profile({}), Missing("none"))) == set(METRICS)
+
+
+@given(st.floats(1, 1e15), st.floats(0, 1e15))
+def test_an_exact_change_is_the_ratio_without_an_interval(before: float, after: float) -> None:
+    change = found("size", profile({"size": exact(before)}), profile({"size": exact(after)}))
+    assert isinstance(change, Change)
+    assert change.value == change.low == change.high == after / before - 1
+    assert change.basis == "exact"
+
+
+@pytest.mark.parametrize(("before", "after", "expected"), [(0.0, 0.0, 0.0), (0.0, 5.0, Missing), (5.0, 0.0, -1.0)])
+def test_nothing_as_a_baseline(before: float, after: float, expected: Any) -> None:
+    change = found("params", profile({"params": exact(before)}), profile({"params": exact(after)}))
+    if expected is Missing:
+        assert isinstance(change, Missing)
+        assert "0" in change.reason
+    else:
+        assert isinstance(change, Change)
+        assert change.value == expected
+
+
+OTHER_WORKLOADS: dict[str, Any] = {
+    "batch_size was 1, is 8": replace(WORKLOAD, batch_size=8),
+    "threads was 1, is 2": replace(WORKLOAD, threads=2),
+    "precision was as stored, is fp16": replace(WORKLOAD, precision="fp16"),
+    "inputs x was": replace(WORKLOAD, inputs=(Input("x", "float32", (1, 8), ""),)),
+    "inputs y was absent": replace(WORKLOAD, inputs=(*WORKLOAD.inputs, Input("y", "int64", (1,), ""))),
+    "feed was sha256:feed, is sha256:other": replace(WORKLOAD, feed="sha256:other"),
+}
+
+
+@pytest.mark.parametrize("words", OTHER_WORKLOADS)
+def test_unlike_workloads_are_not_compared_and_the_first_difference_is_named(words: str) -> None:
+    both = {"macs": exact(10), "size": exact(10)}
+    other = profile(both, workload=OTHER_WORKLOADS[words])
+    change = found("macs", profile(both), other)
+    assert isinstance(change, Missing)
+    assert change.kind == "incomparable"
+    assert words in change.reason
+    assert change.help
+    # What belongs to the files alone does not care.
+    assert isinstance(found("size", profile(both), other), Change)
+    assert workload_difference(WORKLOAD, WORKLOAD) is None
+
+
+@pytest.mark.parametrize(
+    ("metric", "comparable"), [("size", True), ("macs", True), ("activation_memory", False), ("latency_p50", False)]
+)
+def test_another_runtime_matters_only_where_it_does_the_work(metric: str, comparable: bool) -> None:
+    both = {metric: noisy(10, 9, 11) if metric.startswith("latency") else exact(10)}
+    change = found(metric, profile(both), profile(both, runtime={"onnxruntime": "1.33.0"}))
+    assert isinstance(change, Change) is comparable
+    if isinstance(change, Missing):
+        assert "runtime onnxruntime was 1.32.0, is 1.33.0" in change.reason
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("cpu", "Other CPU", "cpu was Test CPU, is Other CPU"),
+        ("architecture", "aarch64", "architecture was x86_64, is aarch64"),
+        ("cores", 4, "cores was 2, is 4"),
+        ("extensions", ("avx2", "avx512f"), "extensions was avx2, is avx2 avx512f"),
+    ],
+)
+def test_noisy_numbers_of_other_hardware_are_not_compared(field: str, value: Any, words: str) -> None:
+    other = replace(HARDWARE, **{field: value})
+    assert hardware_difference(HARDWARE, other) == words
+    both = {"latency_p50": noisy(10, 9, 11), "macs": exact(5)}
+    change = found("latency_p50", profile(both), profile(both, hardware=other))
+    assert isinstance(change, Missing)
+    assert words in change.reason
+    assert isinstance(found("macs", profile(both), profile(both, hardware=other)), Change)
+
+
+def test_memory_and_kernel_do_not_make_another_machine() -> None:
+    other = replace(HARDWARE, memory=1, system="Linux 6.9", notes=("in a container",))
+    assert hardware_difference(HARDWARE, other) is None
+    assert other.id == HARDWARE.id
+
+
+def test_stored_noisy_numbers_are_compared_with_both_doubts() -> None:
+    before, after = profile({"latency_p50": noisy(10, 9, 11)}), profile({"latency_p50": noisy(12, 11, 13)})
+    change = found("latency_p50", before, after)
+    assert isinstance(change, Change)
+    assert change.basis == "stored"
+    assert change.value == pytest.approx(0.2)
+    assert (change.low, change.high) == pytest.approx((11 / 11 - 1, 13 / 9 - 1))
+
+
+def test_ratios_change_by_difference() -> None:
+    # `accuracy` is not measured by this version: the arithmetic is tested where it lives.
+    from greengate.compare import _apart
+
+    change = _apart(Measurement(0.91, "declared"), Measurement(0.905, "declared"), relative=False, exact=True)
+    assert isinstance(change, Change)
+    assert not change.relative
+    assert change.value == pytest.approx(-0.005)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ({"size": Missing("it broke", "failed", "mend it")}, {"size": exact(1)}, "the baseline has no size: it broke"),
+        ({"size": exact(1)}, {"size": Missing("it broke", "failed")}, "it broke"),
+        ({}, {"size": exact(1)}, "the baseline has no size: it was not measured"),
+        ({}, {}, "it was not measured"),
+    ],
+)
+def test_a_gap_on_either_side_is_told(before: Any, after: Any, words: str) -> None:
+    change = found("size", profile(before), profile(after))
+    assert isinstance(change, Missing)
+    assert change.reason == words
+
+
+@pytest.mark.parametrize("metric", [name for name, row in METRICS.items() if not row.measured])
+def test_what_this_version_cannot_measure_says_so(metric: str) -> None:
+    comparison = without_baseline(profile({metric: exact(1)}), Missing("none"))[metric]
+    assert isinstance(comparison.candidate, Missing)
+    assert comparison.candidate.kind == "unsupported"
+
+
+def test_without_a_baseline_the_candidate_still_counts() -> None:
+    why = Missing("no baseline", "incomparable", "accept one")
+    comparison = without_baseline(profile({"size": exact(7)}), why)["size"]
+    assert comparison.candidate == exact(7)
+    assert comparison.change is comparison.baseline is why
+
+
+def test_a_trial_compares_noisy_metrics_by_their_pairs() -> None:
+    # The profiles alone say nothing (their intervals overlap); the pairs do.
+    wide = {"latency_p50": noisy(10, 5, 20), "size": exact(100)}
+    made = trial(launches(6, 1.1), profile(wide), profile({**wide, "size": exact(105)}))
+    compared = compare_trial(made)
+    change = compared["latency_p50"].change
+    assert isinstance(change, Change)
+    assert change.basis == "paired"
+    assert 0.08 < change.low < 0.1 < change.high < 0.12
+    size = compared["size"].change
+    assert isinstance(size, Change)
+    assert size.value == pytest.approx(0.05)
+
+
+def test_a_trial_compares_models_that_take_different_inputs() -> None:
+    wider = replace(WORKLOAD, inputs=(Input("x", "float32", (1, 8), ""),), feed="sha256:wider")
+    made = trial((), profile({"macs": exact(100)}), profile({"macs": exact(200)}, workload=wider))
+    change = compare_trial(made)["macs"].change
+    assert isinstance(change, Change)
+    assert change.value == 1.0
+
+
+def test_a_trial_whose_candidate_broke_has_no_change() -> None:
+    broken = Missing("the worker crashed", "failed")
+    both = {"latency_p50": noisy(10, 9, 11)}
+    compared = compare_trial(trial(launches(6, 1.0), profile(both), profile({"latency_p50": broken})))
+    assert compared["latency_p50"].change is broken

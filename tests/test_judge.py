@@ -1,0 +1,271 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from nouns import case, compared, exact, limit, noisy, rule
+
+from greengate.errors import Exit
+from greengate.judge import binds, judge
+from greengate.profile import Missing
+from greengate.verdict import Change, Comparison, Outcome, Status
+
+P, D, W, I, F = Status.PASS, Status.DEFERRED, Status.WARN, Status.INCONCLUSIVE, Status.FAIL  # noqa: E741
+
+
+def change(value: float, half: float = 0.0) -> Change:
+    basis = "paired" if half else "exact"
+    return Change(value, value - half, value + half, basis)
+
+
+def only(*args: Any, **more: Any) -> Outcome:
+    (outcome,) = judge(case(*args, **more)).outcomes
+    return outcome
+
+
+def judged(the_rule: Any, comparison: Comparison, **more: Any) -> Status:
+    return only([the_rule], {comparison.metric: comparison}, **more).status
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "found", "status"),
+    [
+        # a change against an upper bound: the whole interval decides, reaching the bound is within it
+        ("max_increase", 0.05, change(0.05), P),
+        ("max_increase", 0.05, change(0.0500001), F),
+        ("max_increase", 0.05, change(-0.9), P),
+        ("max_increase", 0.05, change(0.04, 0.009), P),
+        ("max_increase", 0.05, change(0.04, 0.011), I),
+        ("max_increase", 0.05, change(0.06, 0.011), I),
+        ("max_increase", 0.05, change(0.06, 0.009), F),
+        ("max_increase", 0.0, change(0.0), P),
+        # a change against a lower bound
+        ("max_decrease", 0.05, change(-0.05), P),
+        ("max_decrease", 0.05, change(-0.0500001), F),
+        ("max_decrease", 0.05, change(0.9), P),
+        ("max_decrease", 0.05, change(-0.06, 0.02), I),
+        ("max_decrease", 0.05, change(-0.06, 0.009), F),
+    ],
+)
+def test_a_change_is_judged_on_its_whole_interval(kind: str, value: float, found: Change, status: Status) -> None:
+    assert judged(rule("throughput", limit(kind, value)), compared("throughput", found)) is status
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "candidate", "status"),
+    [
+        ("max", 100, exact(100), P),
+        ("max", 100, exact(100.5), F),
+        ("max", 0.045, noisy(0.044, 0.0431, 0.0449), P),
+        ("max", 0.045, noisy(0.044, 0.0431, 0.0451), I),
+        ("max", 0.045, noisy(0.046, 0.0451, 0.047), F),
+        ("min", 100, exact(100), P),
+        ("min", 100, exact(99.5), F),
+        ("min", 100, noisy(101, 99, 103), I),
+        ("min", 100, noisy(98, 97, 99), F),
+    ],
+)
+def test_an_absolute_limit_is_judged_on_the_candidate_alone(
+    kind: str, value: float, candidate: Any, status: Status
+) -> None:
+    no_baseline = Missing("no baseline", "incomparable")
+    metric = "latency_p95" if value < 1 else "size"
+    found = Comparison(metric, no_baseline, candidate, no_baseline)
+    assert judged(rule(metric, limit(kind, value)), found) is status
+
+
+@pytest.mark.parametrize(
+    ("kind", "strict", "part", "status"),
+    [
+        ("failed", False, None, I),
+        ("unsupported", False, None, I),
+        ("unsettled", False, None, I),
+        ("incomparable", False, None, I),
+        ("unavailable", False, None, D),  # a laptop may leave it to CI
+        ("skipped", False, None, D),
+        ("unavailable", True, None, I),  # in CI nobody comes after
+        ("skipped", True, None, I),
+        ("unavailable", True, "gpu", D),  # a declared part is merged later
+        ("failed", True, "gpu", I),  # what broke stays broken
+    ],
+)
+def test_what_was_not_measured_is_never_a_pass(kind: str, strict: bool, part: str | None, status: Status) -> None:
+    missing = Missing("why it is missing", kind, "what to do")  # type: ignore[arg-type]
+    found = Comparison("size", exact(1), missing, missing)
+    for one in (limit("max", 5), limit("max_increase", 0.05)):
+        outcome = only([rule("size", one)], {"size": found}, strict=strict, part=part)
+        assert (outcome.status, outcome.reason, outcome.help) == (status, "why it is missing", "what to do")
+
+
+def test_a_metric_that_nobody_compared_is_inconclusive_in_ci() -> None:
+    outcome = only([rule("size", limit("max", 5))], {}, strict=True)
+    assert outcome.status is I
+    assert "nobody measured it" in outcome.reason
+
+
+def test_several_limits_must_all_hold() -> None:
+    both = rule("size", limit("max", 105), limit("max_increase", 0.05))
+    for after, found, status in [
+        (100.0, change(0.0), P),
+        (110.0, change(0.0), F),
+        (100.0, change(0.1), F),
+        (100.0, change(0.05, 0.01), I),
+        (110.0, change(0.05, 0.01), F),  # a fail is not softened by a doubt beside it
+    ]:
+        assert judged(both, compared("size", found, candidate=exact(after))) is status
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "floor", "status"),
+    [
+        (0.20, 0.0, 20.0, P),  # 20 % of 100 is not above 20
+        (0.21, 0.0, 20.0, F),
+        (0.20, 0.02, 20.0, I),  # the difference may be 22
+        (0.20, 0.02, 30.0, P),
+        (0.05, 0.02, 1.0, I),  # neither side of the `or` is sure
+        (0.04, 0.005, 0.0, P),  # the limit itself holds
+    ],
+)
+def test_a_change_below_the_floor_is_ignored(value: float, half: float, floor: float, status: Status) -> None:
+    the_rule = rule("size", limit("max_increase", 0.05), ignore_below=floor)
+    assert judged(the_rule, compared("size", change(value, half))) is status
+
+
+def test_the_floor_takes_the_baselines_own_doubt_into_account() -> None:
+    the_rule = rule("latency_p50", limit("max_increase", 0.05), ignore_below=0.011)
+    found = compared("latency_p50", change(0.1, 0.001), baseline=noisy(0.1, 0.05, 0.2))
+    assert judged(the_rule, found) is I
+
+
+@pytest.mark.parametrize(("found", "status"), [(change(0.0), P), (change(0.06), W), (change(0.05, 0.01), W)])
+def test_a_warning_rule_never_blocks(found: Change, status: Status) -> None:
+    verdict = judge(
+        case([rule("size", limit("max_increase", 0.05), severity="warn")], {"size": compared("size", found)})
+    )
+    assert verdict.outcomes[0].status is status
+    assert verdict.exit is Exit.PASS
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "code"),
+    [
+        ((0.0, 0.0), P, 0),
+        ((0.0, 0.1), F, 1),
+        ((0.05, 0.0), P, 0),
+    ],
+)
+def test_the_verdict_is_the_worst_outcome(changes: tuple[float, float], status: Status, code: int) -> None:
+    rules = [rule("size", limit("max_increase", 0.05)), rule("params", limit("max_increase", 0.05))]
+    found = {name: compared(name, change(value)) for name, value in zip(("size", "params"), changes, strict=True)}
+    verdict = judge(case(rules, found))
+    assert (verdict.status, verdict.exit) == (status, code)
+
+
+def test_deferred_passes_and_inconclusive_exits_3() -> None:
+    missing = Missing("not here", "unavailable")
+    found = {"size": Comparison("size", missing, missing, missing)}
+    rules = [rule("size", limit("max", 5))]
+    assert judge(case(rules, found)).exit is Exit.PASS
+    assert judge(case(rules, found, strict=True)).exit is Exit.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("names", [[], ["audio"]])
+def test_a_verdict_on_nothing_is_inconclusive(names: list[str]) -> None:
+    bound = rule("size", limit("max", 5), models=("vision-*",))
+    verdict = judge(case([bound], {"size": compared("size", change(0.0))}, names=names))
+    assert verdict.outcomes == ()
+    assert verdict.exit is Exit.INCONCLUSIVE
+
+
+@pytest.mark.parametrize(
+    ("patterns", "model", "bound"),
+    [((), "any", True), (("vision-*",), "vision-a", True), (("vision-*",), "Vision-a", False), (("a", "b"), "b", True)],
+)
+def test_selectors(patterns: tuple[str, ...], model: str, bound: bool) -> None:
+    assert binds(rule("size", limit("max", 1), models=patterns), model) is bound
+
+
+def test_outcomes_name_rule_model_and_place() -> None:
+    outcome = only([rule("size", limit("max_increase", 0.05), id="weight")], {"size": compared("size", change(0.06))})
+    assert (outcome.rule, outcome.model, outcome.metric) == ("weight", "m", "size")
+    assert str(outcome.span) == "budgets.yaml:3:5"
+    assert outcome.reason == "+6.0 % is beyond the limit of +5.0 %"
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (change(0.0500001), "+5.00001 % is beyond the limit of +5.00000 %"),
+        (change(0.05, 0.01), "+5.0 % [+4.0, +6.0] may be on either side of the limit of +5.0 %"),
+        (change(0.0), "0.0 % is within the limit of +5.0 %"),
+    ],
+)
+def test_reasons_are_true_to_the_last_digit(found: Change, words: str) -> None:
+    assert only([rule("size", limit("max_increase", 0.05))], {"size": compared("size", found)}).reason == words
+
+
+def test_an_absolute_reason_never_says_that_a_number_exceeds_itself() -> None:
+    missing = Missing("no baseline", "incomparable")
+    found = Comparison("size", missing, exact(120_000_001), missing)
+    reason = only([rule("size", limit("max", 120_000_000))], {"size": found}).reason
+    assert reason == "120.000001 MB is beyond the limit of 120.000000 MB"
+
+
+# --- properties -----------------------------------------------------------------------------------------------------
+
+values = st.floats(-0.5, 0.5)
+halves = st.floats(0, 0.3)
+bounds = st.floats(0, 0.4)
+
+
+@given(values, halves, bounds, st.floats(0, 0.2), st.sampled_from(["max_increase", "max_decrease"]))
+def test_tightening_a_limit_never_makes_it_better(
+    value: float, half: float, bound: float, less: float, kind: str
+) -> None:
+    found = compared("throughput", change(value, half))
+    loose = judged(rule("throughput", limit(kind, bound)), found)
+    tight = judged(rule("throughput", limit(kind, max(0.0, bound - less))), found)
+    assert tight >= loose
+
+
+@given(values, halves, st.floats(0, 0.2), bounds)
+def test_a_wider_interval_never_decides_more(value: float, half: float, more: float, bound: float) -> None:
+    narrow = judged(rule("size", limit("max_increase", bound)), compared("size", change(value, half)))
+    wide = judged(rule("size", limit("max_increase", bound)), compared("size", change(value, half + more)))
+    assert wide in (narrow, I)
+
+
+@given(st.lists(st.tuples(values, halves), min_size=1, max_size=5), st.randoms())
+def test_the_order_of_rules_never_matters(found: list[tuple[float, float]], rng: Any) -> None:
+    names = ["size", "params", "flops", "macs", "latency_p50"][: len(found)]
+    rules = [rule(name, limit("max_increase", 0.1)) for name in names]
+    comparisons = {name: compared(name, change(*one)) for name, one in zip(names, found, strict=True)}
+    shuffled = list(rules)
+    rng.shuffle(shuffled)
+    forward, back = judge(case(rules, comparisons)), judge(case(shuffled, comparisons))
+    assert forward.status is back.status
+    assert {(o.rule, o.status) for o in forward.outcomes} == {(o.rule, o.status) for o in back.outcomes}
+
+
+@given(values, halves, bounds)
+def test_judging_again_is_the_identity(value: float, half: float, bound: float) -> None:
+    verdict = judge(case([rule("size", limit("max_increase", bound))], {"size": compared("size", change(value, half))}))
+    assert judge(verdict.case) == replace(verdict)
+
+
+def test_judging_reads_nothing_but_the_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    import builtins
+    import time
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("judge must be pure")
+
+    found: Mapping[str, Comparison] = {"size": compared("size", change(0.1))}
+    prepared = case([rule("size", limit("max_increase", 0.05))], found)
+    for where, name in ((builtins, "open"), (time, "time"), (time, "monotonic")):
+        monkeypatch.setattr(where, name, forbidden)
+    assert judge(prepared).status is F
