@@ -1,9 +1,12 @@
-"""A real git repository in a temporary folder, made without the user's settings."""
+"""Real places for tests: a git repository without the user's settings, and a folder whose permissions bind."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 QUIET = {
@@ -61,3 +64,17 @@ class Repository:
         cloned.folder = folder
         cloned.identify()
         return cloned
+
+
+@contextmanager
+def unprivileged() -> Iterator[Path]:
+    """Yield a folder of a user whom permissions stop."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if root := os.geteuid() == 0:
+            os.chown(folder, 65534, 65534)
+            os.seteuid(65534)
+        yield folder
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o700)

@@ -8,12 +8,12 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from repository import unprivileged
 
 from greengate import files
 from greengate.errors import Exit, ReportError
@@ -30,20 +30,6 @@ def small_files(tmp_path: Path) -> Iterator[None]:
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
     signal.signal(signal.SIGXFSZ, ignored)
-
-
-@pytest.fixture
-def unprivileged() -> Iterator[Path]:
-    """Yield a folder of a user whom permissions stop."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        if root := os.geteuid() == 0:
-            os.chown(folder, 65534, 65534)
-            os.seteuid(65534)
-        yield folder
-        if root:
-            os.seteuid(0)
-        folder.chmod(0o700)
 
 
 def left_in(folder: Path) -> list[str]:
@@ -125,14 +111,15 @@ def test_a_disk_that_fills_leaves_the_old_file_and_nothing_else(
     assert left_in(tmp_path) == ([] if old is None else ["out"])
 
 
-def test_a_folder_that_forbids_writing(unprivileged: Path) -> None:
-    (unprivileged / "out").write_text("old")
-    unprivileged.chmod(0o500)
-    for path in (unprivileged / "out", unprivileged / "deep" / "out"):
-        for write in (files.write_atomic, files.create_exclusive):
-            with pytest.raises(ReportError, match=r"cannot-write.*Permission denied"):
-                write(path, "new")
-    assert (unprivileged / "out").read_text() == "old"
+def test_a_placethat_forbids_writing() -> None:
+    with unprivileged() as place:
+        (place / "out").write_text("old")
+        place.chmod(0o500)
+        for path in (place / "out", place / "deep" / "out"):
+            for write in (files.write_atomic, files.create_exclusive):
+                with pytest.raises(ReportError, match=r"cannot-write.*Permission denied"):
+                    write(path, "new")
+        assert (place / "out").read_text() == "old"
 
 
 @pytest.mark.parametrize("place", ["folder", "file/below", "x" * 300, "nul\0"])

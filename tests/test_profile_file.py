@@ -100,12 +100,13 @@ trials = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(profiles)
 def test_a_profile_comes_back_as_it_was(profile: Profile) -> None:
     assert profile_file.load(profile_file.dump_profile(profile), "p.json") == profile
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(trials)
 def test_a_trial_comes_back_as_it_was(trial: Trial) -> None:
     assert profile_file.load(profile_file.dump_trial(trial), "t.json") == trial
@@ -117,7 +118,7 @@ def test_no_text_is_a_traceback(text: str) -> None:
         profile_file.load(text, "x.json")
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_damage_is_a_traceback(data: st.DataObject) -> None:
     """Any one value of a real file replaced by any JSON value: read as a noun again, or refused by name."""
