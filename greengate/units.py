@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 Dimension = Literal["count", "macs", "flops", "bytes", "time", "rate", "energy", "mass", "ratio"]
@@ -44,6 +45,19 @@ MEASURES: dict[Dimension, str] = {
     "ratio": "a ratio",
 }
 
+#: A quantity of each dimension as one would write it.
+_EXAMPLE: dict[Dimension, str] = {
+    "count": "25 M",
+    "macs": "4.1 GMAC",
+    "flops": "8.2 GFLOP",
+    "bytes": "120 MB",
+    "time": "45 ms",
+    "rate": "200/s",
+    "energy": "1.2 Wh",
+    "mass": "3 g",
+    "ratio": "0.95",
+}
+
 #: Units a report chooses from, largest first.
 _SHOWN: dict[Dimension, tuple[str, ...]] = {
     "count": ("G", "M", "K", ""),
@@ -57,7 +71,14 @@ _SHOWN: dict[Dimension, tuple[str, ...]] = {
     "ratio": ("",),
 }
 
-_QUANTITY = re.compile(r"([+-]?(?:\d+(?:_\d{3})*(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(\S*)")
+_DECIMAL = r"(?:[0-9]{1,40}(?:_[0-9]{3}){0,10}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][+-]?[0-9]{1,2})?"
+_PLAIN = r"(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})"
+_PLAIN_BELOW_100 = r"(?:0{0,40}[0-9]{1,2}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})"
+_GAP = "[ \u00a0\u202f]*"
+_NOT_ZERO = "(?=[0-9_.]*[1-9])"
+_END = r"$(?!\n)"  # Python's `$` alone would let a line break follow
+_QUANTITY = re.compile(rf"([+-]?{_DECIMAL}){_GAP}([^\s0-9.,_]\S*|)")
+_CHANGE = re.compile(rf"([+-]?{_PLAIN}){_GAP}([^\s0-9.,_]\S*|)")
 
 
 class QuantityError(ValueError):
@@ -76,20 +97,16 @@ class Delta:
     relative: bool
 
 
-def _split(text: str) -> tuple[float, str]:
-    match = _QUANTITY.fullmatch(text.strip())
-    if match is None:
-        raise QuantityError("bad-number", f"{text!r} is not a number with a unit", "write for example `45 ms`")
-    value = float(match[1].replace("_", ""))
-    if not math.isfinite(value):
-        raise QuantityError("bad-number", f"{text!r} is not a finite number", "write a finite number")
-    return value, match[2]
+def quantity_pattern(dimension: Dimension) -> str:
+    """Return the regular expression, for Python and ECMAScript alike, of texts that are positive quantities."""
+    units = "|".join(re.escape(unit) for unit in sorted(_spellings(dimension), key=len, reverse=True))
+    return rf"^\+?{_NOT_ZERO}{_DECIMAL}{_GAP}(?:{units}){_END}"
 
 
-def _canonical(unit: str) -> str:
-    if unit.endswith(("MACs", "FLOPs")):
-        return unit[:-1]
-    return unit.replace("µ", "u").replace("μ", "u")
+def delta_pattern(dimension: Dimension, positive: bool = False, below_100: bool = False) -> str:
+    """Return the regular expression, for Python and ECMAScript alike, of texts that are changes without a minus."""
+    number = _PLAIN_BELOW_100 if below_100 else _PLAIN
+    return rf"^\+?{_NOT_ZERO if positive else ''}{number}{_GAP}{'pp' if dimension == 'ratio' else '%'}{_END}"
 
 
 def parse_quantity(text: str, dimension: Dimension) -> float:
@@ -98,21 +115,19 @@ def parse_quantity(text: str, dimension: Dimension) -> float:
     Returns the value in the dimension's SI base unit.
     Raises QuantityError for a missing, unknown or foreign unit.
     """
-    value, written = _split(text)
-    units = UNITS[dimension]
-    unit = _canonical(written)
-    known = ", ".join(name for name in units if name) or "no unit"
-    if unit in units:
-        return value * units[unit]
+    value, unit = _split(_QUANTITY, text, _EXAMPLE[dimension])
+    factor = _spellings(dimension).get(unit)
+    if factor is not None:
+        return value * factor
     if unit == "%" and dimension == "ratio":
         raise QuantityError(
             "percent-of-ratio",
             f"{text!r}: a percentage of a ratio is ambiguous",
-            f"write the ratio itself, `{value / 100:g}`, or a difference in `pp`",
+            f"write the ratio itself, `{value / 100:g}`",
         )
     if not unit:
-        raise QuantityError("missing-unit", f"{text!r} needs a unit of {MEASURES[dimension]}", f"use one of {known}")
-    raise QuantityError("unknown-unit", f"{written!r} is not a unit of {MEASURES[dimension]}", f"use one of {known}")
+        raise QuantityError("missing-unit", f"{text!r} needs a unit of {MEASURES[dimension]}", _advice(dimension))
+    raise QuantityError("unknown-unit", f"{unit!r} is not a unit of {MEASURES[dimension]}", _advice(dimension, unit))
 
 
 def parse_delta(text: str, dimension: Dimension) -> Delta:
@@ -120,27 +135,54 @@ def parse_delta(text: str, dimension: Dimension) -> Delta:
 
     Raises QuantityError where the unit does not fit: percent of a ratio is ambiguous and refused.
     """
-    value, unit = _split(text)
+    ratio = dimension == "ratio"
+    want = "0.5 pp" if ratio else "5%"
+    value, unit = _split(_CHANGE, text, want)
+    if unit == ("pp" if ratio else "%"):
+        return Delta(value / 100, relative=not ratio)
     if unit == "%":
-        if dimension == "ratio":
-            raise QuantityError(
-                "percent-of-ratio",
-                f"{text!r}: a percentage of a ratio is ambiguous",
-                f"write percentage points: `{value:g} pp`",
-            )
-        return Delta(value / 100, relative=True)
+        message = f"{text!r}: a percentage of a ratio is ambiguous"
+        raise QuantityError("percent-of-ratio", message, f"write percentage points: `{value:g} pp`")
     if unit == "pp":
-        if dimension != "ratio":
-            raise QuantityError(
-                "unknown-unit",
-                f"'pp' is not a unit of a change of {MEASURES[dimension]}",
-                f"percentage points are for ratios; write `{value:g}%`",
-            )
-        return Delta(value / 100, relative=False)
-    want = "`0.5 pp`" if dimension == "ratio" else "`5%`"
+        message = f"'pp' is not a unit of a change of {MEASURES[dimension]}"
+        raise QuantityError("unknown-unit", message, f"percentage points are for ratios; write `{value:g}%`")
     if not unit:
-        raise QuantityError("missing-unit", f"{text!r} needs a unit", f"write a change like {want}")
-    raise QuantityError("unknown-unit", f"{unit!r} is not a unit of a change", f"write a change like {want}")
+        raise QuantityError("missing-unit", f"{text!r} needs a unit", f"write a change like `{want}`")
+    raise QuantityError("unknown-unit", f"{unit!r} is not a unit of a change", f"write a change like `{want}`")
+
+
+def _split(pattern: re.Pattern[str], text: str, example: str) -> tuple[float, str]:
+    match = pattern.fullmatch(text)
+    if match is not None:
+        return float(match[1].replace("_", "")), match[2]
+    shown = text if len(text) <= 40 else f"{text[:40]}..."
+    advice = f"write for example `{example}`"
+    if re.match(r"[+-]?[0-9]+,[0-9]", text):
+        advice = f"write a point for decimals and no commas, for example `{example}`"
+    raise QuantityError("bad-number", f"{shown!r} is not a number with a unit", advice)
+
+
+def _advice(dimension: Dimension, unit: str = "") -> str:
+    """Return what to write instead of a unit that is missing or unknown."""
+    known = [name for name in UNITS[dimension] if name]
+    if dimension in ("macs", "flops") and unit.upper().endswith("FLOPS"):
+        return f"FLOPS is a speed; write `{unit[:-1]}`, operations for one item"
+    alike = next((name for name in known if unit and name.lower() == unit.lower()), None)
+    if alike is not None:
+        return f"write `{alike}`"
+    return f"use one of {', '.join(known)}" if known else "write the number alone"
+
+
+@cache
+def _spellings(dimension: Dimension) -> dict[str, float]:
+    """Return every accepted way to write a unit: the table's, plurals of operations, both micro signs."""
+    units = dict(UNITS[dimension])
+    for unit, factor in UNITS[dimension].items():
+        if unit.endswith(("MAC", "FLOP")):
+            units[f"{unit}s"] = factor
+        if unit == "us":
+            units |= {"\u00b5s": factor, "\u03bcs": factor}
+    return units
 
 
 def shown_unit(values: Iterable[float], dimension: Dimension) -> str:
@@ -169,7 +211,7 @@ def format_change(value: float, relative: bool = True, digits: int = 1) -> str:
 
 def format_apart(left: float, right: float, relative: bool = True) -> tuple[str, str]:
     """Write two changes with as many digits as it takes for them to differ when they do."""
-    for digits in range(1, 10):
+    for digits in range(1, 18):
         pair = format_change(left, relative, digits), format_change(right, relative, digits)
         if left == right or pair[0] != pair[1]:
             return pair
@@ -179,7 +221,6 @@ def format_apart(left: float, right: float, relative: bool = True) -> tuple[str,
 def _significant(value: float, digits: int) -> str:
     if value == 0:
         return "0"
-    places = digits - 1 - math.floor(math.log10(abs(value)))
-    if places <= 0:
-        return f"{value:,.0f}"
-    return f"{value:,.{places}f}"
+    rounded = float(f"{value:.{digits - 1}e}")  # 9.999 has its first digit one place higher once it is rounded
+    places = digits - 1 - math.floor(math.log10(abs(rounded)))
+    return f"{rounded:,.{max(0, places)}f}" if places >= 0 else f"{value:,.0f}"

@@ -1,0 +1,131 @@
+"""Values that were found right, into the nouns of budget.py."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greengate.budget import (
+    AccuracySource,
+    Budget,
+    Limit,
+    LimitKind,
+    ModelEntry,
+    Rule,
+    TradeOff,
+    Waiver,
+    WorkerLimits,
+)
+from greengate.budget_file.check import Value
+from greengate.budget_file.meaning import entries, model_name, rule_id
+from greengate.budget_file.scalars import quantity
+from greengate.metrics import METRICS
+from greengate.profile import InputSpec, WorkloadSpec
+from greengate.units import Delta
+
+_KINDS: tuple[LimitKind, ...] = ("max", "min", "max_increase", "max_decrease")
+
+
+def build(root: Value, path: str, digest: str) -> Budget:
+    """Return the budget of a checked file."""
+    rules = tuple(_rule(item) for item in entries(root, "rules"))
+    metrics = {rule.id: rule.metric for rule in rules}
+    workload = _plain(root.get("workload"))
+    return Budget(
+        path=path,
+        digest=digest,
+        version=root.content["version"].content,
+        models=tuple(_model(item, workload) for item in entries(root, "models")),
+        rules=rules,
+        waivers=tuple(_waiver(item, metrics) for item in entries(root, "waivers")),
+        baseline=_optional(root, "baseline"),
+        worker=WorkerLimits(**_plain(root.get("worker"))),
+    )
+
+
+def _plain(value: Value | None) -> dict[str, Any]:
+    """Return a mapping of scalars without its places."""
+    return {} if value is None else {key: item.content for key, item in value.content.items()}
+
+
+def _optional(parent: Value, key: str) -> str | None:
+    found = parent.get(key)
+    return None if found is None else found.content
+
+
+def _model(entry: Value, workload: dict[str, Any]) -> ModelEntry:
+    accuracy, inputs = entry.get("accuracy"), entry.get("inputs")
+    described = {} if inputs is None else dict(inputs.content)
+    recorded = described.get("from")
+    if recorded is not None and isinstance(recorded.content, str):
+        del described["from"]
+    else:
+        recorded = None
+    return ModelEntry(
+        name=_name(model_name(entry)),
+        path=entry.content["path"].content,
+        span=entry.span,
+        workload=WorkloadSpec(
+            **workload,
+            inputs=tuple(_input(name, item) for name, item in described.items()),
+            recorded=None if recorded is None else recorded.content,
+        ),
+        accuracy=None if accuracy is None else AccuracySource(_plain(accuracy), accuracy.span),
+        baseline=_optional(entry, "baseline"),
+    )
+
+
+def _name(name: Value | None) -> str:
+    assert name is not None  # noqa: S101 - the file was checked
+    return str(name.content)
+
+
+def _input(name: str, described: Value) -> InputSpec:
+    options = {key: float(item.content) for key, item in described.content.items() if key in ("min", "max", "value")}
+    shape, dtype = described.get("shape"), described.get("dtype")
+    return InputSpec(
+        name,
+        None if shape is None else tuple(size.content for size in shape.content),
+        None if dtype is None else dtype.content,
+        **options,
+    )
+
+
+def _limits(parent: Value) -> tuple[Limit, ...]:
+    return tuple(_limit(kind, parent.content[kind]) for kind in _KINDS if kind in parent.content)
+
+
+def _limit(kind: LimitKind, written: Value) -> Limit:
+    if isinstance(written.content, Delta):
+        return Limit(kind, written.content.value, written.text, written.span, written.content.relative)
+    return Limit(kind, written.content, written.text, written.span)
+
+
+def _rule(entry: Value) -> Rule:
+    unless, ignored, severity = entry.get("unless"), entry.get("ignore_below"), entry.get("severity")
+    floor = None if ignored is None else ignored.content
+    return Rule(
+        id=_name(rule_id(entry)),
+        metric=entry.content["metric"].content,
+        limits=_limits(entry),
+        span=entry.span,
+        ignore_below=floor.value if isinstance(floor, Delta) else floor,
+        unless=None if unless is None else _trade_off(unless),
+        severity="fail" if severity is None else severity.content,
+        models=tuple(item.content for item in entries(entry, "models")),
+    )
+
+
+def _trade_off(entry: Value) -> TradeOff:
+    approved = entry.get("approved")
+    return TradeOff(
+        accuracy_gain=entry.content["accuracy_gain"].content.value,
+        approved=approved is not None and approved.content,
+        limits=_limits(entry),
+        span=entry.span,
+    )
+
+
+def _waiver(entry: Value, metrics: dict[str, str]) -> Waiver:
+    plain = _plain(entry)
+    plain["ceiling"] = quantity(plain["ceiling"], METRICS[metrics[plain["rule"]]].dimension)
+    return Waiver(**plain, span=entry.span)

@@ -1,0 +1,175 @@
+"""The budget's format, version 1: every key, its shape, and what it means."""
+
+from __future__ import annotations
+
+from greengate.budget_file.shape import (
+    NAME,
+    ONE_LINE,
+    SELECTOR,
+    URI,
+    ByMetric,
+    Change,
+    Date,
+    Flag,
+    Items,
+    Key,
+    Keys,
+    Named,
+    Number,
+    Quantity,
+    Text,
+    Variants,
+    Whole,
+)
+from greengate.metrics import METRICS
+
+VERSION = 1
+DTYPES = (
+    *("float16", "float32", "float64", "bool"),
+    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
+)
+
+_NAME = Text(NAME, "use letters, digits, `_`, `.` and `-`, beginning with a letter, a digit or `_`")
+_PATH = Text(ONE_LINE, "write a path on one line, without spaces around it")
+_LINE = Text(ONE_LINE, "write one line, without spaces around it")
+_URI = Text(URI, "write `auto`, `none`, or a scheme and a place, such as `file:models/old.onnx`")
+_SELECTOR = Text(SELECTOR, "write a model's name, or a pattern such as `vision-*`, without spaces")
+_SELECTORS = Items(_SELECTOR, "a selector", fewest=1)
+
+_INPUT = Keys(
+    {
+        "shape": Key(Items(Whole(0, 2**31 - 1), "a dimension"), "Every dimension, the batch included.", "[1, 128]"),
+        "dtype": Key(Text(choices=DTYPES), "Type of the values; checked against the model.", "int64"),
+        "min": Key(Number(), "Smallest value fed.", "0"),
+        "max": Key(Number(), "Upper bound of the values fed; itself never fed.", "30522"),
+        "value": Key(Number(flags=True), "One value that fills the whole input, instead of min and max.", "1"),
+    },
+    any_of=("shape", "dtype", "min", "max", "value"),
+    apart=(("value", "min"), ("value", "max")),
+)
+
+_INPUTS = Named(
+    _INPUT,
+    "input",
+    "{shape: [1, 128]}",
+    {"from": Key(_PATH, "An .npz file with recorded inputs, fed in their order.", "data.npz")},
+)
+
+_ACCURACY = Variants(
+    {
+        "file": Keys(
+            {
+                "file": Key(_PATH, "A JSON file in which the accuracy is written.", "eval/result.json", required=True),
+                "key": Key(_LINE, "The key in that file; `a.b` for nested ones.", "f1", required=True),
+            }
+        ),
+        "command": Keys(
+            {
+                "command": Key(_LINE, "A command that prints JSON.", "python evaluate.py", required=True),
+                "key": Key(_LINE, "The key in what it prints; `a.b` for nested ones.", "f1", required=True),
+            }
+        ),
+        "data": Keys(
+            {
+                "data": Key(_PATH, "An .npz file with inputs and labels.", "held_out.npz", required=True),
+                "metric": Key(_NAME, "How to score the model on it.", "accuracy", required=True),
+            }
+        ),
+    }
+)
+
+_MODEL = Keys(
+    {
+        "path": Key(_PATH, "The model file, relative to this file.", "models/sentiment.onnx", required=True),
+        "name": Key(_NAME, "What reports call it; the file's name without its ending if absent.", "sentiment"),
+        "inputs": Key(_INPUTS, "What the model leaves open about its inputs.", "{x: {shape: [1, 128]}}"),
+        "accuracy": Key(_ACCURACY, "Where the accuracy comes from.", "{file: eval/result.json, key: f1}"),
+        "baseline": Key(_URI, "What this model is compared with, instead of the file's `baseline`.", "auto"),
+    }
+)
+
+_WORKLOAD = Keys(
+    {
+        "batch_size": Key(Whole(1, 1_000_000), "Items in one call; 1 if absent.", "1"),
+        "threads": Key(Whole(1, 4096), "Threads the runtime may use; 1 if absent.", "1"),
+        "seed": Key(Whole(0, 2**32 - 1), "Seed of made-up inputs; 0 if absent.", "0"),
+    }
+)
+
+_TRADE_OFF = Keys(
+    {
+        "accuracy_gain": Key(
+            Change("ratio", positive=True, below_100=True),
+            "The gain in accuracy that pays, in percentage points.",
+            "0.5 pp",
+            required=True,
+        ),
+        "approved": Key(Flag(), "Whether a person's signed approval is needed as well; false if absent.", "true"),
+        "max_increase": Key(ByMetric("max_increase"), "The wider limit that holds then.", "15%"),
+        "max_decrease": Key(ByMetric("max_decrease"), "The wider limit that holds then.", "10%"),
+    }
+)
+
+_RULE = Keys(
+    {
+        "metric": Key(
+            Text(choices=tuple(METRICS), code="unknown-metric"), "What is limited.", "latency_p95", required=True
+        ),
+        "id": Key(_NAME, "What reports and waivers call the rule; its metric's name if absent.", "tail"),
+        "max": Key(ByMetric("max"), "No more than this, with a unit.", "45 ms"),
+        "min": Key(ByMetric("min"), "No less than this, with a unit; for metrics where more is better.", "200/s"),
+        "max_increase": Key(ByMetric("max_increase"), "No more than this above the baseline, in percent.", "5%"),
+        "max_decrease": Key(
+            ByMetric("max_decrease"),
+            "No more than this below the baseline: percent, or pp of a ratio; where more is better.",
+            "0.2 pp",
+        ),
+        "ignore_below": Key(ByMetric("ignore_below"), "A change smaller than this is no change.", "0.2 ms"),
+        "unless": Key(_TRADE_OFF, "What an accuracy gain may pay for.", "{accuracy_gain: 0.5 pp, approved: true}"),
+        "severity": Key(Text(choices=("fail", "warn", "off")), "What breaking the rule does; fail if absent.", "warn"),
+        "models": Key(
+            Items(_SELECTOR, "a selector", fewest=1),
+            "Names or patterns of the models it binds; all if absent.",
+            '["vision-*"]',
+        ),
+    },
+    any_of=("max", "min", "max_increase", "max_decrease"),
+    any_of_code="no-limit",
+    needs=(("ignore_below", ("max_increase", "max_decrease")),),
+    by_metric=True,
+)
+
+_WAIVER = Keys(
+    {
+        "rule": Key(_NAME, "The id of the rule.", "tail", required=True),
+        "model": Key(_NAME, "The name of the model.", "sentiment", required=True),
+        "ceiling": Key(Quantity(None), "The limit that holds instead, with a unit.", "60 ms", required=True),
+        "reason": Key(Text(), "Why, for whoever reads the report.", '"larger head, ticket 812"', required=True),
+        "approved_by": Key(_LINE, "Who granted it.", "lead@example.org", required=True),
+        "expires": Key(Date(), "The last day it holds.", "2027-01-31", required=True),
+    }
+)
+
+_WORKER = Keys(
+    {
+        "timeout": Key(Quantity("time"), "Longest time of one job; 300 s if absent.", "300 s"),
+        "memory": Key(Quantity("bytes"), "Most memory of one job; four fifths of the machine if absent.", "8 GB"),
+    }
+)
+
+_MODELS = Items(_MODEL, "the model", 1, "empty-budget")
+_RULES = Items(_RULE, "the rule", 1, "empty-budget")
+_VERSION = Whole(VERSION, VERSION, "unsupported-version")
+
+#: The whole file.
+BUDGET = Keys(
+    {
+        "version": Key(_VERSION, "Version of this format: 1.", "1", required=True),
+        "models": Key(_MODELS, "The models it binds.", "[{path: model.onnx}]", required=True),
+        "rules": Key(_RULES, "What is allowed.", "[{metric: size, max: 120 MB}]", required=True),
+        "workload": Key(_WORKLOAD, "How every model is run.", "{batch_size: 1, threads: 1}"),
+        "baseline": Key(_URI, "What the models are compared with; auto if absent.", "auto"),
+        "waivers": Key(Items(_WAIVER, "the waiver"), "Dated, reasoned exceptions to rules.", "[]"),
+        "worker": Key(_WORKER, "What a measuring process may use.", "{timeout: 300 s, memory: 8 GB}"),
+    }
+)

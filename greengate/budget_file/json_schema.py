@@ -1,0 +1,140 @@
+"""The budget's format as a JSON Schema, for editors and other tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greengate.budget_file.format import BUDGET
+from greengate.budget_file.shape import (
+    END,
+    Change,
+    Date,
+    Flag,
+    Items,
+    Key,
+    Keys,
+    Named,
+    Never,
+    Number,
+    Quantity,
+    Shape,
+    Text,
+    Variants,
+    Whole,
+    bind,
+)
+from greengate.metrics import METRICS
+from greengate.units import UNITS, Dimension, delta_pattern, quantity_pattern
+
+Schema = dict[str, Any]
+
+
+def schema() -> Schema:
+    """Return the JSON Schema (draft 2020-12) of the budget file.
+
+    It accepts what the reader accepts, but for what takes two places of the file to see.
+    """
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": "urn:greengate:budget:1",
+        "title": "greengate budget",
+        "description": "What a model may cost, and by how much a change may move it.",
+        **_keys(BUDGET),
+    }
+
+
+def _schema(shape: Shape) -> Schema | bool:
+    match shape:
+        case Keys():
+            return _keys(shape)
+        case Named():
+            fixed = {name: {"anyOf": [_key(key), _schema(shape.item)]} for name, key in shape.fixed.items()}
+            return {"type": "object", "properties": fixed, "additionalProperties": _schema(shape.item)}
+        case Variants():
+            return {"anyOf": [_schema(variant) for variant in shape.variants.values()]}
+        case Items():
+            return {"type": "array", "items": _schema(shape.item), "minItems": shape.fewest}
+        case Never():
+            return False
+    return _scalar(shape)
+
+
+def _scalar(shape: Shape) -> Schema:
+    match shape:
+        case Text(choices=()):
+            return {"type": "string", "pattern": shape.pattern}
+        case Text():
+            return {"enum": list(shape.choices)}
+        case Whole(low=low, high=high):
+            return {"type": "integer", "minimum": low, "maximum": high}
+        case Number():
+            return {"type": ["number", "boolean"] if shape.flags else "number"}
+        case Flag():
+            return {"type": "boolean"}
+        case Date():
+            return {"type": "string", "format": "date", "pattern": rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{END}"}
+        case Quantity():
+            return _quantity(shape.dimension)
+        case Change():
+            return {"type": "string", "pattern": delta_pattern(shape.dimension, shape.positive, shape.below_100)}
+    return {"type": ["string", "number"]}  # a limit before its metric is known
+
+
+def _quantity(dimension: Dimension | None) -> Schema:
+    if dimension is None:
+        return {"anyOf": [_quantity(known) for known in UNITS]}
+    text = {"type": "string", "pattern": quantity_pattern(dimension)}
+    match dimension:
+        case "ratio":
+            return {"type": "number", "exclusiveMinimum": 0, "maximum": 1}
+        case "count":
+            return {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, text]}
+    return text
+
+
+def _key(key: Key) -> Schema:
+    found = _schema(key.shape)
+    return {"description": key.about, **found} if isinstance(found, dict) else {"not": {}}
+
+
+def _keys(shape: Keys) -> Schema:
+    found: Schema = {
+        "type": "object",
+        "properties": {name: _key(key) for name, key in shape.keys.items()},
+        "required": [name for name, key in shape.keys.items() if key.required],
+        "additionalProperties": False,
+    }
+    conditions: list[Schema] = [{"not": {"required": list(pair)}} for pair in shape.apart]
+    if shape.by_metric:
+        conditions += _by_metric(shape)
+    if conditions:
+        found["allOf"] = conditions
+    if shape.any_of:
+        found["anyOf"] = _one_of(shape.any_of)
+    if shape.needs:
+        found["dependentSchemas"] = {key: {"anyOf": _one_of(others)} for key, others in shape.needs}
+    return found
+
+
+def _one_of(names: tuple[str, ...]) -> list[Schema]:
+    return [{"required": [name]} for name in names]
+
+
+def _by_metric(shape: Keys) -> list[Schema]:
+    """Return an if and a then for each group of metrics whose limits look alike."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for metric in METRICS.values():
+        groups.setdefault((metric.dimension, metric.better), []).append(metric.id)
+    return [
+        {
+            "if": {"properties": {"metric": {"enum": ids}}, "required": ["metric"]},
+            "then": {
+                "properties": {
+                    name: _schema(key.shape)
+                    for name, key in bind(shape, ids[0]).keys.items()
+                    if key.shape != shape.keys[name].shape
+                }
+            },
+        }
+        for ids in groups.values()
+    ]
