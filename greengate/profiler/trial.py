@@ -257,8 +257,11 @@ def _pinned(threads: int) -> tuple[int, ...]:
 
 def _with_noisy(counted: Profile, role: Role, run: _Run, effort: Effort) -> Profile:
     found = dict(counted.measurements)
-    for metric in effort.precision:
+    for metric in estimate.ESTIMATORS:
         value = estimate.measure(run.launches, role, metric, counted.workload.batch_size)
+        # What nobody asked for is still told where the same launches give it.
+        if metric not in effort.precision and isinstance(value, Missing):
+            continue
         # A failure of the worker explains a gap better than the gap itself.
         if isinstance(value, Missing) and run.failure is not None:
             value = Missing(run.failure.reason, "failed", run.failure.help)
