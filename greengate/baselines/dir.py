@@ -19,7 +19,7 @@ def find(rest: str, request: Request) -> Found | Missing:
     root = request.folder / rest
     if not root.is_dir():
         message = f"there is no baseline store in {rest!r}"
-        raise BaselineError(Diagnostic("baseline-missing", message, accept_command(request)))
+        raise BaselineError(Diagnostic("baseline-missing", message, f"check the path, or {accept_command(request)}"))
     version = store.latest(root, request.model, request.hardware)
     if version is None:
         return Missing(

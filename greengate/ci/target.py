@@ -12,7 +12,7 @@ from greengate.baselines import MergeBase
 from greengate.errors import Diagnostic, GreengateError
 
 _LONGEST_BRANCH = 255
-_NOT_IN_A_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$|^[-/.]|^@$")
+_NOT_IN_A_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$|^[-/.]")
 
 
 @dataclass(frozen=True)
