@@ -154,7 +154,12 @@ def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Fou
         hardware=hardware,
         merge_base=setting.merge_base,
     )
-    return baselines.resolve(uri, wanted)
+    try:
+        return baselines.resolve(uri, wanted)
+    except BaselineError as error:
+        # What the budget names is a mistake in the budget: point at the model's line.
+        span = chosen.entry.span if not named and uri != "auto" else None
+        raise BaselineError(*(replace(one, span=one.span or span) for one in error.diagnostics)) from error
 
 
 def _time(one: _Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:

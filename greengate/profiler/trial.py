@@ -90,11 +90,12 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         backend = format_of(subject.path).load()
         counted = backend.run(CountJob(subject.path, subject.workload), limits)
     except Refused as refusal:
-        raise ModelError(Diagnostic(refusal.code, refusal.message, refusal.help, subject.span)) from refusal
+        raise _refused(refusal, subject) from refusal
     except WorkerFailed as failure:
         return _broken(subject, failure, created)
     spec = subject.workload
-    noisy = dict.fromkeys(estimate.ESTIMATORS, Missing("it was not asked for", "skipped"))
+    left_out = Missing("only exact metrics were measured", "skipped", "measure it without --static-only")
+    noisy = dict.fromkeys(estimate.ESTIMATORS, left_out)
     return Profile(
         model=Model(
             subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
@@ -107,6 +108,12 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         greengate=__version__,
         notes=counted.notes,
     )
+
+
+def _refused(refusal: Refused, subject: Subject) -> ModelError:
+    # Backends know the absolute path; the user knows what they wrote.
+    message, help_ = (text.replace(subject.path, subject.shown) for text in (refusal.message, refusal.help))
+    return ModelError(Diagnostic(refusal.code, message, help_, subject.span))
 
 
 def _broken(subject: Subject, failure: WorkerFailed, created: str) -> Profile:
@@ -194,7 +201,7 @@ def _launch_until_precise(
         except WorkerFailed as failure:
             return ended("failure", failure)
         except Refused as refusal:
-            raise ModelError(Diagnostic(refusal.code, refusal.message, refusal.help, model.span)) from refusal
+            raise _refused(refusal, model) from refusal
         launches.append(launch)
         notes.update(dict.fromkeys(found))
         longest = max(longest, backend.clock() - started - spent)
@@ -256,12 +263,14 @@ def _pinned(threads: int) -> tuple[int, ...]:
 
 
 def _with_noisy(counted: Profile, role: Role, run: _Run, effort: Effort) -> Profile:
+    if not effort.precision:
+        return counted
     found = dict(counted.measurements)
     for metric in estimate.ESTIMATORS:
         value = estimate.measure(run.launches, role, metric, counted.workload.batch_size)
         # What nobody asked for is still told where the same launches give it.
         if metric not in effort.precision and isinstance(value, Missing):
-            continue
+            value = Missing("no rule names it", "skipped")
         # A failure of the worker explains a gap better than the gap itself.
         if isinstance(value, Missing) and run.failure is not None:
             value = Missing(run.failure.reason, "failed", run.failure.help)

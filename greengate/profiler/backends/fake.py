@@ -75,6 +75,8 @@ def _spend(seconds: float) -> None:
 
 
 def _read(path: str, doing: str) -> Costs:
+    if not Path(path).is_file():
+        raise Refused("model-missing", f"{path} does not exist", "check `path`; it starts at the budget's folder")
     try:
         node = yamlspan.data(yamlspan.load(Path(path), Path(path).name))
     except yamlspan.YamlError as error:
@@ -141,7 +143,7 @@ def _launch(costs: Mapping[Role, Costs], job: LaunchJob) -> Sampled:
     calls = min(max(job.min_calls, math.ceil(job.seconds / per_round)), job.max_calls)
     samples: dict[str, dict[str, tuple[int, ...]]] = {}
     for role, one in costs.items():
-        rng = random.Random(f"{job.seed} {role}")  # noqa: S311 - noise, not a secret
+        rng = random.Random(f"{role} launch {job.seed}")  # noqa: S311 - noise, not a secret
         tilt = math.exp(rng.gauss(0, one.noise["launch_noise"]))
         factors = [tilt * math.exp(abs(rng.gauss(0, one.noise["noise"]))) for _ in range(calls)]
         samples[role] = {
