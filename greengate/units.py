@@ -46,7 +46,7 @@ MEASURES: dict[Dimension, str] = {
 }
 
 #: A quantity of each dimension as one would write it.
-_EXAMPLE: dict[Dimension, str] = {
+EXAMPLES: dict[Dimension, str] = {
     "count": "25 M",
     "macs": "4.1 GMAC",
     "flops": "8.2 GFLOP",
@@ -77,8 +77,9 @@ _PLAIN_BELOW_100 = r"(?:0{0,40}[0-9]{1,2}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})"
 _GAP = "[ \u00a0\u202f]*"
 _NOT_ZERO = "(?=[0-9_.]*[1-9])"
 _END = r"$(?!\n)"  # Python's `$` alone would let a line break follow
-_QUANTITY = re.compile(rf"([+-]?{_DECIMAL}){_GAP}([^\s0-9.,_]\S*|)")
-_CHANGE = re.compile(rf"([+-]?{_PLAIN}){_GAP}([^\s0-9.,_]\S*|)")
+_UNIT = r"((?![eE][+-]?[0-9])[^\s0-9.,_]\S*|)"
+_QUANTITY = re.compile(rf"([+-]?{_DECIMAL}){_GAP}{_UNIT}")
+_CHANGE = re.compile(rf"([+-]?{_PLAIN}){_GAP}{_UNIT}")
 
 
 class QuantityError(ValueError):
@@ -97,12 +98,14 @@ class Delta:
     relative: bool
 
 
+@cache
 def quantity_pattern(dimension: Dimension) -> str:
     """Return the regular expression, for Python and ECMAScript alike, of texts that are positive quantities."""
     units = "|".join(re.escape(unit) for unit in sorted(_spellings(dimension), key=len, reverse=True))
     return rf"^\+?{_NOT_ZERO}{_DECIMAL}{_GAP}(?:{units}){_END}"
 
 
+@cache
 def delta_pattern(dimension: Dimension, positive: bool = False, below_100: bool = False) -> str:
     """Return the regular expression, for Python and ECMAScript alike, of texts that are changes without a minus."""
     number = _PLAIN_BELOW_100 if below_100 else _PLAIN
@@ -115,7 +118,7 @@ def parse_quantity(text: str, dimension: Dimension) -> float:
     Returns the value in the dimension's SI base unit.
     Raises QuantityError for a missing, unknown or foreign unit.
     """
-    value, unit = _split(_QUANTITY, text, _EXAMPLE[dimension])
+    value, unit = _split(_QUANTITY, text, EXAMPLES[dimension])
     factor = _spellings(dimension).get(unit)
     if factor is not None:
         return value * factor
@@ -126,7 +129,9 @@ def parse_quantity(text: str, dimension: Dimension) -> float:
             f"write the ratio itself, `{value / 100:g}`",
         )
     if not unit:
-        raise QuantityError("missing-unit", f"{text!r} needs a unit of {MEASURES[dimension]}", _advice(dimension))
+        wanted = EXAMPLES[dimension].lstrip("0123456789.")
+        advice = f"write for example `{text.strip()}{wanted}`; {_advice(dimension)}"
+        raise QuantityError("missing-unit", f"{text!r} needs a unit of {MEASURES[dimension]}", advice)
     raise QuantityError("unknown-unit", f"{unit!r} is not a unit of {MEASURES[dimension]}", _advice(dimension, unit))
 
 

@@ -108,7 +108,8 @@ def _present(shape: Keys, node: Mapping, name: str, found: Findings) -> None:
     if shape.any_of and not spans.keys() & set(shape.any_of):
         allowed = [key for key in shape.any_of if not isinstance(shape.keys[key].shape, Never)]
         message = f"{name} sets none of {', '.join(allowed)}"
-        found.note(shape.any_of_code, node.span, message, f"add one of them, with its value, or remove {name}")
+        advice = f"add for example `{_line(allowed[0], shape.keys[allowed[0]])}`, or remove {name}"
+        found.note(shape.any_of_code, node.span, message, advice)
     for key, other in shape.apart:
         if key in spans and other in spans:
             found.note("bad-value", spans[other], f"`{other}` and `{key}` exclude each other", "keep one of them")

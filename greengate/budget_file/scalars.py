@@ -128,7 +128,8 @@ def _whole(shape: Whole, node: Scalar, name: str, fix: str) -> int | Refusal:
     if shape.low <= number <= shape.high:
         return int(number)
     if shape.code == "unsupported-version":
-        return Refusal(shape.code, f"this greengate does not read {name} {node.text}", f"write `{fix}`")
+        message = f"this greengate reads version {shape.high} of the budget format, not {node.text}"
+        return Refusal(shape.code, message, f"write `{fix}`")
     bound = f"at least {shape.low}" if number < shape.low else f"at most {shape.high}"
     return Refusal(shape.code, f"{name} must be {bound}, not {node.text}", f"write for example `{fix}`")
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from greengate.budget import LimitKind
 from greengate.metrics import METRICS, Metric
-from greengate.units import Dimension
+from greengate.units import EXAMPLES, Dimension
 
 END = r"$(?!\n)"  # Python's `$` alone would let a line break follow
 ANYTHING = r"\S"
@@ -155,13 +155,20 @@ _OTHER_SIDE: dict[str, LimitKind] = {
 def bind(keys: Keys, metric_id: str) -> Keys:
     """Return a mapping's shape with every limit in it as the metric wants it."""
     metric = METRICS[metric_id]
-    return replace(keys, keys={name: replace(key, shape=_bound(key.shape, metric)) for name, key in keys.keys.items()})
+    return replace(keys, keys={name: _bound(key, metric) for name, key in keys.keys.items()})
 
 
-def _bound(shape: Shape, metric: Metric) -> Shape:
-    if isinstance(shape, Keys):
-        return bind(shape, metric.id)
-    return _limit(shape.kind, metric) if isinstance(shape, ByMetric) else shape
+def _bound(key: Key, metric: Metric) -> Key:
+    match key.shape:
+        case Keys():
+            return replace(key, shape=bind(key.shape, metric.id))
+        case ByMetric(kind=kind):
+            shape = _limit(kind, metric)
+            change = "0.5 pp" if metric.dimension == "ratio" else "5%"
+            return replace(
+                key, shape=shape, example=change if isinstance(shape, Change) else EXAMPLES[metric.dimension]
+            )
+    return key
 
 
 def _limit(kind: str, metric: Metric) -> Shape:

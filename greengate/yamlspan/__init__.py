@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.yamlspan.nodes import Mapping, Node, Plain, Scalar, Sequence, data, kind_of
+from greengate.yamlspan.words import in_plain_words
 
 __all__ = [
     "MAX_BYTES",
@@ -38,32 +39,12 @@ if TYPE_CHECKING:
 #: Bytes and nesting that no file of this project reaches; beyond them a file is refused before it is read.
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 50
+#: Mistakes told of one text; a bomb of a million aliases is not told a million times.
+MAX_MISTAKES = 100
 
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _TAB = re.compile("( *)([ \t]*\t[ \t]*)(?=[^ \t#])")
-#: What a parser says is wrong, in plain words, and what to do about it.
-_WORDS: tuple[tuple[str, str, str], ...] = (
-    ("mapping values are not allowed", "a `:` stands where no key can be", "quote a text that contains `: `"),
-    (
-        "sequence entries are not allowed",
-        "a `- ` stands where no list can begin",
-        "begin the list on its own line",
-    ),
-    ("could not find expected ':'", "a key has no `: ` behind it", "write `key: value`"),
-    ("unexpected end of stream", "a quote is not closed", "close it, or double a quote that belongs to the text"),
-    ("'}'", "a `{` is not closed, or a comma is missing", "separate its entries by `,` and close it with `}`"),
-    ("']'", "a `[` is not closed, or a comma is missing", "separate its items by `,` and close it with `]`"),
-    ("cannot start any token", "a value cannot start with this character", "put the value in quotes"),
-    ("unknown escape", "an unknown escape in a text", "write `\\\\` for a backslash, or use single quotes"),
-    ("'-' indicator", "the indentation does not fit the lines above", "align the items of a list"),
-    ("<block end>", "the indentation does not fit the lines above", "align the keys of a mapping"),
-    ("expected key", "the indentation does not fit the lines above", "align the keys of a mapping"),
-    ("alphabetic or numeric", "a `*` or `&` begins an alias or an anchor", "put the value in quotes"),
-    ("comment or line break", "nothing can follow `|` or `>` here", "begin the text on the next line"),
-    ("<document start>", "nothing can follow the end of the document", "delete what follows, or mend its indentation"),
-    ("node content", "a value is missing here, or a bracket is not closed", "write the value or close the bracket"),
-)
 #: Mistakes that leave the rest of the document worth reading.
 _HARMLESS = ("duplicate-key", "yaml-tab")
 
@@ -94,6 +75,8 @@ def read_bytes(path: Path, file: str) -> bytes:
 
 def decode(content: bytes, file: str) -> str:
     """Return UTF-8 bytes as text, without a byte-order mark. Raises YamlError at the first byte that is not UTF-8."""
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise YamlError(Diagnostic("bad-encoding", f"{file} is UTF-16 text", "save the file as UTF-8", Span(file, 1)))
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -248,7 +231,8 @@ class _Reader:
         if event.anchor is not None:
             self.refuse("yaml-alias", event, f"`&{event.anchor}` is an anchor", "write the value out where it is used")
         if event.tag is not None:
-            self.refuse("yaml-tag", event, f"the tag `{event.tag}` is not accepted", "remove it")
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+            self.refuse("yaml-tag", event, f"the tag `{tag}` is not accepted", "remove it")
 
     def span(self, event: Event) -> Span:
         start, end = event.start_mark, event.end_mark
@@ -281,14 +265,12 @@ class _Reader:
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
         self.tabs(line + 1)
         if not any(item.code == "yaml-tab" and item.span and item.span.line == line + 1 for item in self.mistakes):
-            words = next(
-                ((say, help) for part, say, help in _WORDS if part in problem), (problem, "see the YAML reference")
-            )
-            self.mistake("bad-yaml", self.source.span(line, column, 1), *words)
+            self.mistake("bad-yaml", self.source.span(line, column, 1), *in_plain_words(problem))
         self.root = None
 
     def refuse(self, code: str, event: Event, message: str, help: str) -> None:
         self.mistake(code, self.source.span(event.start_mark.line, event.start_mark.column, 1), message, help)
 
     def mistake(self, code: str, span: Span, message: str, help: str) -> None:
-        self.mistakes.append(Diagnostic(code, message, help, span))
+        if len(self.mistakes) < MAX_MISTAKES:
+            self.mistakes.append(Diagnostic(code, message, help, span))

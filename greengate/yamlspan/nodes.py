@@ -10,20 +10,21 @@ import datetime
 import math
 import re
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from greengate.errors import Span
 
 Kind = Literal["str", "int", "float", "bool", "null", "date"]
 Plain = dict[str, Any] | list[Any] | str | int | float | bool | None
 
-_KINDS: tuple[tuple[Kind, re.Pattern[str]], ...] = (
-    ("null", re.compile("null|Null|NULL|~|")),
-    ("bool", re.compile("true|True|TRUE|false|False|FALSE")),
-    ("int", re.compile("[-+]?[0-9]{1,100}|0o[0-7]{1,100}|0x[0-9a-fA-F]{1,80}")),
-    ("float", re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")),
-    ("date", re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")),
-)
+_PATTERNS: dict[Kind, str] = {
+    "null": "null|Null|NULL|~|",
+    "bool": "true|True|TRUE|false|False|FALSE",
+    "int": "[-+]?[0-9]{1,100}|0o[0-7]{1,100}|0x[0-9a-fA-F]{1,80}",
+    "float": r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?",
+    "date": "[0-9]{4}-[0-9]{2}-[0-9]{2}",
+}
+_ANY = re.compile("|".join(f"(?P<{kind}>{pattern})" for kind, pattern in _PATTERNS.items()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,8 @@ def data(node: Node) -> Plain:
 
 def kind_of(text: str) -> Kind:
     """Return what kind of value an unquoted text is."""
-    kind: Kind = next((kind for kind, pattern in _KINDS if pattern.fullmatch(text)), "str")
+    match = _ANY.fullmatch(text)
+    kind: Kind = "str" if match is None else cast("Kind", match.lastgroup)
     if kind == "float" and not math.isfinite(float(text)):
         return "str"
     if kind == "date":

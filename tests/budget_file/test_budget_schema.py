@@ -1,0 +1,298 @@
+"""The JSON schema and the reader agree: on every good and bad file, and on thousands of mutated budgets."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from greengate import budget_file, yamlspan
+from greengate.budget_file.check import Findings, check
+from greengate.budget_file.format import BUDGET
+from greengate.errors import CODES, BudgetError
+from greengate.metrics import METRICS
+
+HERE = Path(__file__).parent
+GOOD = sorted(HERE.glob("good/*.yaml"))
+BAD = sorted(HERE.glob("bad/*.yaml"))
+VALIDATOR = jsonschema.Draft202012Validator(budget_file.schema(), format_checker=jsonschema.FormatChecker())
+
+#: What is wrong with the text itself, before there is a document to validate.
+OF_THE_TEXT = set(list(CODES)[: list(CODES).index("unknown-key")]) - {"unreadable-file", "yaml-too-large"}
+#: Bad files that only two places together show to be bad, which a schema cannot see.
+UNSEEN = {
+    "bad-value-default-name",
+    "bad-value-range",
+    "contradictory-limits",
+    "contradictory-limits-floor",
+    "contradictory-limits-waiver",
+    "duplicate-id",
+    "duplicate-id-model",
+    "duplicate-id-waiver",
+    "unknown-model",
+    "unknown-rule",
+    "unknown-unit-waiver",
+    "unmatched-selector",
+    "unmatched-selector-waiver",
+}
+
+
+def data_of(path: Path) -> Any:
+    return yamlspan.data(yamlspan.load(path))
+
+
+def codes(path: Path) -> set[str]:
+    with pytest.raises(BudgetError) as caught:
+        budget_file.read(path)
+    return {item.code for item in caught.value.diagnostics}
+
+
+def test_it_is_a_schema_of_its_draft() -> None:
+    schema = budget_file.schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema["$id"] == "urn:greengate:budget:1"
+    assert schema["$schema"].endswith("2020-12/schema")
+    assert json.loads(json.dumps(schema)) == schema
+
+
+def test_every_key_is_described_and_every_mapping_closed() -> None:
+    def walk(part: Any) -> None:
+        if isinstance(part, dict):
+            if part.get("type") == "object":
+                assert "additionalProperties" in part
+                assert all("description" in value or "anyOf" in value for value in part.get("properties", {}).values())
+            for value in part.values():
+                walk(value)
+        if isinstance(part, list):
+            for value in part:
+                walk(value)
+
+    schema = budget_file.schema()
+    schema["properties"]["rules"]["items"].pop("allOf")  # the limits once more, by metric
+    walk(schema)
+
+
+@pytest.mark.parametrize("path", GOOD, ids=lambda path: path.stem)
+def test_good_files_satisfy_it(path: Path) -> None:
+    assert list(VALIDATOR.iter_errors(data_of(path))) == []
+
+
+@pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
+def test_bad_files_break_it_unless_it_cannot_see(path: Path) -> None:
+    try:
+        data = data_of(path)
+    except yamlspan.YamlError as error:
+        assert {item.code for item in error.diagnostics} <= OF_THE_TEXT
+        return
+    assert VALIDATOR.is_valid(data) is (path.stem in UNSEEN)
+
+
+def test_the_codes_a_schema_cannot_see() -> None:
+    unseen: set[str] = set().union(*(codes(HERE / "bad" / f"{stem}.yaml") for stem in UNSEEN))
+    assert unseen == {
+        "bad-value",
+        "contradictory-limits",
+        "duplicate-id",
+        "unknown-model",
+        "unknown-rule",
+        "unknown-unit",
+        "unmatched-selector",
+    }
+    assert {code for path in BAD if path.stem.split("-")[0] in ("yaml", "empty") for code in codes(path)} >= {
+        "yaml-tab",
+        "yaml-alias",
+        "yaml-tag",
+    }
+
+
+# --- mutated budgets ----------------------------------------------------------------------------
+
+VALID: dict[str, Any] = {
+    "version": 1,
+    "baseline": "auto",
+    "workload": {"batch_size": 1, "threads": 2, "seed": 0},
+    "worker": {"timeout": "300 s", "memory": "8 GB"},
+    "models": [
+        {"path": "a.onnx", "accuracy": {"file": "e.json", "key": "f1"}},
+        {
+            "name": "b",
+            "path": "b.onnx",
+            "baseline": "file:old.onnx",
+            "inputs": {
+                "from": "data.npz",
+                "x": {"shape": [1, 3], "dtype": "int64", "min": 0, "max": 5},
+                "y": {"value": 1},
+            },
+            "accuracy": {"data": "d.npz", "metric": "top1"},
+        },
+    ],
+    "rules": [
+        {"metric": "latency_p95", "max": "45 ms", "max_increase": "5%", "ignore_below": "1 ms"},
+        {"id": "compute", "metric": "flops", "max": "3 GFLOP", "severity": "warn", "models": ["a", "b*"]},
+        {"id": "q", "metric": "accuracy", "min": 0.9, "max_decrease": "0.2 pp", "ignore_below": "0.1 pp"},
+        {
+            "metric": "throughput",
+            "min": "200/s",
+            "max_decrease": "5%",
+            "unless": {"accuracy_gain": "1 pp", "approved": True, "max_decrease": "10%"},
+        },
+        {"metric": "params", "max": 5, "unless": {"accuracy_gain": "1 pp"}},
+    ],
+    "waivers": [
+        {
+            "rule": "q",
+            "model": "b",
+            "ceiling": 0.8,
+            "reason": "because",
+            "approved_by": "a@example.org",
+            "expires": "2027-01-31",
+        }
+    ],
+}
+
+QUANTITIES = st.builds(
+    "{}{}{}{}".format,
+    st.sampled_from(["", "", "", "+", "-", " "]),
+    st.sampled_from(
+        ["0", "5", "0.0", ".5", "5.", "1_000", "1_00", "1e3", "5e-3", "1e999", "99.9", "100", "007", "1,5", "٣"]
+    ),
+    st.sampled_from(["", " ", "  ", "\u00a0", "\n", "\t"]),
+    st.sampled_from(
+        ["", "%", "pp", "ms", "s", "µs", "MB", "GFLOP", "GMACs", "/s", "M", "Wh", "g", "parsecs", "ms\n", "MS"]
+    ),
+)
+KEYS = st.sampled_from(
+    [
+        *(
+            "version",
+            "models",
+            "rules",
+            "path",
+            "name",
+            "from",
+            "shape",
+            "dtype",
+            "value",
+            "min",
+            "max",
+            "file",
+            "command",
+        ),
+        *(
+            "data",
+            "key",
+            "metric",
+            "max_increase",
+            "max_decrease",
+            "ignore_below",
+            "unless",
+            "id",
+            "severity",
+            "approved",
+        ),
+        *("accuracy_gain", "accuracy", "inputs", "baseline", "nonsense", ""),
+    ]
+)
+LEAVES = st.one_of(
+    QUANTITIES,
+    st.sampled_from(list(METRICS)),
+    st.sampled_from(
+        [
+            None,
+            True,
+            False,
+            0,
+            1,
+            -1,
+            1.0,
+            1.5,
+            0.9,
+            2**40,
+            10**20,
+            "",
+            " ",
+            "a",
+            "a b",
+            "ä",
+            "a\n",
+            "../x",
+            "auto",
+            "file:x",
+        ]
+    ),
+    st.sampled_from(
+        ["warn", "off", "int64", "2027-01-31", "2027-02-31", "20270131", "2027-01-31\n", "yes", "f1", ".inf"]
+    ),
+    st.sampled_from([[], {}, ["a"], [1], [None], {"value": 1}, {"min": 0, "value": 1}, {"from": 5}]),
+)
+
+
+def places(part: Any) -> list[tuple[Any, Any]]:
+    """Return (container, key) of everything inside a document."""
+    inside = list(part.items()) if isinstance(part, dict) else list(enumerate(part)) if isinstance(part, list) else []
+    return [(part, key) for key, _ in inside] + [place for _, value in inside for place in places(value)]
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> Any:
+    document = copy.deepcopy(VALID)
+    for _ in range(draw(st.integers(0, 4))):
+        found = places(document)
+        if not found:
+            break
+        container, key = draw(st.sampled_from(range(len(found))).map(found.__getitem__))
+        match draw(st.sampled_from(["replace", "replace", "remove", "add", "swap"])):
+            case "replace":
+                container[key] = copy.deepcopy(draw(LEAVES))
+            case "remove":
+                del container[key]
+            case "add" if isinstance(container, dict):
+                container[draw(KEYS)] = copy.deepcopy(draw(LEAVES))
+            case "add":
+                container.append(copy.deepcopy(draw(LEAVES)))
+            case "swap":
+                other, name = draw(st.sampled_from(range(len(found))).map(found.__getitem__))
+                container[key] = copy.deepcopy(other[name])
+    return document
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(mutated())
+def test_the_reader_and_the_schema_agree(document: Any) -> None:
+    # JSON is YAML, so the document reaches the reader as it reached the schema.
+    node = yamlspan.parse(json.dumps(document, ensure_ascii=False), "b.yaml")
+    assert yamlspan.data(node) == document
+    found = Findings()
+    check(BUDGET, node, "the budget", "version: 1", found)
+    wrong = [f"{list(error.path)}: {error.message}" for error in VALIDATOR.iter_errors(document)]
+    assert bool(found) == bool(wrong), f"reader: {found}\nschema: {wrong}"
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(list(METRICS)),
+    st.sampled_from(["max", "min", "max_increase", "max_decrease", "ignore_below"]),
+    st.one_of(QUANTITIES, st.floats(-2, 2), st.integers(-2, 2)),
+)
+def test_they_agree_on_every_limit(metric: str, kind: str, value: Any) -> None:
+    bound = "max" if METRICS[metric].better == "lower" else "min"
+    change = "max_increase" if bound == "max" else "max_decrease"
+    size = "0.5 pp" if METRICS[metric].dimension == "ratio" else "5%"
+    rule = {"metric": metric, change: size, kind: value}
+    document = {"version": 1, "models": [{"path": "a.onnx"}], "rules": [rule]}
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        budget_file.parse(text, "b.yaml")
+    except BudgetError as error:
+        assert not VALIDATOR.is_valid(document), str(error)
+    else:
+        assert VALIDATOR.is_valid(document)
+
+
+def test_the_mutations_reach_both_verdicts() -> None:
+    assert VALIDATOR.is_valid(VALID)
+    assert budget_file.parse(json.dumps(VALID), "b.yaml").waivers[0].ceiling == 0.8
