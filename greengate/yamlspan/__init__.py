@@ -44,9 +44,8 @@ MAX_MISTAKES = 100
 
 _BREAK = re.compile("\r\n|[\r\n\x85\u2028\u2029]")
 _UNPRINTABLE = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_TABS = "a tab is used for indentation"
 _TAB = re.compile("( *)([ \t]*\t[ \t]*)(?=[^ \t#])")
-#: Mistakes that leave the rest of the document worth reading.
-_HARMLESS = ("duplicate-key", "yaml-tab")
 
 
 class YamlError(GreengateError):
@@ -108,7 +107,7 @@ def examine(text: str, file: str) -> tuple[Node | None, list[Diagnostic]]:
     reader = _Reader(_Source(text, file))
     reader.read(text)
     mistakes = sorted(reader.mistakes, key=lambda item: (item.span.line, item.span.column) if item.span else (0, 0))
-    trusted = all(item.code in _HARMLESS for item in mistakes)
+    trusted = all(item.code == "duplicate-key" for item in mistakes)
     return reader.root if trusted else None, mistakes
 
 
@@ -254,19 +253,28 @@ class _Reader:
         for number, line in enumerate(self.source.lines[:stop]):
             if "\t" in line and number not in self.texts and (tab := _TAB.match(line)):
                 place = self.source.span(number, tab.end(1), tab.end(2) - tab.end(1))
-                self.mistake("yaml-tab", place, "a tab is used for indentation", "indent with spaces")
+                self.mistake("yaml-tab", place, _TABS, "indent with spaces")
 
     def broken(self, error: yaml.YAMLError) -> None:
         """Note where the parser gave up, in plain words."""
+        import yaml
+
         problem = str(getattr(error, "problem", None) or error)
         mark, context = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
         if context is not None and (mark is None or "end of stream" in problem):
             mark = context
         line, column = (mark.line, mark.column) if mark is not None else (0, 0)
         self.tabs(line + 1)
-        if not any(item.code == "yaml-tab" and item.span and item.span.line == line + 1 for item in self.mistakes):
-            self.mistake("bad-yaml", self.source.span(line, column, 1), *in_plain_words(problem))
-        self.root = None
+        for start, nodes in self.open:  # what stands before is still worth a word
+            if not isinstance(start, yaml.SequenceStartEvent):
+                list(self.pairs(nodes[: len(nodes) // 2 * 2]))
+        place = self.source.span(line, column, 1)
+        if any(item.code == "yaml-tab" and item.span and item.span.line == place.line for item in self.mistakes):
+            return
+        if place.source[place.column - 1 : place.column] == "\t":
+            self.mistake("yaml-tab", place, _TABS, "indent with spaces")
+        else:
+            self.mistake("bad-yaml", place, *in_plain_words(problem))
 
     def refuse(self, code: str, event: Event, message: str, help: str) -> None:
         self.mistake(code, self.source.span(event.start_mark.line, event.start_mark.column, 1), message, help)
