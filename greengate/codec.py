@@ -40,7 +40,9 @@ def encode(value: object) -> Any:
         case datetime.date():
             return value.isoformat()
         case Mapping():
-            return {str(key): encode(item) for key, item in value.items()}
+            if not all(isinstance(key, str) for key in value):
+                raise CodecError("$", "a mapping's keys must be text")
+            return {key: encode(item) for key, item in value.items()}
         case list() | tuple():
             return [encode(item) for item in value]
     if dataclasses.is_dataclass(value):
@@ -73,7 +75,7 @@ def _decode(kind: Any, value: object, where: str) -> object:
     if origin is not None and issubclass(origin, Mapping):
         if not isinstance(value, dict):
             raise CodecError(where, "expected an object")
-        return {key: _decode(args[1], item, f"{where}.{key}") for key, item in value.items()}
+        return {_decode(args[0], key, where): _decode(args[1], item, f"{where}.{key}") for key, item in value.items()}
     if dataclasses.is_dataclass(kind):
         return _decode_dataclass(typing.cast("type", kind), value, where)
     return _decode_scalar(kind, value, where)
@@ -117,10 +119,8 @@ def _decode_dataclass(kind: type, value: object, where: str) -> object:
 
 
 def _decode_scalar(kind: Any, value: object, where: str) -> object:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if kind is float and isinstance(value, float) and math.isfinite(value):
-        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return _finite(value, where)
     if kind in (str, int, bool) and type(value) is kind:
         return value
     try:
@@ -131,3 +131,13 @@ def _decode_scalar(kind: Any, value: object, where: str) -> object:
     except (ValueError, KeyError):
         raise CodecError(where, f"{value!r} is not a {kind.__name__}") from None
     raise CodecError(where, f"expected {kind.__name__}, got {type(value).__name__}")
+
+
+def _finite(value: float, where: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise CodecError(where, "is not a finite number")
+    return number

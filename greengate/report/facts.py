@@ -1,0 +1,130 @@
+"""What a reader must know beside the numbers: machine, workload, runtime, policy, baseline, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from greengate.budget import Rule
+from greengate.metrics import METRICS
+from greengate.profile import Hardware, Measurement, Missing, Workload
+from greengate.report.words import clean, plural, short_digest
+from greengate.units import format_quantity
+from greengate.verdict import BaselineRef, Comparison, Context, ModelCase, Outcome, Verdict
+
+
+@dataclass(frozen=True)
+class Fact:
+    """One thing that the numbers rest on; `models` names those it holds for, empty: for all."""
+
+    label: str
+    text: str
+    models: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Why something is missing, the next step, and the rows of the report in which it leaves a cell empty."""
+
+    reason: str
+    help: str
+    rows: tuple[str, ...]
+
+
+def facts(verdict: Verdict) -> list[Fact]:
+    """Return what the verdict rests on, each fact once where it holds for every model."""
+    case = verdict.case
+    found = [
+        *_shared("Hardware", case.models, lambda model: hardware_text(model.hardware)),
+        *_shared("Workload", case.models, lambda model: workload_text(model.workload)),
+        *_shared("Runtime", case.models, lambda model: runtime_text(model.runtime)),
+        Fact("Policy", clean(f"{case.policy.source} ({short_digest(case.policy.digest)})")),
+        *_shared("Baseline", case.models, lambda model: baseline_text(model.baseline)),
+    ]
+    scope = scope_text(case.context)
+    if scope:
+        found.append(Fact("Scope", scope))
+    return [*found, Fact("Gate", f"greengate {clean(verdict.greengate)}, {verdict.seconds:,.1f} s")]
+
+
+def _shared(label: str, models: Iterable[ModelCase], text: Callable[[ModelCase], str]) -> list[Fact]:
+    found: dict[str, list[str]] = {}
+    for model in models:
+        found.setdefault(text(model), []).append(model.name)
+    if len(found) == 1:
+        return [Fact(label, next(iter(found)))]
+    return [Fact(label, line, tuple(names)) for line, names in found.items()]
+
+
+def hardware_text(hardware: Hardware | None) -> str:
+    """Name the machine in one line."""
+    if hardware is None:
+        return "nothing was measured"
+    memory = format_quantity(hardware.memory, "bytes")
+    return clean(f"{hardware.cpu}, {plural(hardware.cores, 'core')}, {memory}, {hardware.system}")
+
+
+def workload_text(workload: Workload | None) -> str:
+    """Say what was run in one line."""
+    if workload is None:
+        return "nothing was run"
+    threads = plural(workload.threads, "thread")
+    feed = short_digest(workload.feed)
+    return clean(f"batch size {workload.batch_size}, {threads}, precision {workload.precision}, feed {feed}")
+
+
+def runtime_text(runtime: Mapping[str, str]) -> str:
+    """Name the runtime's parts with their versions."""
+    return clean(", ".join(f"{name} {version}" for name, version in runtime.items())) or "none"
+
+
+def baseline_text(baseline: BaselineRef | None) -> str:
+    """Say which baseline was used."""
+    if baseline is None:
+        return "none"
+    parts = [baseline.about] if baseline.about and baseline.about != baseline.uri else []
+    parts += [f"version {baseline.version}"] if baseline.version is not None else []
+    parts += [f"commit {baseline.commit[:12]}"] if baseline.commit else []
+    parts += [short_digest(baseline.digest)] if baseline.digest else []
+    return clean(f"{baseline.uri} ({', '.join(parts)})" if parts else baseline.uri)
+
+
+def scope_text(context: Context) -> str:
+    """Say what the gate left out on purpose; empty when nothing."""
+    parts = ["exact metrics only"] if context.static_only else []
+    parts += [f"part {context.part}"] if context.part else []
+    return clean(", ".join(parts))
+
+
+def rule_of(verdict: Verdict, outcome: Outcome) -> Rule | None:
+    """Return the rule an outcome judges, None where the budget has none of its name."""
+    return next((rule for rule in verdict.case.budget.rules if rule.id == outcome.rule), None)
+
+
+def gaps(comparisons: Iterable[tuple[str, Comparison]]) -> list[Gap]:
+    """Return why cells of a table are empty, each reason once, for pairs of a row's name and what it shows."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for name, compared in comparisons:
+        sides = [side for side in (compared.candidate, compared.baseline) if isinstance(side, Missing)]
+        # A change is missing because a side is; saying so again teaches nobody anything.
+        if not sides and isinstance(compared.change, Missing):
+            sides = [compared.change]
+        for reason in dict.fromkeys((side.reason, side.help) for side in sides):
+            found.setdefault(reason, []).append(name)
+    return [Gap(reason, help_, tuple(dict.fromkeys(names))) for (reason, help_), names in found.items()]
+
+
+def titled(metric: str) -> str:
+    """Return a metric's title."""
+    return METRICS[metric].title
+
+
+def in_table_order(comparisons: Mapping[str, Comparison]) -> list[Comparison]:
+    """Return comparisons in the order of METRICS, without those that this version measures nowhere."""
+    known = [comparisons[name] for name in METRICS if name in comparisons]
+    return [compared for compared in known if METRICS[compared.metric].measured or is_measured(compared)]
+
+
+def is_measured(compared: Comparison) -> bool:
+    """Tell whether at least one side has a number."""
+    return isinstance(compared.baseline, Measurement) or isinstance(compared.candidate, Measurement)

@@ -1,0 +1,63 @@
+"""Workflow commands that GitHub turns into annotations beside the budget's lines."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from greengate.report.words import clean, clip, headline, stands_alone, worst_first
+from greengate.verdict import Outcome, Status, Verdict
+
+_COMMANDS = {
+    Status.FAIL: "error",
+    Status.INCONCLUSIVE: "error",
+    Status.WARN: "warning",
+    Status.WAIVED: "notice",
+    Status.DEFERRED: "notice",
+}
+
+#: GitHub shows ten annotations of a kind for a step and drops the others silently.
+_MOST = 10
+
+
+def render(verdict: Verdict) -> str:
+    """Write one command for each outcome that needs a look, worst first, at most ten of a kind.
+
+    The last line is the headline, as plain text, with the number of annotations left out.
+    """
+    told: Counter[str] = Counter()
+    lines = []
+    for outcome in worst_first(verdict):
+        command = _COMMANDS.get(outcome.status)
+        if command is None:
+            continue
+        told[command] += 1
+        if told[command] <= _MOST:
+            lines.append(_command(command, outcome))
+    if stands_alone(verdict) and verdict.status in _COMMANDS:
+        title = _property(f"{verdict.status.name} greengate")
+        lines.insert(0, f"::{_COMMANDS[verdict.status]} title={title}::{_text(headline(verdict))}")
+    left = sum(max(0, count - _MOST) for count in told.values())
+    more = f" ({left} more not shown as annotations)" if left else ""
+    lines.append(_plain(f"greengate: {verdict.status.name} {headline(verdict)}{more}"))
+    return "\n".join(lines) + "\n"
+
+
+def _command(command: str, outcome: Outcome) -> str:
+    span = outcome.span
+    title = f"{outcome.status.name} {clip(outcome.rule)} ({clip(outcome.model)})"
+    place = f"file={_property(span.file)},line={span.line},col={span.column},title={_property(title)}"
+    message = "%0A".join(_text(part) for part in (outcome.reason, outcome.help) if part)
+    return f"::{command} {place}::{message}"
+
+
+def _plain(text: str) -> str:
+    # The older form of a command, `##[name]`, counts wherever it stands in a line.
+    return clean(text).replace("##[", "## [")
+
+
+def _text(text: str) -> str:
+    return _plain(text).replace("%", "%25")
+
+
+def _property(text: str) -> str:
+    return _text(text).replace(":", "%3A").replace(",", "%2C")

@@ -1,0 +1,174 @@
+"""The pull-request report: readable in three seconds, and harmless whatever a model is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+from greengate.metrics import METRICS
+from greengate.profile import Measurement, Missing
+from greengate.report.facts import Gap, facts, gaps, in_table_order, is_measured, rule_of, titled
+from greengate.report.numbers import Written, how, write, write_rule
+from greengate.report.words import clean, clip, grouped, headline, listed, worst_first
+from greengate.verdict import Comparison, ModelCase, Outcome, Status, Verdict
+from greengate.verdict_file import comparison_of
+
+if TYPE_CHECKING:
+    from jinja2 import Template
+    from markupsafe import Markup
+
+_MARKS = {
+    Status.PASS: "✅",
+    Status.TRADED: "✅",
+    Status.DEFERRED: "⏳",
+    Status.WAIVED: "📝",
+    Status.WARN: "⚠️",
+    Status.INCONCLUSIVE: "❔",
+    Status.FAIL: "❌",
+}
+
+_BASES = {
+    "exact": "exact",
+    "paired": "paired, side by side in the same processes",
+    "stored": "stored, measured earlier on matching hardware",
+}
+
+#: Every character that can begin or end a construct of GitHub's or GitLab's Markdown inside a line.
+_MARKUP = re.compile(r"([\\`*_\[\]~|$!{}^])")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+#: What a forge turns into a mention, a reference or a link even where it is no Markdown: the sign, then what follows.
+_REFERENCE = re.compile(r"[@#]|\bGH(?=-\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+_BREAK = "\N{WORD JOINER}"
+
+
+def render(verdict: Verdict) -> str:
+    """Write the verdict as GitHub-flavoured Markdown, headline first, details folded."""
+    outcomes = worst_first(verdict)
+    text = _template().render(
+        status=verdict.status.name,
+        headline=headline(verdict),
+        rows=[_row(verdict, outcome) for outcome in outcomes],
+        idle=[clip(one.name) for one in verdict.case.models if all(one.name != row.model for row in outcomes)],
+        gaps=_gaps([(clip(outcome.rule), comparison_of(verdict, outcome)) for outcome in outcomes]),
+        findings=[_finding(alike) for alike in grouped(o for o in outcomes if o.status is not Status.PASS)],
+        models=[_model(model) for model in verdict.case.models],
+        facts=[(fact.label, fact.text, listed([clip(name) for name in fact.models])) for fact in facts(verdict)],
+    )
+    return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
+
+
+def escape(text: object) -> Markup:
+    """Escape text from outside for any place inside a line or table cell; what is already escaped stays as it is.
+
+    The result renders as the text itself, with a zero-width joiner inside whatever would notify or link.
+    """
+    from markupsafe import Markup
+
+    if isinstance(text, Markup):
+        return text
+    plain = _REFERENCE.sub(lambda found: found[0] + _BREAK, clean(str(text)))
+    return Markup(_MARKUP.sub(r"\\\1", plain).translate(_ENTITIES))  # noqa: S704 - escaped right here
+
+
+def code(text: str) -> Markup:
+    """Set a name in code style: inert already, and free of what could end a code span or a table cell."""
+    from markupsafe import Markup
+
+    plain = clean(text)
+    if re.fullmatch(r"[\w.,:;/()=+%-]+( [\w.,:;/()=+%-]+)*", plain) and not _REFERENCE.search(plain):
+        return Markup(f"`{plain}`")  # noqa: S704 - nothing in it can leave the span
+    return escape(plain)
+
+
+@cache
+def _template() -> Template:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    house = Environment(
+        loader=PackageLoader("greengate.report"),
+        autoescape=False,  # noqa: S701 - for HTML; finalize escapes every value for Markdown instead
+        finalize=escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    house.filters["code"] = code
+    return house.get_template("markdown.md.j2")
+
+
+def _row(verdict: Verdict, outcome: Outcome) -> dict[str, str | Markup]:
+    written = write_rule(comparison_of(verdict, outcome), rule_of(verdict, outcome))
+    return {
+        "status": _status(outcome.status),
+        "model": code(clip(outcome.model)),
+        "rule": code(clip(outcome.rule)),
+        "metric": "" if outcome.rule == outcome.metric else titled(outcome.metric),
+        **_numbers(written),
+    }
+
+
+def _numbers(written: Written) -> dict[str, Markup]:
+    from markupsafe import Markup
+
+    texts = {
+        "baseline": written.baseline,
+        "candidate": f"{written.candidate} {written.candidate_interval}".rstrip(),
+        "change": f"{written.change} {written.change_interval}".rstrip(),
+        "limit": written.limit,
+    }
+    # Numbers and units of this package: nothing from outside is in them.
+    return {name: Markup(text) for name, text in texts.items()}  # noqa: S704
+
+
+def _status(status: Status) -> str:
+    return f"{_MARKS[status]} {status.name}"
+
+
+def _gaps(compared: list[tuple[str, Comparison]]) -> list[tuple[str, str]]:
+    return [(listed(list(gap.rows), most=6), _why(gap)) for gap in gaps(compared)]
+
+
+def _why(gap: Gap) -> str:
+    return f"{gap.reason}; {gap.help}" if gap.help else gap.reason
+
+
+def _finding(alike: list[Outcome]) -> dict[str, object]:
+    one = alike[0]
+    return {
+        "status": _status(one.status),
+        "rules": [code(clip(name)) for name in dict.fromkeys(outcome.rule for outcome in alike)],
+        "models": [code(clip(name)) for name in dict.fromkeys(outcome.model for outcome in alike)],
+        "reason": one.reason,
+        "places": [code(place) for place in dict.fromkeys(str(outcome.span) for outcome in alike)],
+        "help": one.help,
+    }
+
+
+def _model(model: ModelCase) -> dict[str, object]:
+    compared = in_table_order(model.comparisons)
+    path = "" if model.candidate is None else model.candidate.path
+    return {
+        "name": clip(model.name),
+        "path": path,
+        "digest": "" if model.candidate is None else model.candidate.digest,
+        "rows": list(_measurements(compared)),
+        "gaps": _gaps([(titled(one.metric), one) for one in compared]),
+        "notes": [*model.notes, *(model.hardware.notes if model.hardware else ())],
+    }
+
+
+def _measurements(compared: list[Comparison]) -> Iterator[dict[str, str]]:
+    for one in compared:
+        if not is_measured(one):
+            continue
+        basis = "" if isinstance(one.change, Missing) else _BASES[one.change.basis]
+        methods = dict.fromkeys(how(side) for side in (one.baseline, one.candidate) if isinstance(side, Measurement))
+        yield {
+            "metric": METRICS[one.metric].title,
+            "basis": basis,
+            "how": "; ".join(methods),
+            **_numbers(write(one)),
+        }

@@ -1,0 +1,122 @@
+"""Numbers without a budget, for a terminal: two models compared, and one model profiled."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from greengate.metrics import METRICS
+from greengate.profile import Measurement, Missing, Profile
+from greengate.report.facts import (
+    Gap,
+    gaps,
+    hardware_text,
+    in_table_order,
+    is_measured,
+    runtime_text,
+    titled,
+    workload_text,
+)
+from greengate.report.numbers import how, write, write_alone
+from greengate.report.terminal.paper import Cell, Column, gap_lines, hanging, render_page, safe, table, text
+from greengate.report.words import clip, short_digest
+from greengate.verdict import Comparison
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_CHANGES = (
+    Column("metric", folds=True),
+    Column("baseline", number=True),
+    Column("candidate", number=True),
+    Column("change", number=True),
+    Column("compared"),
+)
+_PROFILE = (Column("metric", folds=True), Column("value", number=True), Column("measured", folds=True))
+
+
+def render_changes(
+    comparisons: Mapping[str, Comparison],
+    baseline: Profile,
+    candidate: Profile,
+    *,
+    colour: bool = False,
+    width: int = 100,
+    encoding: str = "utf-8",
+) -> str:
+    """Write every change between two profiles with its interval; what cannot be compared says why."""
+    return render_page(_changes(comparisons, baseline, candidate, width), colour, width, encoding)
+
+
+def render_profile(profile: Profile, *, colour: bool = False, width: int = 100, encoding: str = "utf-8") -> str:
+    """Write every measurement of a profile with its interval and method; what is missing says why."""
+    return render_page(_profile(profile, width), colour, width, encoding)
+
+
+def _changes(
+    comparisons: Mapping[str, Comparison], baseline: Profile, candidate: Profile, width: int
+) -> Iterator[RenderableType]:
+    compared = in_table_order(comparisons)
+    yield text(f"{_name(candidate)} compared with {_name(baseline)}", "bold")
+    yield ""
+    yield table(_CHANGES, [_row(one) for one in compared if is_measured(one)], width)
+    if lines := list(gap_lines(gaps([(one.metric, one) for one in compared]))):
+        yield hanging(lines)
+    yield ""
+    yield hanging(_between("baseline", baseline, "candidate", candidate))
+
+
+def _row(compared: Comparison) -> list[Cell]:
+    written = write(compared)
+    return [
+        Cell(titled(compared.metric)),
+        Cell(written.baseline),
+        Cell(written.candidate),
+        Cell(written.change, written.change_interval),
+        Cell("" if isinstance(compared.change, Missing) else compared.change.basis),
+    ]
+
+
+def _profile(profile: Profile, width: int) -> Iterator[RenderableType]:
+    yield text(_name(profile), "bold")
+    yield ""
+    found = {name: profile.measurements[name] for name in METRICS if name in profile.measurements}
+    yield table(_PROFILE, [_measured(name, one) for name, one in found.items() if isinstance(one, Measurement)], width)
+    missing: dict[tuple[str, str], list[str]] = {}
+    for name, one in found.items():
+        if isinstance(one, Missing) and METRICS[name].measured:
+            missing.setdefault((one.reason, one.help), []).append(name)
+    if lines := list(gap_lines(Gap(reason, help_, tuple(rows)) for (reason, help_), rows in missing.items())):
+        yield hanging(lines)
+    yield ""
+    yield hanging(_facts(profile))
+
+
+def _measured(metric: str, found: Measurement) -> list[Cell]:
+    value, interval = write_alone(found, METRICS[metric].dimension)
+    return [Cell(titled(metric)), Cell(value, interval), Cell(safe(how(found)))]
+
+
+def _name(profile: Profile) -> str:
+    path = "" if profile.model.path == profile.model.name else f" {safe(clip(profile.model.path, 60))}"
+    return f"model {safe(clip(profile.model.name))}{path}"
+
+
+def _facts(profile: Profile) -> Iterator[tuple[str, str, str]]:
+    yield "model", "dim", safe(f"{profile.model.path} ({short_digest(profile.model.digest)})")
+    yield "hardware", "dim", safe(hardware_text(profile.hardware))
+    yield "workload", "dim", safe(workload_text(profile.workload))
+    yield "runtime", "dim", safe(runtime_text(profile.runtime))
+    yield "created", "dim", safe(f"{profile.created} by greengate {profile.greengate}")
+    for note in (*profile.notes, *profile.hardware.notes):
+        yield "note", "dim", safe(note)
+
+
+def _between(first: str, baseline: Profile, second: str, candidate: Profile) -> Iterator[tuple[str, str, str]]:
+    """Tell what holds for both profiles once, and what differs for each."""
+    before, after = list(_facts(baseline)), list(_facts(candidate))
+    for line in before:
+        yield line if line in after else (line[0], line[1], f"{line[2]}  ({first})")
+    for line in after:
+        if line not in before:
+            yield line[0], line[1], f"{line[2]}  ({second})"
