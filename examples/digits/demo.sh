@@ -9,7 +9,7 @@ results=()
 expect() {
   local code=$1 word=$2 seen=0
   shift 2
-  printf '\n$ greengate check %s\n' "$*"
+  printf '$ greengate check %s\n' "$*"
   "$gate" check "$@" || seen=$?
   printf 'exit code %s\n' "$seen"
   if [ "$seen" != "$code" ]; then
@@ -22,10 +22,10 @@ expect() {
 echo "A slimmer network: half the cost of the accepted baseline."
 expect 0 pass digits=candidates/slimmer.onnx
 
-printf '\nA wider network: over the budget for size, parameters and operations.'
+printf "\nA wider network: over the budget for size, parameters and operations.\n"
 expect 1 fail digits=candidates/wider.onnx
 
-printf '\nThe slimmer network again, with nothing to compare it with: the gate does not guess.'
+printf "\nThe slimmer network again, with nothing to compare it with: the gate does not guess.\n"
 expect 3 inconclusive digits=candidates/slimmer.onnx --against none
 
 printf '\nThree verdicts:\n'
