@@ -30,6 +30,7 @@ SI: dict[Dimension, str] = {
     "ratio": "1",
 }
 
+_LONGEST_LINE = 200
 _HELP = "name a verdict written by `greengate check --report json=FILE`"
 _OUTCOME = tuple(item.name for item in dataclasses.fields(Outcome))
 
@@ -122,14 +123,17 @@ def _absent(missing: Missing) -> dict[str, Any]:
 
 
 def _invalid(shown: str, message: str, span: Span | None = None) -> GreengateError:
-    return GreengateError(Diagnostic("profile-invalid", f"{shown} is not a greengate verdict: {message}", _HELP, span))
+    place = span or Span(shown, 1)
+    return GreengateError(Diagnostic("profile-invalid", f"not a greengate verdict: {message}", _HELP, place))
 
 
 def _read(text: str, shown: str) -> dict[str, Any]:
     try:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
-        raise _invalid(shown, error.msg, Span(shown, error.lineno, error.colno)) from error
+        line = text.split("\n")[error.lineno - 1].rstrip("\r")
+        span = Span(shown, error.lineno, error.colno, source=line if len(line) <= _LONGEST_LINE else "")
+        raise _invalid(shown, f"it is not JSON, {error.msg[:1].lower()}{error.msg[1:]}", span) from error
     except (ValueError, RecursionError) as error:
         raise _invalid(shown, "it holds a number too long or nests too deep") from error
     if not isinstance(raw, dict):

@@ -13,7 +13,7 @@ from greengate.verdict import ModelCase, Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from greengate.report.terminal.paper import Part
 
 _COLUMNS = (
     Column("status"),
@@ -30,7 +30,7 @@ def render(verdict: Verdict, *, colour: bool = False, width: int = 100, encoding
     return render_page(_parts(verdict, width), colour, width, encoding)
 
 
-def _parts(verdict: Verdict, width: int) -> Iterator[RenderableType]:
+def _parts(verdict: Verdict, width: int) -> Iterator[Part]:
     yield _headline(verdict)
     for model in verdict.case.models:
         yield ""
@@ -43,12 +43,12 @@ def _parts(verdict: Verdict, width: int) -> Iterator[RenderableType]:
     yield hanging(_footer(facts(verdict)))
 
 
-def _headline(verdict: Verdict) -> RenderableType:
+def _headline(verdict: Verdict) -> Part:
     line = text(verdict.status.name, STYLES[verdict.status])
     return line.append("  " + safe(headline(verdict)), style="bold")
 
 
-def _model(verdict: Verdict, model: ModelCase, width: int) -> Iterator[RenderableType]:
+def _model(verdict: Verdict, model: ModelCase, width: int) -> Iterator[Part]:
     outcomes = [outcome for outcome in worst_first(verdict) if outcome.model == model.name]
     title = text("model ", "dim").append(safe(clip(model.name)), style="bold")
     if model.candidate is not None and model.candidate.path != model.name:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+    Part = RenderableType
+
 STYLES = {
     Status.PASS: "green",
     Status.TRADED: "green",
@@ -54,7 +56,7 @@ def safe(text: str) -> str:
     return clean(text).replace("##[", "## [").replace("::", ": :")
 
 
-def render_page(parts: Iterable[RenderableType], colour: bool, width: int, encoding: str) -> str:
+def render_page(parts: Iterable[Part], colour: bool, width: int, encoding: str) -> str:
     """Set the parts below each other; without trailing blanks, and in characters that `encoding` has."""
     page = console(colour, width)
     for part in parts:

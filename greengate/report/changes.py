@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from greengate.compare import compare_trial
 from greengate.metrics import METRICS
-from greengate.profile import Measurement, Missing, Profile
+from greengate.profile import Ended, Measurement, Missing, Profile, Trial
 from greengate.report.facts import (
     Gap,
     gaps,
@@ -19,11 +20,11 @@ from greengate.report.facts import (
 )
 from greengate.report.numbers import how, write, write_alone
 from greengate.report.terminal.paper import Cell, Column, gap_lines, hanging, render_page, safe, table, text
-from greengate.report.words import clip, short_digest
+from greengate.report.words import clip, plural, short_digest
 from greengate.verdict import Comparison
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from greengate.report.terminal.paper import Part
 
 _CHANGES = (
     Column("metric", folds=True),
@@ -32,7 +33,22 @@ _CHANGES = (
     Column("change", number=True),
     Column("compared"),
 )
+_ENDED: Mapping[Ended, str] = {
+    "precision": "ended when the intervals were narrow enough",
+    "time": "ended when the time given was spent",
+    "failure": "ended by a failure",
+    "none": "nothing was timed",
+}
 _PROFILE = (Column("metric", folds=True), Column("value", number=True), Column("measured", folds=True))
+
+
+def render_trial(trial: Trial, *, colour: bool = False, width: int = 100, encoding: str = "utf-8") -> str:
+    """Write every change a trial found, and how long and why it ran."""
+    comparisons = compare_trial(trial)
+    told = f"{plural(len(trial.launches), 'launch')}, {trial.seconds:,.1f} s, {_ENDED[trial.ended_by]}"
+    notes = [("trial", "dim", told), *(("note", "dim", safe(note)) for note in trial.notes)]
+    parts = [*_changes(comparisons, trial.baseline, trial.candidate, width), hanging(notes)]
+    return render_page(parts, colour, width, encoding)
 
 
 def render_changes(
@@ -55,7 +71,7 @@ def render_profile(profile: Profile, *, colour: bool = False, width: int = 100, 
 
 def _changes(
     comparisons: Mapping[str, Comparison], baseline: Profile, candidate: Profile, width: int
-) -> Iterator[RenderableType]:
+) -> Iterator[Part]:
     compared = in_table_order(comparisons)
     yield text(f"{_name(candidate)} compared with {_name(baseline)}", "bold")
     yield ""
@@ -77,7 +93,7 @@ def _row(compared: Comparison) -> list[Cell]:
     ]
 
 
-def _profile(profile: Profile, width: int) -> Iterator[RenderableType]:
+def _profile(profile: Profile, width: int) -> Iterator[Part]:
     yield text(_name(profile), "bold")
     yield ""
     found = {name: profile.measurements[name] for name in METRICS if name in profile.measurements}
