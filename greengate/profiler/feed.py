@@ -266,7 +266,7 @@ def _check_range(item: Signature, low: float, high: float) -> None:
     else:
         held = None if item.dtype == "bool" else np.iinfo(item.dtype)
         bounds = (int(held.min), int(held.max)) if held else (0, 1)
-        if not low.is_integer() or not high.is_integer():
+        if low % 1 or high % 1:
             raise Refused("input-mismatch", f"input {item.name!r} is {item.dtype}", "give it whole numbers")
     if low < bounds[0] or high > bounds[1]:
         what = f"{low:g}" if low == high else f"{low:g} to {high:g}"

@@ -6,6 +6,7 @@ import difflib
 import zipfile
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from greengate.profile import WorkloadSpec
@@ -31,10 +32,11 @@ def read(path: str) -> dict[str, Any]:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as file:
-            if not hasattr(file, "files"):
+        with Path(path).open("rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if not isinstance(found, Mapping):
                 raise Refused("recorded-data", f"{path} is a single array, not an .npz file", _SAVE)
-            return {name: file[name] for name in file.files}
+            return dict(found)
     except FileNotFoundError:
         raise Refused("recorded-data", f"{path} does not exist", "check the path under `inputs: {from: ...}`") from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
+from pathlib import Path
 from typing import overload
 
 from greengate.budget import WorkerLimits
 from greengate.profile import Hardware
 from greengate.profiler import isolation
 from greengate.profiler.hardware import this_machine
-from greengate.profiler.jobs import Answer, Counted, CountJob, FootprintJob, LaunchJob, Sampled
+from greengate.profiler.jobs import (
+    Answer,
+    Counted,
+    CountJob,
+    FootprintJob,
+    Job,
+    LaunchJob,
+    Refused,
+    Sampled,
+    WorkerFailed,
+)
 
 _SESSION = "greengate.profiler.backends.onnx_session"
 
@@ -18,9 +30,28 @@ _SESSION = "greengate.profiler.backends.onnx_session"
 def run(job: CountJob, limits: WorkerLimits) -> Counted: ...
 @overload
 def run(job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
-def run(job: CountJob | LaunchJob | FootprintJob, limits: WorkerLimits) -> Answer:
-    """Do one job on an ONNX model in a process of its own. Raises jobs.Refused and jobs.WorkerFailed."""
-    return isolation.run(_SESSION, job, limits)
+def run(job: Job, limits: WorkerLimits) -> Answer:
+    """Do one job on an ONNX model in a process of its own. Raises jobs.Refused and jobs.WorkerFailed.
+
+    Relative paths start at the current folder, and messages name what lies below it that way.
+    """
+    here = Path.cwd()
+    try:
+        return isolation.run(_SESSION, _absolute(job, here), limits)
+    except Refused as refused:
+        raise Refused(refused.code, refused.message.replace(f"{here}/", ""), refused.help) from None
+    except WorkerFailed as failed:
+        raise WorkerFailed(failed.reason.replace(f"{here}/", ""), failed.help) from None
+
+
+def _absolute(job: Job, here: Path) -> Job:
+    """Return the job with absolute paths: the worker's current folder is another one."""
+    recorded = job.workload.recorded
+    workload = replace(job.workload, recorded=None if recorded is None else str(here / recorded))
+    if isinstance(job, LaunchJob):
+        paths = {role: str(here / path) for role, path in job.paths.items()}
+        return replace(job, paths=paths, workload=workload)
+    return replace(job, path=str(here / job.path), workload=workload)
 
 
 def hardware() -> Hardware:
