@@ -20,11 +20,12 @@ def compare(baseline: str, candidate: str, budget: str | None, static_only: bool
     """
     from greengate import gate
     from greengate.cli.output import clock, default_budget, environment, progress, say
+    from greengate.profile import Trial
     from greengate.report import changes
     from greengate.tasks import apart
 
     if baseline.endswith(".json") or candidate.endswith(".json"):
-        say(apart.compare(baseline, candidate))
+        say(changes.render_changes(*apart.compare(baseline, candidate)))
         return 0
     request = gate.Request(
         budget=default_budget(budget),
@@ -35,5 +36,8 @@ def compare(baseline: str, candidate: str, budget: str | None, static_only: bool
         environ=environment(),
     )
     with progress() as show:
-        say(changes.render_trial(gate.profile(request, clock(), show)))
+        measured = gate.profile(request, clock(), show)
+    if not isinstance(measured, Trial):
+        raise TypeError("two models measured together give a trial")
+    say(changes.render_trial(measured))
     return 0

@@ -6,6 +6,7 @@ import datetime
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -79,11 +80,18 @@ def model_files(folder: Path) -> Iterator[Path]:
 
 def _names(folder: Path, paths: Sequence[Path]) -> Mapping[Path, str]:
     """Name each model after its file; after its path where two files share a name."""
-    stems = [path.name.split(".")[0] for path in paths]
-    return {
-        path: stem if stems.count(stem) == 1 else path.relative_to(folder).as_posix()
-        for path, stem in zip(paths, stems, strict=True)
-    }
+    stems = [_plain(path.name.split(".")[0]) for path in paths]
+    names: dict[Path, str] = {}
+    for path, stem in zip(paths, stems, strict=True):
+        wanted = stem if stems.count(stem) == 1 else _plain(path.relative_to(folder).with_suffix("").as_posix())
+        taken = [name for name in names.values() if name == wanted or name.startswith(f"{wanted}.")]
+        names[path] = f"{wanted}.{len(taken) + 1}" if wanted in taken else wanted
+    return names
+
+
+def _plain(text: str) -> str:
+    """Return what a budget accepts as a name."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.") or "model"
 
 
 def _measure(shown: str, name: str, request: gate.Request, now: datetime.datetime, progress: Progress) -> Found:

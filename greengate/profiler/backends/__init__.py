@@ -59,5 +59,5 @@ def format_of(path: str) -> Format:
     for row in FORMATS.values():
         if path.endswith(row.endings):
             return row
-    known = ", ".join(ending for row in FORMATS.values() for ending in row.endings)
+    known = ", ".join(ending for row in FORMATS.values() for ending in row.endings if row.name != "fake")
     raise Refused("model-format", f"no backend reads {path!r}", f"name a file that ends in one of {known}")
