@@ -15,8 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from greengate import __main__
-from greengate.cli import output
+from greengate.cli import door, output
 
 CASES = Path(__file__).parent / "cases"
 STORIES = sorted(path.parent for path in CASES.glob("*/budgets.yaml"))
@@ -50,7 +49,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], in
         asked = arguments(story)
         if asked[0] == "check":
             asked += ["--report", "markdown=said.md", "--report", "json=said.json"]
-        return __main__.run(asked)
+        return door.run(asked)
 
     return run
 

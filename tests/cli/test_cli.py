@@ -14,8 +14,8 @@ from pathlib import Path
 import click
 import pytest
 
-from greengate import __main__, __version__, gate
-from greengate.cli import output, usage
+from greengate import __version__, gate
+from greengate.cli import door, output, usage
 from greengate.cli.main import greengate
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -51,7 +51,7 @@ COMMANDS = dict(commands())
 
 
 def run(*arguments: str) -> int:
-    return __main__.run(list(arguments))
+    return door.run(list(arguments))
 
 
 # --- help -----------------------------------------------------------------------------------------------------------
