@@ -6,7 +6,6 @@ same bytes on every machine and with every version of numpy: the feed's digest i
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -141,6 +140,8 @@ def _check_names(signatures: Sequence[Signature], given: Mapping[str, InputSpec]
     names = [item.name for item in signatures]
     for name in given:
         if name not in names:
+            import difflib
+
             close = difflib.get_close_matches(name, names, 1)
             help_ = f"did you mean {close[0]!r}?" if close else f"the model's inputs are {', '.join(map(repr, names))}"
             raise Refused("input-mismatch", f"the model has no input {name!r}", help_)

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from statistics import median
 
 from greengate.profile import Role
 from greengate.profiler.jobs import LaunchJob, Sampled
 
 Call = Callable[[int], object]
 
-_BLOCK = 5
+_BLOCK = 5  # odd, so that a block has a middle
 _STEADY = 0.05
 _WARM_UP_MIN = 3
 _WARM_UP_SHARE = 0.5  # of the seconds that timing may take
@@ -99,7 +98,8 @@ def _warm_up(calls: Mapping[Role, Call], job: LaunchJob) -> bool:
 
 def is_steady(walls: Sequence[int]) -> bool:
     """Tell whether the medians of the last two blocks of calls agree within 5 %."""
-    before, last = median(walls[-2 * _BLOCK : -_BLOCK]), median(walls[-_BLOCK:])
+    middle = _BLOCK // 2
+    before, last = sorted(walls[-2 * _BLOCK : -_BLOCK])[middle], sorted(walls[-_BLOCK:])[middle]
     return abs(last - before) <= _STEADY * before
 
 

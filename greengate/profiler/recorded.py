@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-import zipfile
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +27,8 @@ class Batches:
 
 def read(path: str) -> dict[str, Any]:
     """Return every array of an .npz file. Raises Refused recorded-data where it cannot be read."""
+    from zipfile import BadZipFile
+
     import numpy as np
 
     try:
@@ -39,7 +39,7 @@ def read(path: str) -> dict[str, Any]:
             return dict(found)
     except FileNotFoundError:
         raise Refused("recorded-data", f"{path} does not exist", "check the path under `inputs: {from: ...}`") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
         first = (str(error).splitlines() or ["it is damaged"])[0]
         raise Refused("recorded-data", f"{path} cannot be read: {first}", _SAVE) from None
 
@@ -55,6 +55,8 @@ def cut(signatures: Sequence[Signature], spec: WorkloadSpec, arrays: Mapping[str
         if item.name in arrays:
             found[item.name] = _fitting(item, arrays[item.name], spec)
         elif item.name not in described:
+            import difflib
+
             close = difflib.get_close_matches(item.name, arrays, 1)
             guess = f"; did you mean to name {close[0]!r} {item.name!r}?" if close else ""
             message = f"{spec.recorded} has no array {item.name!r} (it has {', '.join(map(repr, arrays)) or 'none'})"

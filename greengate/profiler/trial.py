@@ -185,7 +185,7 @@ def _launch_until_precise(
     notes: dict[str, None] = {}  # in order, once each
 
     def ended(by: Ended, failure: WorkerFailed | None = None) -> _Run:
-        return _Run(tuple(launches), by, backend.clock() - started, failure, tuple(notes))
+        return _Run(tuple(launches), by, round(backend.clock() - started, 3), failure, tuple(notes))
 
     for index in range(MOST_LAUNCHES):
         spent = backend.clock() - started

@@ -29,7 +29,7 @@ _NOISES = ("noise", "launch_noise")
 _WORDS = ("unknown_op", "breaks", "refuses", "note")
 _KEYS = ("fake", *_EXACT, *_TIMES, *_NOISES, *_WORDS, "peak_memory", "input")
 
-_elapsed = 0.0
+_elapsed_ns = 0
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,12 @@ def hardware() -> Hardware:
 
 def clock() -> float:
     """Return the seconds that this backend's launches took by their own account."""
-    return _elapsed
+    return _elapsed_ns * 1e-9
 
 
 def _spend(seconds: float) -> None:
-    global _elapsed  # noqa: PLW0603 - a clock is one for the process
-    _elapsed += seconds
+    global _elapsed_ns  # noqa: PLW0603 - a clock is one for the process
+    _elapsed_ns += round(seconds * 1e9)
 
 
 def _read(path: str, doing: str) -> Costs:
