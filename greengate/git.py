@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -16,8 +17,8 @@ _LOCAL, _COPY, _REMOTE = 60.0, 600.0, 120.0
 
 #: Repository and user settings that would run programs or change what is read.
 _SETTINGS = (
-    *("core.fsmonitor=false", "core.hooksPath=/dev/null", "protocol.ext.allow=never"),
-    *("gc.auto=0", "maintenance.auto=false", "log.showSignature=false"),
+    *("core.fsmonitor=false", "log.showSignature=false", "protocol.ext.allow=never"),
+    *("gc.auto=0", "maintenance.auto=false"),
 )
 
 #: Variables git sets for its hooks; under them `-C folder` would not decide which repository is meant.
@@ -71,8 +72,8 @@ def root(folder: Path) -> Path | None:
 
 
 def head(folder: Path) -> str | None:
-    """Return the commit that is checked out; None before the first one."""
-    return commit(folder, "HEAD")
+    """Return the commit that is checked out; None before the first one and where `root` is None."""
+    return None if root(folder) is None else commit(folder, "HEAD")
 
 
 def commit(folder: Path, ref: str) -> str | None:
@@ -81,7 +82,7 @@ def commit(folder: Path, ref: str) -> str | None:
         return None
     answer = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", fine=(0, 1, 128))
     found = answer.out.decode("ascii", "replace").strip()
-    return found if answer.code == 0 and is_hash(found) and _exists(folder, found) else None
+    return found if answer.code == 0 and is_hash(found) else None
 
 
 def parents(folder: Path, commit: str) -> tuple[str, ...]:
@@ -130,7 +131,7 @@ def find(folder: Path, commit: str, path: str) -> Entry | None:
         if entry is None or not entry.link:
             return entry
         target = os.fsdecode(_blob(folder, entry.blob))
-        path = "" if target.startswith("/") else str(PurePosixPath(path).parent / target)
+        path = str(PurePosixPath(path).parent / target)
     return None
 
 
@@ -175,7 +176,9 @@ def is_ignored(folder: Path, path: Path) -> bool:
 
 
 def user(folder: Path) -> str | None:
-    """Return the e-mail, else the name, that commits made here would carry; None where none is set."""
+    """Return the e-mail, else the name, that commits made here would carry; None where none is set, or no git is."""
+    if shutil.which("git") is None:
+        return None
     for key in ("user.email", "user.name"):
         answer = _git(folder, "config", "--get", key, fine=(0, 1))
         if text := answer.out.decode("utf-8", "replace").strip():
@@ -212,10 +215,6 @@ def _entry(folder: Path, commit: str, path: str) -> Entry | None:
 
 def _blob(folder: Path, blob: str) -> bytes:
     return _git(folder, "cat-file", "blob", _hash(blob), timeout=_COPY).out
-
-
-def _exists(folder: Path, commit: str) -> bool:
-    return _git(folder, "cat-file", "-e", f"{commit}^{{commit}}", fine=(0, 1, 128)).code == 0
 
 
 def _hash(text: str) -> str:

@@ -30,14 +30,11 @@ class Repository:
         self.git("config", "commit.gpgsign", "false")
 
     def git(self, *args: str) -> str:
+        # Run from a git hook, the tests would else work on the repository that is being pushed.
+        environ = {key: value for key, value in os.environ.items() if not key.startswith("GIT_")}
+        command = ["git", *args]
         done = subprocess.run(
-            ["git", *args],
-            cwd=self.folder,
-            env={**os.environ, **QUIET},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
+            command, cwd=self.folder, env=environ | QUIET, capture_output=True, text=True, check=True, timeout=60
         )
         return done.stdout.strip()
 

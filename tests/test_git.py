@@ -45,8 +45,10 @@ def test_root_is_found_from_below_and_none_outside(repo: Repository, tmp_path: P
 def test_root_is_none_without_git(repo: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert git.root(repo.folder) is None
+    assert git.head(repo.folder) is None
+    assert git.user(repo.folder) is None
     with pytest.raises(GreengateError, match=r"git-failed.*git could not be started"):
-        git.head(repo.folder)
+        git.is_shallow(repo.folder)
 
 
 def test_a_repository_git_distrusts_is_an_error_with_gits_own_fix(
@@ -72,6 +74,7 @@ def test_variables_of_a_git_hook_do_not_decide_the_repository(
 
 def test_head_is_none_before_the_first_commit(repo: Repository) -> None:
     assert git.head(repo.folder) is None
+    assert git.head(repo.folder.parent) is None
     made = repo.commit()
     assert git.head(repo.folder) == made
 
@@ -109,7 +112,8 @@ def test_hostile_names_are_asked_about_literally(repo: Repository, name: str) ->
 
 
 @pytest.mark.parametrize(
-    "path", ["absent", "folder", "folder/absent", "../repo/x", "/x", "", ".", "x/y", "x\0", "*", "x/..", "folder/"]
+    "path",
+    ["absent", "folder", "folder/absent", "../repo/x", "../x", "/x", "", ".", "x/y", "x\0", "*", "x/..", "folder/"],
 )
 def test_what_is_not_a_file_of_the_commit_is_none(repo: Repository, path: str) -> None:
     made = repo.commit({"x": "1", "folder/y": "2"})
@@ -257,16 +261,19 @@ def test_git_lfs_pointers_and_their_objects(repo: Repository) -> None:
 
 def test_programs_the_repository_names_are_not_run(repo: Repository, tmp_path: Path) -> None:
     made = repo.commit({"x": "1"})
+    signed = repo.git("cat-file", "commit", made).replace("\n\n", "\ngpgsig -----BEGIN PGP SIGNATURE-----\n\n", 1)
+    repo.write("signed", f"{signed}\n")
+    repo.git("reset", "--quiet", "--soft", repo.git("hash-object", "-w", "-t", "commit", "signed"))
     mark = tmp_path / "ran"
     script = tmp_path / "script"
     script.write_text(f"#!/bin/sh\ntouch {mark}\n")
     script.chmod(0o755)
     repo.git("config", "core.fsmonitor", str(script))
     repo.git("config", "core.pager", str(script))
-    repo.git("config", "core.hooksPath", str(tmp_path))
+    repo.git("config", "gpg.program", str(script))
     repo.git("config", "log.showSignature", "true")
     assert git.show(repo.folder, made, "x") == b"1"
-    assert git.added_in(repo.folder, repo.folder / "x") == made
+    assert git.added_in(repo.folder, repo.folder / "x") == git.head(repo.folder) != made
     assert not git.is_ignored(repo.folder, repo.folder / "x")
     assert not mark.exists()
 
@@ -284,10 +291,9 @@ def test_a_git_that_hangs_is_stopped(repo: Repository, tmp_path: Path, monkeypat
     fake.write_text("#!/bin/sh\nexec sleep 60\n")
     fake.chmod(0o755)
     monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
-    monkeypatch.setattr(git, "_LOCAL", 0.2)
     monkeypatch.setattr(git._git, "__kwdefaults__", {**git._git.__kwdefaults__, "timeout": 0.2})
     with pytest.raises(GreengateError, match="git rev-parse took longer than 0 s"):
-        git.head(repo.folder)
+        git.is_shallow(repo.folder)
 
 
 def test_damage_is_an_error_not_a_traceback(repo: Repository) -> None:

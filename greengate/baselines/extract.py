@@ -48,16 +48,16 @@ def model(top: Path, commit: str, path: str, scratch: Path) -> Path | None:
     target = _folder(scratch) / PurePosixPath(path).name
     _save(top, commit, entry, target)
     for location in _locations(target):
-        if not _stays(location):
-            continue  # not ours to follow: the profiler refuses such a model by name
+        # One that leaves the folder is not ours to follow: the profiler refuses such a model by name.
+        if not _stays(location) or (beside := target.parent / location).exists():
+            continue
         source = str(PurePosixPath(path).parent / location)
         if (data := git.find(top, commit, source)) is None:
             raise NotAtHand(
                 f"{path} at {commit[:12]} needs {location}, which is not in that commit",
                 "commit the model's external data, or name another baseline with `--against`",
             )
-        if not (beside := target.parent / location).exists():
-            _save(top, commit, data, beside)
+        _save(top, commit, data, beside)
     return target
 
 
@@ -110,15 +110,11 @@ def _stays(path: str) -> bool:
 
 
 def _locations(path: Path) -> Iterator[str]:
-    """Yield where an ONNX file keeps its weights, each once; searches the bytes, for only the profiler has onnx."""
+    """Yield where an ONNX file keeps its weights, once a tensor; searches the bytes, for only the profiler has onnx."""
     if path.stat().st_size == 0:
         return
-    seen: set[str] = set()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         for match in _LOCATION.finditer(data):
             low, *high = match[1]
             length = low & 0x7F | (high[0] << 7 if high else 0)
-            location = data[match.end() : match.end() + length].decode("utf-8", "replace")
-            if location not in seen:
-                seen.add(location)
-                yield location
+            yield data[match.end() : match.end() + length].decode("utf-8", "replace")

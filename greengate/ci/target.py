@@ -37,7 +37,7 @@ def merge_base(folder: Path, target: Target) -> MergeBase:
     HEAD^1 when HEAD is the forge's merge commit; else git's merge base, or the forge's where history is cut off.
     Raises GreengateError `git-failed` where git refuses the repository.
     """
-    if git.root(folder) is None or (head := git.head(folder)) is None:
+    if (head := git.head(folder)) is None:
         return MergeBase(None, "this is not a git checkout", "check the repository out with git")
     lacks: list[str] = []
     for commit in _candidates(folder, target, head):

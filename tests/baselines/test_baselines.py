@@ -63,9 +63,9 @@ def accept(repo: Repository, profile: Profile, commit: str | None = None) -> sto
 def onnx_model(path: Path, value: float, location: str | None = None) -> None:
     """Write a network that adds `value` to 1,000 numbers; its weights go beside it when a location is given."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    weights = numpy_helper.from_array(np.full(1000, value, np.float32), "w")
+    weights = [numpy_helper.from_array(np.full(1000, value / 2, np.float32), name) for name in "vw"]
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1000]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("Add", ["x", "w"], ["y"])], "g", ends[:1], ends[1:], [weights])
+    graph = helper.make_graph([helper.make_node("Sum", ["x", "v", "w"], ["y"])], "g", ends[:1], ends[1:], weights)
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21)])
     if location is not None:
         (path.parent / location).parent.mkdir(parents=True, exist_ok=True)
@@ -260,13 +260,15 @@ def test_history_with_other_bytes_is_not_taken_and_leaves_nothing(repo: Reposito
 
 @pytest.mark.parametrize("path", ["../outside", "/etc/passwd", "a/../../x", ""])
 def test_a_version_cannot_write_outside_of_scratch(repo: Repository, path: str) -> None:
-    repo.write("m.onnx", "x")
-    made = profile_of(repo.folder, "m.onnx")
+    repo.write("models/m.onnx", "x")
+    made = profile_of(repo.folder, "models/m.onnx")
     files = (*made.model.files, File(path, hashlib.sha256(b"x").hexdigest(), 1))
     commit = repo.commit({"outside": "x", "x": "x"})
     accept(repo, dataclasses.replace(made, model=dataclasses.replace(made.model, files=files)), commit)
-    repo.write("m.onnx", "new")
-    assert found(resolve("dir:.greengate/baselines", request_for(repo))).artifact is None
+    repo.write("models/m.onnx", "new")
+    request = request_for(repo, "models/m.onnx")
+    assert found(resolve("dir:.greengate/baselines", request)).artifact is None
+    assert list(request.scratch.iterdir()) == []
 
 
 def test_a_version_without_files_or_with_an_unknown_commit_is_stored_numbers(repo: Repository) -> None:

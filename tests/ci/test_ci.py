@@ -146,7 +146,7 @@ HOSTILE: dict[str, object] = {
     "sha with a newline": {"pull_request": {"base": {"sha": A + "\n"}}},
     "sha is a number": {"pull_request": {"head": {"sha": 1}}},
     "sha is upper case": {"pull_request": {"head": {"sha": A.upper()}}},
-    "too large": b" " * (26 << 20),
+    "too large": b"{}" + b" " * (26 << 20),
 }
 
 
@@ -331,6 +331,7 @@ def test_a_merge_the_author_made_is_not_the_forges(forge: Forge, tmp_path: Path)
     folder = forge.checkout(tmp_path / "work", "refs/heads/topic")
     forge.fetch_main(folder)
     assert ci.merge_base(folder, target(forge, merge=None)).commit == forge.tip
+    assert ci.merge_base(folder, target(forge, merge=None, tip=forge.start)).commit == forge.tip
     assert later != forge.tip
 
 
@@ -376,6 +377,14 @@ def test_a_commit_that_cannot_be_fetched_is_said_with_gits_words(forge: Forge, t
     assert f"{forge.tip[:12]} cannot be fetched: " in found.reason
     assert "does not appear to be a git repository" in found.reason
     assert found.help == "deepen it"
+
+
+def test_a_merge_is_compared_with_its_first_parent_or_nothing(forge: Forge, tmp_path: Path) -> None:
+    """The older merge base would charge the request with what others changed since."""
+    folder = forge.checkout(tmp_path / "work", "refs/pull/7/merge", "--depth=1")
+    Repository(folder).git("fetch", "--quiet", "--depth=1", "origin", forge.start)
+    Repository(folder).git("remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    assert ci.merge_base(folder, target(forge, base=forge.start)).commit is None
 
 
 def test_outside_of_git_there_is_none(tmp_path: Path) -> None:
