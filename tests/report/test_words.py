@@ -1,0 +1,120 @@
+"""Text from outside made harmless, and the headline."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import verdicts
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greengate.report.words import clean, clip, grouped, headline, listed, plural, short_digest, worst_first
+from greengate.verdict import Status
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned"),
+    [
+        ("plain name", "plain name"),
+        ("two\nlines\r\nand\ttabs", "two lines and tabs"),
+        ("\x1b[31mred", "�[31mred"),
+        ("a\x00b\x07c\x9bd", "a�b�c�d"),
+        ("\u202edrow\u2066", "�drow�"),
+        ("zero\u200bwidth", "zero�width"),
+        ("para\u2029graph\u2028line", "para graph line"),
+        ("bad-\udcff", "bad-�"),
+        ("\ufffe\uffff", "��"),
+        ("größe µs 模型 ✅", "größe µs 模型 ✅"),
+    ],
+)
+def test_clean(text: str, cleaned: str) -> None:
+    assert clean(text) == cleaned
+
+
+@given(st.text(alphabet=st.characters()))
+def test_clean_text_is_one_printable_line_and_stays_as_it_is(text: str) -> None:
+    cleaned = clean(text)
+    assert len(cleaned.splitlines()) <= 1
+    assert clean(cleaned) == cleaned
+    cleaned.encode("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "clipped"),
+    [("short", 5, "short"), ("abcdefghij", 9, "abcd…ghij"), ("abcdefghij", 4, "ab…j"), ("a\nb", 3, "a b")],
+)
+def test_clip(text: str, width: int, clipped: str) -> None:
+    assert clip(text, width) == clipped
+    assert len(clip(text, width)) <= width
+
+
+@pytest.mark.parametrize(
+    ("count", "noun", "written"),
+    [(0, "rule", "0 rules"), (1, "rule", "1 rule"), (7, "launch", "7 launches"), (1_200, "rule", "1,200 rules")],
+)
+def test_plural(count: int, noun: str, written: str) -> None:
+    assert plural(count, noun) == written
+
+
+def test_listed_names_the_first_and_counts_the_rest() -> None:
+    assert listed(["a", "b", "c"]) == "a, b, c"
+    assert listed(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
+
+
+@pytest.mark.parametrize(
+    ("digest", "short"), [("sha256:" + "a" * 64, "sha256:aaaaaaaaaaaa"), ("b" * 40, "b" * 12), ("", "")]
+)
+def test_short_digest(digest: str, short: str) -> None:
+    assert short_digest(digest) == short
+
+
+HEADLINES = {
+    "pass": "all 3 rules within budget",
+    "fail": "2 of 4 rules over budget: size, tail; 1 could not be decided",
+    "inconclusive": "1 of 3 rules could not be decided: compute",
+    "mild": "within budget, 1 of 5 rules with a warning: size",
+    "two-models": "1 of 4 rules over budget: size (sentiment-small); 3 could not be decided",
+    "unbound": "no rule judges digits",
+}
+
+
+@pytest.mark.parametrize("story", verdicts.ALL)
+def test_headline(story: str) -> None:
+    assert headline(verdicts.ALL[story]) == HEADLINES[story]
+
+
+@pytest.mark.parametrize(
+    ("status", "line"),
+    [
+        (Status.TRADED, "within budget, 1 of 1 rule paid for by a gain: tail"),
+        (Status.DEFERRED, "within budget so far, 1 of 1 rule to be judged elsewhere: tail"),
+        (Status.WAIVED, "within budget, 1 of 1 rule waived: tail"),
+        (Status.PASS, "the 1 rule within budget"),
+    ],
+)
+def test_headline_of_one_rule(status: Status, line: str) -> None:
+    verdict = verdicts.mild()
+    outcome = replace(verdict.outcomes[3], status=status)
+    assert headline(replace(verdict, outcomes=(outcome,), status=status)) == line
+
+
+def test_an_unjudged_model_is_not_hidden_by_rules_that_pass() -> None:
+    verdict = verdicts.passing()
+    models = (*verdict.case.models, replace(verdict.case.models[0], name="idle"))
+    inconclusive = replace(verdict, case=replace(verdict.case, models=models), status=Status.INCONCLUSIVE)
+    assert headline(inconclusive) == "no rule judges idle"
+
+
+def test_an_empty_verdict_says_so() -> None:
+    verdict = verdicts.unbound()
+    assert headline(replace(verdict, case=replace(verdict.case, models=()))) == "no rule was judged"
+
+
+def test_worst_first_keeps_the_order_of_the_budget_within_a_status() -> None:
+    assert [one.rule for one in worst_first(verdicts.failing())] == ["size", "tail", "p50", "compute"]
+
+
+def test_outcomes_that_say_the_same_are_told_once() -> None:
+    groups = grouped(worst_first(verdicts.two_models()))
+    assert [[one.rule for one in group] for group in groups] == [["size"], ["p50"], ["size", "p50"]]
