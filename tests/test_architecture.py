@@ -76,6 +76,14 @@ def test_layers_of_the_contract_are_the_layers_of_the_plan():
     assert [line.split("#")[0].strip() for line in drawn.strip().splitlines()] == layers
 
 
-@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\((?!https?:|#)([^)#]+)", PLAN))))
-def test_links_of_the_plan_lead_somewhere(link):
-    assert (ROOT / "docs" / link).exists()
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page):
+    links = re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_readme_stays_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 150
