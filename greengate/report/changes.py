@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from greengate.compare import compare_trial
@@ -46,9 +46,8 @@ def render_trial(trial: Trial, *, colour: bool = False, width: int = 100, encodi
     """Write every change a trial found, and how long and why it ran."""
     comparisons = compare_trial(trial)
     told = f"{plural(len(trial.launches), 'launch')}, {trial.seconds:,.1f} s, {_ENDED[trial.ended_by]}"
-    notes = [("trial", "dim", told), *(("note", "dim", safe(note)) for note in trial.notes)]
-    parts = [*_changes(comparisons, trial.baseline, trial.candidate, width), hanging(notes)]
-    return render_page(parts, colour, width, encoding)
+    more = [("trial", "dim", told), *(("note", "dim", safe(note)) for note in trial.notes)]
+    return render_page(_changes(comparisons, trial.baseline, trial.candidate, width, more), colour, width, encoding)
 
 
 def render_changes(
@@ -70,7 +69,11 @@ def render_profile(profile: Profile, *, colour: bool = False, width: int = 100, 
 
 
 def _changes(
-    comparisons: Mapping[str, Comparison], baseline: Profile, candidate: Profile, width: int
+    comparisons: Mapping[str, Comparison],
+    baseline: Profile,
+    candidate: Profile,
+    width: int,
+    more: Sequence[tuple[str, str, str]] = (),
 ) -> Iterator[Part]:
     compared = in_table_order(comparisons)
     yield text(f"{_name(candidate)} compared with {_name(baseline)}", "bold")
@@ -79,7 +82,7 @@ def _changes(
     if lines := list(gap_lines(gaps([(one.metric, one) for one in compared]))):
         yield hanging(lines)
     yield ""
-    yield hanging(_between("baseline", baseline, "candidate", candidate))
+    yield hanging([*_between(baseline, candidate), *more])
 
 
 def _row(compared: Comparison) -> list[Cell]:
@@ -128,11 +131,13 @@ def _facts(profile: Profile) -> Iterator[tuple[str, str, str]]:
         yield "note", "dim", safe(note)
 
 
-def _between(first: str, baseline: Profile, second: str, candidate: Profile) -> Iterator[tuple[str, str, str]]:
+def _between(baseline: Profile, candidate: Profile) -> Iterator[tuple[str, str, str]]:
     """Tell what holds for both profiles once, and what differs for each."""
     before, after = list(_facts(baseline)), list(_facts(candidate))
-    for line in before:
-        yield line if line in after else (line[0], line[1], f"{line[2]}  ({first})")
-    for line in after:
-        if line not in before:
-            yield line[0], line[1], f"{line[2]}  ({second})"
+    for label in dict.fromkeys(line[0] for line in (*before, *after)):
+        for line in before:
+            if line[0] == label:
+                yield line if line in after else (*line[:2], f"{line[2]}  (baseline)")
+        for line in after:
+            if line[0] == label and line not in before:
+                yield *line[:2], f"{line[2]}  (candidate)"

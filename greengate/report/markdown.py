@@ -40,6 +40,8 @@ _MARKUP = re.compile(r"([\\`*_\[\]~|$!{}^])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 #: What a forge turns into a mention, a reference or a link even where it is no Markdown: the sign, then what follows.
 _REFERENCE = re.compile(r"[@#]|\bGH(?=-\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
+#: What a code span shows as it is.
+_PLAIN = re.compile(r"""[\w.,:;/()=+%"'-]+( [\w.,:;/()=+%"'-]+)*""")
 _BREAK = "\N{WORD JOINER}"
 
 
@@ -66,10 +68,12 @@ def escape(text: object) -> Markup:
     """
     from markupsafe import Markup
 
-    if isinstance(text, Markup):
-        return text
-    plain = _REFERENCE.sub(lambda found: found[0] + _BREAK, clean(str(text)))
-    return Markup(_MARKUP.sub(r"\\\1", plain).translate(_ENTITIES))  # noqa: S704 - escaped right here
+    return text if isinstance(text, Markup) else Markup(_inert(clean(str(text))))  # noqa: S704 - escaped right here
+
+
+def _inert(line: str) -> str:
+    whole = _REFERENCE.sub(lambda found: found[0] + _BREAK, line)
+    return _MARKUP.sub(r"\\\1", whole).translate(_ENTITIES)
 
 
 def code(text: str) -> Markup:
@@ -77,9 +81,18 @@ def code(text: str) -> Markup:
     from markupsafe import Markup
 
     plain = clean(text)
-    if re.fullmatch(r"[\w.,:;/()=+%-]+( [\w.,:;/()=+%-]+)*", plain) and not _REFERENCE.search(plain):
+    if _PLAIN.fullmatch(plain) and not _REFERENCE.search(plain):
         return Markup(f"`{plain}`")  # noqa: S704 - nothing in it can leave the span
     return escape(plain)
+
+
+def prose(text: str) -> Markup:
+    """Escape a sentence, and set what it quotes in backticks in code style."""
+    from markupsafe import Markup
+
+    parts = re.split(r"`([^`]+)`", clean(text))
+    written = (code(part) if index % 2 else _inert(part) for index, part in enumerate(parts))
+    return Markup("".join(written))  # noqa: S704 - each part is escaped
 
 
 @cache
@@ -95,7 +108,7 @@ def _template() -> Template:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    house.filters["code"] = code
+    house.filters |= {"code": code, "prose": prose}
     return house.get_template("markdown.md.j2")
 
 

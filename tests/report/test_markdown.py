@@ -13,11 +13,14 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from greengate.report.markdown import code, escape, render
+from greengate.report.markdown import code, escape, prose, render
 from greengate.report.numbers import ABSENT
 from greengate.report.words import clean
 from greengate.verdict import Verdict
 
+INERT = {"text", "text_special", "code_inline", "inline"} | {
+    f"{part}_{end}" for part in ("table", "thead", "tbody", "tr", "th", "td") for end in ("open", "close")
+}
 HTML = re.compile(r"</?details>|</?summary>|</?sub>|<br>")
 
 
@@ -146,10 +149,11 @@ def test_any_text_reads_as_itself(text: str) -> None:
 
 @given(st.text(alphabet="`|\\*_[]()<>@#:/!&;~$ ab1\n", max_size=30))
 def test_any_text_stays_one_cell_in_a_table(text: str) -> None:
-    for write in (escape, code):
+    for write in (escape, code, prose):
         table = parse(f"| a | b |\n|--|--|\n| {write(text)} | end |\n")
         cells = [token for token in table if token.type == "td_open"]
         assert len(cells) == 2
+        assert {token.type for token in table} <= INERT
         assert table[-4].content == "end" or "end" in [token.content for token in table]
 
 
@@ -166,6 +170,22 @@ def test_any_text_stays_one_cell_in_a_table(text: str) -> None:
 )
 def test_code(name: str, written: str) -> None:
     assert code(name) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        (
+            'run `greengate baseline accept --reason "..."` first',
+            'run `greengate baseline accept --reason "..."` first',
+        ),
+        ("a lone ` stays", r"a lone \` stays"),
+        ("`a|b` and *c*", r"a\|b and \*c\*"),
+        (" edges ", "edges"),
+    ],
+)
+def test_prose(text: str, written: str) -> None:
+    assert prose(text) == written
 
 
 def test_several_models_are_told_apart() -> None:
