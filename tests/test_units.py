@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from greengate.metrics import METRICS
@@ -166,7 +166,11 @@ TEXTS = st.builds(
 )
 
 
+@settings(max_examples=400)
 @given(TEXTS, DIMENSIONS)
+@example("45 ms\n", "time")
+@example("0e3 ms", "time")
+@example("1e0\u00a0MB", "bytes")
 def test_the_pattern_knows_the_positive_quantities(text: str, dimension: Dimension) -> None:
     try:
         positive = parse_quantity(text, dimension) > 0
@@ -175,7 +179,12 @@ def test_the_pattern_knows_the_positive_quantities(text: str, dimension: Dimensi
     assert (re.search(quantity_pattern(dimension), text) is not None) == positive
 
 
+@settings(max_examples=400)
 @given(TEXTS, DIMENSIONS, st.booleans(), st.booleans())
+@example("5%\n", "time", False, False)
+@example("099.9 pp", "ratio", True, True)
+@example("100%", "time", False, True)
+@example("-0%", "time", False, False)
 def test_the_pattern_knows_the_changes(text: str, dimension: Dimension, positive: bool, below_100: bool) -> None:
     try:
         value = parse_delta(text, dimension).value
