@@ -148,9 +148,9 @@ def test_refused_deltas(text: str, dimension: Dimension, code: str, help: str) -
 def test_every_dimension_has_units_words_and_an_example() -> None:
     assert UNITS.keys() == MEASURES.keys() == EXAMPLES.keys()
     assert {metric.dimension for metric in METRICS.values()} <= UNITS.keys()
-    for dimension, example in EXAMPLES.items():
-        assert re.search(quantity_pattern(dimension), example)
-        assert parse_quantity(example, dimension) > 0
+    for dimension, text in EXAMPLES.items():
+        assert re.search(quantity_pattern(dimension), text)
+        assert parse_quantity(text, dimension) > 0
 
 
 TEXTS = st.builds(
