@@ -33,7 +33,7 @@ def find(rest: str, request: Request) -> Found | Missing:
 
 def accept_command(request: Request) -> str:
     """Return the next step of a user whose model has no baseline."""
-    return f'run `greengate baseline accept --model {shlex.quote(request.model)} --reason "..."`'
+    return f'run `greengate baseline accept {shlex.quote(request.model)} --reason "..."`'
 
 
 def _artifact(version: store.Version, root: Path, request: Request) -> Path | None:

@@ -195,7 +195,7 @@ def test_a_store_without_the_model_names_the_command(repo: Repository) -> None:
     answer = resolve("dir:store", dataclasses.replace(request_for(repo), model="a b"))
     assert isinstance(answer, Missing)
     assert answer.reason == "no baseline: store has no version of a b"
-    assert answer.help == "run `greengate baseline accept --model 'a b' --reason \"...\"`"
+    assert answer.help == "run `greengate baseline accept 'a b' --reason \"...\"`"
 
 
 def test_a_version_whose_model_is_in_the_work_tree_is_measured(repo: Repository) -> None:
@@ -299,7 +299,7 @@ def test_auto_without_anything_names_the_command(repo: Repository) -> None:
     answer = resolve("auto", request_for(repo))
     assert isinstance(answer, Missing)
     assert answer.reason.startswith("no baseline")
-    assert answer.help == 'run `greengate baseline accept --model m --reason "..."`'
+    assert answer.help == 'run `greengate baseline accept m --reason "..."`'
     assert answer.kind == "incomparable"
 
 
