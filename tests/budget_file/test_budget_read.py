@@ -20,6 +20,11 @@ MADE = {"unreadable-file": None, "yaml-too-large": b"#" * (2**20 + 1)}
 START = "version: 1\nmodels:\n  - path: models/sentiment.onnx\n"
 
 
+def waived(line: str) -> str:
+    waiver = f"{{{line}, reason: r, approved_by: a, expires: 2027-01-31}}"
+    return f"{START}rules: [{{metric: size, max: 1 MB}}]\nwaivers: [{waiver}]\n"
+
+
 def codes(text: str) -> list[str]:
     with pytest.raises(BudgetError) as caught:
         budget_file.parse(text, "budgets.yaml")
@@ -213,6 +218,15 @@ def test_limits_are_si_inside(line: str, value: float) -> None:
         (rule("metric: size, min: 3 MB"), ["wrong-direction"]),
         # Duplicate keys leave the rest worth reading.
         (rule("metric: size, max: 1 B, max: 2 B, severity: eror"), ["duplicate-key", "bad-value"]),
+        # A waiver half read is one mistake, and so is a ceiling of no unit or of nothing.
+        (waived("rule: size, ceiling: 2 MB"), ["missing-key"]),
+        (waived("rule: size, model: sentiment, ceiling: -2 MB"), ["bad-value"]),
+        (waived("rule: size, model: sentiment, ceiling: two"), ["bad-number"]),
+        (waived("rule: size, model: sentiment, ceiling: [2 MB]"), ["wrong-type"]),
+        (rule("metric: params, max: true"), ["wrong-type"]),
+        (rule("metric: throughput, min: [200/s]"), ["wrong-type"]),
+        (rule("metric: latency_p95, max_increase: [5%]"), ["wrong-type"]),
+        (rule("metric: accuracy, max_decrease: true"), ["wrong-type"]),
         ("\n", ["empty-file"]),
         ("just text\n", ["wrong-type"]),
         ("{}\n", ["missing-key"] * 3),
