@@ -272,6 +272,18 @@ def test_the_reader_and_the_schema_agree(document: Any) -> None:
     assert bool(found) == bool(wrong), f"reader: {found}\nschema: {wrong}"
 
 
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(mutated())
+def test_a_budget_is_built_or_refused_whatever_it_says(document: Any) -> None:
+    try:
+        budget = budget_file.parse(json.dumps(document, ensure_ascii=False), "b.yaml")
+    except BudgetError as error:
+        assert all(item.help for item in error.diagnostics)
+    else:
+        assert VALIDATOR.is_valid(document)
+        assert [rule.metric for rule in budget.rules] == [rule["metric"] for rule in document["rules"]]
+
+
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(list(METRICS)),
