@@ -175,6 +175,11 @@ def test_floats_fill_the_half_open_range(dtype: str, low: int, width: int) -> No
     assert found.max() - found.min() > width * 0.9
 
 
+def test_rounding_never_reaches_max() -> None:
+    """Halves between 2047 and 2048 have no room in float16: they would round up."""
+    assert set(values("float16", InputSpec("x", min=2047, max=2048)).tolist()) == {2047.0}
+
+
 @settings(max_examples=40, deadline=None)
 @given(dtype=st.sampled_from(["int8", "uint8", "int32", "int64"]), low=st.integers(0, 50), width=st.integers(1, 60))
 def test_integers_take_every_value_below_max(dtype: str, low: int, width: int) -> None:

@@ -17,6 +17,7 @@ import pytest
 from greengate.budget import WorkerLimits
 from greengate.profile import WorkloadSpec
 from greengate.profiler import isolation
+from greengate.profiler.hearing import Heard
 from greengate.profiler.jobs import FootprintJob, Refused, Sampled, WorkerFailed
 
 HERE = Path(__file__).parent
@@ -88,6 +89,15 @@ def test_without_a_limit_four_fifths_of_the_machine_are_free() -> None:
 
 def test_much_output_neither_blocks_nor_spoils_the_answer() -> None:
     assert do("shout").notes == ("shouted",)
+
+
+def test_only_the_end_of_the_output_is_kept() -> None:
+    heard = Heard()
+    for _ in range(100):
+        isolation._keep(heard, b"x" * 10_000, is_answer=False)
+    isolation._keep(heard, b"the end", is_answer=False)
+    assert len(heard.log) == isolation._LOG_KEPT
+    assert heard.log.endswith(b"the end")
 
 
 def test_secrets_stay_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,6 +191,7 @@ PARENT = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from greengate.profiler import isolation
+from greengate.profiler.hearing import Heard
 from greengate.profiler.jobs import FootprintJob
 from greengate.profile import WorkloadSpec
 from greengate.budget import WorkerLimits

@@ -306,6 +306,18 @@ def test_the_role_that_is_at_fault_is_named(order: tuple[Role, ...]) -> None:
         backend.run(asked, WorkerLimits(60, 6e8))
 
 
+def test_a_batch_in_the_middle_can_be_at_fault_too() -> None:
+    ids = value("ids", ("N", 2), TensorProto.INT64)
+    good = model([op("Identity", ["ids"], ["y"])], [ids], outputs=[value("y", None, TensorProto.INT64)])
+    bad = model([op("Gather", ["w", "ids"], ["y"])], [ids], [weight("w", (5, 2))])
+    save(good, Path("good.onnx"))
+    save(bad, Path("bad.onnx"))
+    np.savez("d.npz", ids=np.array([[0, 1], [2, 3], [4, 5]]))
+    with pytest.raises(Refused, match=r"^candidate: bad.onnx: the model fails on its inputs") as caught:
+        launch({"baseline": "good.onnx", "candidate": "bad.onnx"}, WorkloadSpec(recorded="d.npz"))
+    assert caught.value.code == "input-mismatch"
+
+
 def test_a_footprint_weighs_the_model_and_not_the_worker() -> None:
     """Weights of 64 MB are held once or twice; a model without any weighs next to nothing."""
     save(

@@ -72,16 +72,15 @@ def count(job: CountJob, stage: Stage) -> Counted:
 
 
 def _ahead(work: Callable[[], Loaded]) -> Callable[[], Loaded]:
-    """Begin work in a thread, and return a function that waits for its result: loading leaves a core free for runs."""
+    """Begin to load in a thread, beside the first run, and return a function that waits for the result."""
     done: list[Loaded] = []
     failed: list[Exception] = []
 
     def begin() -> None:
         try:
             done.append(work())
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again by wait
             failed.append(error)
-            raise
 
     def wait() -> Loaded:
         thread.join()
