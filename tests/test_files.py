@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,20 @@ from greengate.errors import Exit, ReportError
 LONG = "x" * 100_000
 
 
-@pytest.fixture
-def small_files(tmp_path: Path) -> Iterator[None]:
-    """Let no file grow beyond 4 kB: what a full disk looks like, without one."""
+@contextmanager
+def small_files() -> Iterator[None]:
+    """Let no file grow beyond 4 kB: what a full disk looks like, without one.
+
+    Not a fixture: pytest reports a test before it takes fixtures down, and its own output may be a file.
+    """
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    signal.signal(signal.SIGXFSZ, ignored)
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
 
 
 def left_in(folder: Path) -> list[str]:
@@ -96,18 +102,16 @@ def test_a_full_device_is_one_clean_error() -> None:
 
 
 @pytest.mark.parametrize("old", [None, "old"])
-def test_a_disk_that_fills_leaves_the_old_file_and_nothing_else(
-    tmp_path: Path, old: str | None, small_files: None
-) -> None:
+def test_a_disk_that_fills_leaves_the_old_file_and_nothing_else(tmp_path: Path, old: str | None) -> None:
     path = tmp_path / "out"
     if old is not None:
         path.write_text(old)
-    with pytest.raises(ReportError, match=r"cannot-write.*File too large") as caught:
+    with small_files(), pytest.raises(ReportError, match=r"cannot-write.*File too large") as caught:
         files.write_atomic(path, LONG)
     assert caught.value.exit is Exit.CANNOT_START
     assert left_in(tmp_path) == ([] if old is None else ["out"])
     assert old is None or path.read_text() == old
-    with pytest.raises(ReportError, match="cannot-write"):
+    with small_files(), pytest.raises(ReportError, match="cannot-write"):
         files.create_exclusive(tmp_path / "new", LONG)
     assert left_in(tmp_path) == ([] if old is None else ["out"])
 
