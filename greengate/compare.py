@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from greengate import estimate
 from greengate.metrics import METRICS, Metric
@@ -94,6 +94,9 @@ def _difference(metric: Metric, baseline: Profile, candidate: Profile) -> str | 
         found = _first("runtime", dict(baseline.runtime), dict(candidate.runtime))
     if found is None and metric.kind == "noisy":
         found = hardware_difference(baseline.hardware, candidate.hardware)
+    if found is None and metric.runtime_bound:
+        # The runtime picks its kernels, and with them its buffers, by what the processor can do.
+        found = hardware_difference(baseline.hardware, candidate.hardware, ("architecture", "extensions"))
     return found
 
 
@@ -108,9 +111,11 @@ def workload_difference(baseline: Workload, candidate: Workload) -> str | None:
     return _first("inputs", before, after) or _first("feed", baseline.feed, candidate.feed)
 
 
-def hardware_difference(baseline: Hardware, candidate: Hardware) -> str | None:
-    """Name the first field in which two machines differ, or None."""
-    for field in ("cpu", "architecture", "cores", "extensions"):
+def hardware_difference(
+    baseline: Hardware, candidate: Hardware, fields: Sequence[str] = ("cpu", "architecture", "cores", "extensions")
+) -> str | None:
+    """Name the first of the fields in which two machines differ, or None."""
+    for field in fields:
         if (found := _first(field, getattr(baseline, field), getattr(candidate, field))) is not None:
             return found
     return None

@@ -16,7 +16,7 @@ class Metric:
 
     exact: the same number wherever workload and feed match. noisy: compared only within one trial or against
     a profile of matching hardware. `workload_free` metrics are properties of the files alone.
-    `runtime_bound` metrics compare only under equal runtime versions.
+    `runtime_bound` metrics compare only under equal runtime versions and vector extensions.
     """
 
     id: str

@@ -102,6 +102,18 @@ def test_noisy_numbers_of_other_hardware_are_not_compared(field: str, value: Any
     assert isinstance(found("macs", profile(both), profile(both, hardware=other)), Change)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "comparable"),
+    [("extensions", ("avx2", "avx512f"), False), ("architecture", "aarch64", False), ("cpu", "Other CPU", True)],
+)
+def test_activation_memory_follows_the_kernels_that_the_processor_allows(
+    field: str, value: Any, comparable: bool
+) -> None:
+    both = {"activation_memory": exact(5)}
+    other = profile(both, hardware=replace(HARDWARE, **{field: value}))
+    assert isinstance(found("activation_memory", profile(both), other), Change) is comparable
+
+
 def test_memory_and_kernel_do_not_make_another_machine() -> None:
     other = replace(HARDWARE, memory=1, system="Linux 6.9", notes=("in a container",))
     assert hardware_difference(HARDWARE, other) is None

@@ -26,7 +26,7 @@ def find(rest: str, request: Request) -> Found | Missing:
             f"no baseline: {rest} has no version of {request.model}", "incomparable", accept_command(request)
         )
     profile = version.profile
-    about = f"version {version.version}, accepted {version.accepted}: {version.reason}"
+    about = f"accepted {version.accepted}: {version.reason}"
     ref = BaselineRef(f"dir:{rest}", about, profile.model.digest, version.version, version.commit)
     return Found(ref, _artifact(version, root, request), profile)
 

@@ -165,8 +165,7 @@ def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Fou
 def _time(one: _Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
     effort, limits, progress = Effort(precision, setting.request.max_seconds), _limits(setting.budget), setting.progress
     if one.before is None or one.counted_before is None:
-        alone = trial.profile(one.candidate, one.counted, effort, limits, progress)
-        return alone, 0.0
+        return trial.profile(one.candidate, one.counted, effort, limits, progress)
     both = trial.trial(
         {"baseline": one.before, "candidate": one.candidate},
         {"baseline": one.counted_before, "candidate": one.counted},

@@ -133,13 +133,14 @@ def _broken(subject: Subject, failure: WorkerFailed, created: str) -> Profile:
 
 def profile(
     subject: Subject, counted: Profile, effort: Effort, limits: WorkerLimits, progress: Progress = silent
-) -> Profile:
-    """Add the noisy metrics of one model, measured by itself, to its counted profile.
+) -> tuple[Profile, float]:
+    """Add the noisy metrics of one model, measured by itself, to its counted profile; return the seconds it took.
 
     Raises ModelError when the model is at fault.
     """
-    run = _launch_until_precise({"candidate": subject}, effort, limits, progress)
-    return _with_noisy(counted, "candidate", run, effort)
+    sound = {"candidate": subject} if counted.model.files else {}
+    run = _launch_until_precise(sound, effort, limits, progress)
+    return (_with_noisy(counted, "candidate", run, effort) if sound else counted), run.seconds
 
 
 def trial(

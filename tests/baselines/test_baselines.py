@@ -207,7 +207,7 @@ def test_a_version_whose_model_is_in_the_work_tree_is_measured(repo: Repository)
     assert answer.profile == version.profile
     assert answer.ref.version == 1
     assert answer.ref.digest == version.profile.model.digest
-    assert answer.ref.about == "version 1, accepted 2026-11-23T00:00:00Z: because"
+    assert answer.ref.about == "accepted 2026-11-23T00:00:00Z: because"
 
 
 @pytest.mark.parametrize("change", ["m.onnx", "w.data", "remove m.onnx", "remove w.data"])

@@ -161,7 +161,8 @@ def test_a_refusal_is_an_error_at_the_users_line(tmp_path: Path) -> None:
 
 def test_one_model_alone(tmp_path: Path) -> None:
     one = subject(tmp_path, "a", "latency: 5 ms\nnoise: 1%")
-    found = trial.profile(one, trial.count(one, LIMITS, "now"), Effort(STEADY), LIMITS)
+    found, seconds = trial.profile(one, trial.count(one, LIMITS, "now"), Effort(STEADY), LIMITS)
+    assert seconds > 0
     latency = found.measurements["latency_p50"]
     assert isinstance(latency, Measurement)
     assert latency.value == pytest.approx(0.005, rel=0.02)
