@@ -177,7 +177,7 @@ def _contradictions(raw: object, derived: object, where: str) -> Iterator[str]:
                 yield f"{where}.{key}: is not a known field"
             else:
                 yield from _contradictions(item, derived[key], f"{where}.{key}")
-    elif isinstance(raw, list) and isinstance(derived, list) and len(raw) == len(derived):
+    elif isinstance(raw, list) and isinstance(derived, list):
         for index, (one, other) in enumerate(zip(raw, derived, strict=True)):
             yield from _contradictions(one, other, f"{where}[{index}]")
     elif raw != derived:

@@ -138,7 +138,7 @@ def profile(
 
     Raises ModelError when the model is at fault.
     """
-    sound = {"candidate": subject} if counted.model.files else {}
+    sound: dict[Role, Subject] = {"candidate": subject} if counted.model.files else {}
     run = _launch_until_precise(sound, effort, limits, progress)
     return (_with_noisy(counted, "candidate", run, effort) if sound else counted), run.seconds
 

@@ -19,7 +19,7 @@ from greengate.report.facts import (
     workload_text,
 )
 from greengate.report.numbers import how, write, write_alone
-from greengate.report.terminal.paper import Cell, Column, gap_lines, hanging, render_page, safe, table, text
+from greengate.report.terminal.paper import NARROWEST, Cell, Column, gap_lines, hanging, render_page, safe, table, text
 from greengate.report.words import clip, plural, short_digest
 from greengate.verdict import Comparison
 
@@ -44,7 +44,7 @@ _PROFILE = (Column("metric", folds=True), Column("value", number=True), Column("
 
 def render_trial(trial: Trial, *, colour: bool = False, width: int = 100, encoding: str = "utf-8") -> str:
     """Write every change a trial found, and how long and why it ran."""
-    comparisons = compare_trial(trial)
+    comparisons, width = compare_trial(trial), max(width, NARROWEST)
     told = f"{plural(len(trial.launches), 'launch')}, {trial.seconds:,.1f} s, {_ENDED[trial.ended_by]}"
     more = [("trial", "dim", told), *(("note", "dim", safe(note)) for note in trial.notes)]
     return render_page(_changes(comparisons, trial.baseline, trial.candidate, width, more), colour, width, encoding)
@@ -60,11 +60,13 @@ def render_changes(
     encoding: str = "utf-8",
 ) -> str:
     """Write every change between two profiles with its interval; what cannot be compared says why."""
+    width = max(width, NARROWEST)
     return render_page(_changes(comparisons, baseline, candidate, width), colour, width, encoding)
 
 
 def render_profile(profile: Profile, *, colour: bool = False, width: int = 100, encoding: str = "utf-8") -> str:
     """Write every measurement of a profile with its interval and method; what is missing says why."""
+    width = max(width, NARROWEST)
     return render_page(_profile(profile, width), colour, width, encoding)
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from greengate.metrics import METRICS
 from greengate.profile import Measurement, Missing
 from greengate.report.facts import Gap, facts, gaps, in_table_order, is_measured, rule_of, titled
-from greengate.report.numbers import Written, how, write, write_rule
+from greengate.report.numbers import Written, how, write, write_outcome
 from greengate.report.words import clean, clip, grouped, headline, listed, worst_first
 from greengate.verdict import Comparison, ModelCase, Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of
@@ -113,7 +113,7 @@ def _template() -> Template:
 
 
 def _row(verdict: Verdict, outcome: Outcome) -> dict[str, str | Markup]:
-    written = write_rule(comparison_of(verdict, outcome), rule_of(verdict, outcome))
+    written = write_outcome(comparison_of(verdict, outcome), outcome, rule_of(verdict, outcome))
     return {
         "status": _status(outcome.status),
         "model": code(clip(outcome.model)),

@@ -9,7 +9,7 @@ from greengate.budget import Limit, Rule
 from greengate.metrics import METRICS
 from greengate.profile import Measurement, Missing
 from greengate.units import UNITS, Dimension, format_change, format_quantity, shown_unit
-from greengate.verdict import Change, Comparison
+from greengate.verdict import Change, Comparison, Outcome
 
 #: What stands where nothing was measured; its reason always stands near.
 ABSENT = "–"  # noqa: RUF001 - a dash that cannot be read as a minus sign
@@ -63,9 +63,11 @@ def write(comparison: Comparison, limits: Sequence[Limit] = (), ignore_below: fl
     return Written(texts[0], texts[1], interval, written, spread, tuple(held_to))
 
 
-def write_rule(comparison: Comparison, rule: Rule | None) -> Written:
-    """Write a comparison as a rule of the budget judges it."""
-    return write(comparison, rule.limits, rule.ignore_below) if rule else write(comparison)
+def write_outcome(comparison: Comparison, outcome: Outcome, rule: Rule | None) -> Written:
+    """Write what an outcome was judged on, with the limits of its rule."""
+    if rule is None:
+        return write(comparison, [check.limit for check in outcome.checks])
+    return write(comparison, rule.limits, rule.ignore_below)
 
 
 def write_change(change: Change | Missing, edges: Sequence[float] = ()) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,15 @@ def test_no_number_and_no_status_is_broken(story: str, width: int) -> None:
         assert any(line.startswith(f"{outcome.status.name} ") and outcome.rule in line for line in lines)
     for written in re.findall(r"\[[^\]]*$", text, flags=re.MULTILINE):
         pytest.fail(f"an interval is broken: {written}")
+
+
+def test_a_long_name_breaks_itself_and_no_number() -> None:
+    verdict = verdicts.failing()
+    long = tuple(replace(outcome, rule=f"{outcome.rule}-{'long-' * 12}") for outcome in verdict.outcomes)
+    rows = terminal.render(replace(verdict, outcomes=long), width=40).splitlines()  # set as on a page of 80
+    assert max(map(len, rows)) <= 80
+    for whole in ("INCONCLUSIVE  p50-", "[45.4, 47.0]  [+3.9, +5.6]", "[+4.8, +6.0]", "1.29 GFLOP"):
+        assert any(whole in row for row in rows)
 
 
 def test_colour_only_adds_to_the_words() -> None:

@@ -230,6 +230,7 @@ HOSTILE = (
     "\\| \\` backslash\\",
     "]]> <![CDATA[ &#0; \ufffe",
     "[bold red]markup[/] :smile:",
+    "x.yaml,line=1,title=no: such",
     "{{ 7 * 7 }} {% raw %}",
     "x" * 300,
 )

@@ -6,8 +6,19 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from greengate.report.facts import Fact, facts, gaps, rule_of, titled
-from greengate.report.numbers import write_rule
-from greengate.report.terminal.paper import STYLES, Cell, Column, gap_lines, hanging, render_page, safe, table, text
+from greengate.report.numbers import write_outcome
+from greengate.report.terminal.paper import (
+    NARROWEST,
+    STYLES,
+    Cell,
+    Column,
+    gap_lines,
+    hanging,
+    render_page,
+    safe,
+    table,
+    text,
+)
 from greengate.report.words import clip, grouped, headline, listed, worst_first
 from greengate.verdict import ModelCase, Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of
@@ -27,6 +38,7 @@ _COLUMNS = (
 
 def render(verdict: Verdict, *, colour: bool = False, width: int = 100, encoding: str = "utf-8") -> str:
     """Write the verdict for a terminal of `width` columns that can show `encoding`."""
+    width = max(width, NARROWEST)
     return render_page(_parts(verdict, width), colour, width, encoding)
 
 
@@ -65,7 +77,7 @@ def _model(verdict: Verdict, model: ModelCase, width: int) -> Iterator[Part]:
 
 
 def _row(verdict: Verdict, outcome: Outcome) -> list[Cell]:
-    written = write_rule(comparison_of(verdict, outcome), rule_of(verdict, outcome))
+    written = write_outcome(comparison_of(verdict, outcome), outcome, rule_of(verdict, outcome))
     title = "" if outcome.rule == outcome.metric else titled(outcome.metric)
     return [
         Cell(outcome.status.name, style=STYLES[outcome.status]),

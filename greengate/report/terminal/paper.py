@@ -30,6 +30,9 @@ STYLES = {
     Status.FAIL: "bold red",
 }
 
+#: A narrower page would have to cut numbers; a terminal that is narrower wraps the lines and loses nothing.
+NARROWEST = 80
+
 _ASCII = str.maketrans({"–": "-", "≤": "<=", "≥": ">=", "─": "-", "…": "...", "·": "-", "�": "?"})  # noqa: RUF001
 
 
