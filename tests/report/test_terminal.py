@@ -108,6 +108,13 @@ def test_parts_of_a_cell_stand_beside_each_other_only_where_there_is_room() -> N
     assert narrow.splitlines()[2:] == ["a           1.5 ms", "long title  [1, 2]", "bcd         12.5 ms"]
 
 
+def test_a_name_gives_way_even_to_a_number_that_is_wider() -> None:
+    columns = [Column("name", folds=True), Column("value", number=True)]
+    rows = [[Cell("abcdefgh"), Cell("+1.5 %", "[+1.00000, +2.00000]")]]
+    lines = render_page([table(columns, rows, 26)], False, 26, "utf-8").splitlines()
+    assert lines[2:] == ["abcd  +1.5 %", "efgh  [+1.00000, +2.00000]"]
+
+
 def test_an_unjudged_model_is_named() -> None:
     assert "no rule judges this model" in terminal.render(verdicts.unbound())
 
