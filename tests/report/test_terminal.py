@@ -111,7 +111,7 @@ def test_parts_of_a_cell_stand_beside_each_other_only_where_there_is_room() -> N
 def test_a_name_gives_way_even_to_a_number_that_is_wider() -> None:
     columns = [Column("name", folds=True), Column("value", number=True)]
     rows = [[Cell("abcdefgh"), Cell("+1.5 %", "[+1.00000, +2.00000]")]]
-    lines = render_page([table(columns, rows, 26)], False, 26, "utf-8").splitlines()
+    lines = render_page([table(columns, rows, 27)], False, 27, "utf-8").splitlines()
     assert lines[2:] == ["abcd  +1.5 %", "efgh  [+1.00000, +2.00000]"]
 
 
