@@ -57,7 +57,8 @@ def test_colour_only_adds_to_the_words() -> None:
     plain = terminal.render(verdicts.failing())
     coloured = terminal.render(verdicts.failing(), colour=True)
     assert "\x1b[" not in plain
-    assert "\x1b[1;31mFAIL\x1b[0m" in coloured
+    assert "\x1b[1;31mFAIL\x1b[0m\x1b[1m  2 of 4 rules over budget" in coloured
+    assert "\x1b[2mmodel \x1b[0m\x1b[1mdigits\x1b[0m" in coloured
     bare = "\n".join(line.rstrip() for line in ESCAPES.sub("", coloured).splitlines()) + "\n"
     assert bare == plain
 

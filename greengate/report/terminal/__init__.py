@@ -85,7 +85,7 @@ def _row(verdict: Verdict, outcome: Outcome) -> list[Cell]:
         Cell(written.baseline),
         Cell(written.candidate, written.candidate_interval),
         Cell(written.change, written.change_interval),
-        Cell(written.limits[0] if written.limits else "", " ".join(written.limits[1:])),
+        Cell(written.limits[0] if written.limits else "", " ".join(written.limits[1:]), second_style=""),
     ]
 
 

@@ -43,6 +43,7 @@ class Cell:
     first: str
     second: str = ""
     style: str = ""
+    second_style: str = "dim"
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def text(line: str, style: str = "") -> Text:
     """Return text in one style; nothing in it is read as markup."""
     from rich.text import Text
 
-    return Text(line, style=style, overflow="fold")
+    return Text(overflow="fold").append(line, style=style)
 
 
 def table(columns: Sequence[Column], rows: Sequence[Sequence[Cell]], width: int) -> Table:
@@ -140,7 +141,7 @@ def _first(cell: Cell) -> Text:
 
 
 def _stacked(cell: Cell) -> Text:
-    return _first(cell).append(f"\n{cell.second}" if cell.second else "", style="dim")
+    return _first(cell).append(f"\n{cell.second}" if cell.second else "", style=cell.second_style)
 
 
 def _beside(cell: Cell, number: bool, first: int, second: int) -> Text:
@@ -149,7 +150,7 @@ def _beside(cell: Cell, number: bool, first: int, second: int) -> Text:
         return _first(cell)
     made = _first(cell)
     made.pad_left(first - len(cell.first)) if number else made.pad_right(first - len(cell.first))
-    return made.append(f"  {cell.second.ljust(second)}", style="dim")
+    return made.append(f"  {cell.second.ljust(second)}", style=cell.second_style)
 
 
 def hanging(pairs: Iterable[tuple[str, str, str]]) -> Table:
