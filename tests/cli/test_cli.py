@@ -236,7 +236,6 @@ def test_ctrl_c_leaves_no_process_and_no_file(here: Path, monkeypatch: pytest.Mo
     assert not [path for path in Path("/proc").glob("[0-9]*/environ") if _below(here, path)]
 
 
-
 # --- the way of a user ----------------------------------------------------------------------------------------------
 
 
