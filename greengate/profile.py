@@ -172,6 +172,21 @@ class Workload:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """One node of the graph as it ran, under the module path or name prefix it belongs to; per call, not per item.
+
+    `macs` is None where the operator is not understood. Bytes are of its own weights and of what it puts out.
+    """
+
+    name: str
+    op: str
+    macs: int | None
+    params: int = 0
+    weight_bytes: int = 0
+    activation_bytes: int = 0
+
+
+@dataclass(frozen=True)
 class Profile:
     """All measurements of one model, on one hardware, under one workload."""
 
@@ -183,6 +198,7 @@ class Profile:
     created: str
     greengate: str
     notes: tuple[str, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True)

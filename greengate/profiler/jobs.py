@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from greengate.profile import File, Input, Measurement, Missing, Role, WorkloadSpec
+from greengate.profile import File, Input, Layer, Measurement, Missing, Role, WorkloadSpec
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Counted:
     runtime: Mapping[str, str]
     measurements: Mapping[str, Measurement | Missing]
     notes: tuple[str, ...] = ()
+    layers: tuple[Layer, ...] = ()
 
 
 @dataclass(frozen=True)

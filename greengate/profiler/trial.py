@@ -107,6 +107,7 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         created=created,
         greengate=__version__,
         notes=counted.notes,
+        layers=counted.layers,
     )
 
 
