@@ -9,7 +9,8 @@ from greengate import files, git, profile_file
 from greengate.budget import Budget
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import Diagnostic, GreengateError
-from greengate.gate.here import Measured, find_baseline, model_case
+from greengate.gate.here import Measured, model_case
+from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
 from greengate.profile import Missing, Profile, Trial
 from greengate.verdict import BaselineRef, Change, Comparison, ModelCase

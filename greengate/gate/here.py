@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 
-from greengate import baselines, estimate
+from greengate import estimate
 from greengate.baselines import Found
-from greengate.budget import Budget, Limit, WorkerLimits
+from greengate.budget import Budget, Limit
 from greengate.compare import compare_profiles, compare_trial, without_baseline
-from greengate.errors import BaselineError, Diagnostic, GreengateError, ModelError
+from greengate.errors import BaselineError, Diagnostic
+from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
 from greengate.judge import binds
 from greengate.profile import Missing, Profile, Trial
 from greengate.profiler import trial
-from greengate.profiler.trial import Effort, Subject
+from greengate.profiler.trial import Effort
 from greengate.verdict import BaselineRef, Comparison, ModelCase
 
 #: Half-width of ln(change) that is asked for where no relative limit says how narrow it must be.
 PRECISION = 0.02
 #: A limit is decided with room to spare when the half-width is at most this share of it.
 SHARE_OF_LIMIT = 0.5
-
-#: Codes by which a baseline's own model refuses the candidate's workload: no fault of the user's file.
-_UNFED = frozenset({"input-open", "input-mismatch", "recorded-data", "batch-mismatch", "model-unsupported"})
 
 
 @dataclass(frozen=True)
@@ -37,38 +34,18 @@ class Measured:
     seconds: float
 
 
-@dataclass(frozen=True)
-class _Ready:
-    """A model whose files were read and whose exact metrics were taken."""
-
-    chosen: Chosen
-    candidate: Subject
-    counted: Profile
-    baseline: Found | Missing
-    before: Subject | None = None
-    counted_before: Profile | None = None
-
-
 def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) -> Measured:
     """Measure every chosen model beside its baseline.
 
     Every model is read and counted before any is timed, so that all mistakes are told at once. Raises GreengateError.
     """
-    ready: list[_Ready] = []
-    wrong: list[Diagnostic] = []
-    for one in chosen:
-        try:
-            ready.append(_prepare(one, setting))
-        except GreengateError as error:
-            wrong += error.diagnostics
-    if wrong:
-        raise GreengateError(*wrong)
     cases: list[ModelCase] = []
     measured: dict[str, Profile | Trial] = {}
     seconds = 0.0
-    for model in ready:
+    for model in prepare(chosen, setting):
         name = model.chosen.entry.name
-        found, spent = _time(model, {} if setting.request.static_only else precision_for(budget, name), setting)
+        precision = {} if setting.request.static_only else precision_for(budget, name)
+        found, spent = _time(model, precision, setting)
         measured[name] = found
         cases.append(_case(model, found))
         seconds += spent
@@ -77,7 +54,7 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
 
 def start(chosen: Chosen, setting: Setting) -> Profile | Trial:
     """Measure one model, all metrics, beside its baseline where one is asked for. Raises GreengateError."""
-    ready = _prepare(chosen, setting)
+    (ready,) = prepare((chosen,), setting)
     if isinstance(ready.baseline, Missing) and setting.request.against not in (None, "none"):
         raise BaselineError(Diagnostic("baseline-missing", ready.baseline.reason, ready.baseline.help))
     if isinstance(ready.baseline, Found) and ready.before is None:
@@ -109,61 +86,12 @@ def _needed(limit: Limit) -> float:
     return max(abs(math.log1p(max(change, -0.99))) * SHARE_OF_LIMIT, 0.002)
 
 
-def _limits(budget: Budget | None) -> WorkerLimits:
-    return WorkerLimits() if budget is None else budget.worker
-
-
-def _subject(chosen: Chosen, path: Path, folder: Path) -> Subject:
-    """Return what the profiler measures: absolute paths, and the place in the budget that named them."""
-    spec = chosen.entry.workload
-    if spec.recorded is not None:
-        spec = replace(spec, recorded=str((folder / spec.recorded).absolute()))
-    return Subject(chosen.entry.name, str(path.absolute()), chosen.shown, spec, chosen.entry.span)
-
-
-def _prepare(chosen: Chosen, setting: Setting) -> _Ready:
-    setting.progress(trial.Step(chosen.entry.name, "counting operations", 0.0, 0.0))
-    limits = _limits(setting.budget)
-    candidate = _subject(chosen, chosen.path, setting.folder)
-    counted = trial.count(candidate, limits, setting.created)
-    baseline = find_baseline(chosen, setting, counted.hardware.id)
-    if isinstance(baseline, Missing) or baseline.artifact is None:
-        return _Ready(chosen, candidate, counted, baseline)
-    before = _subject(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting.folder)
-    try:
-        return _Ready(chosen, candidate, counted, baseline, before, trial.count(before, limits, setting.created))
-    except ModelError as error:
-        first = error.diagnostics[0]
-        if first.code not in _UNFED:
-            raise
-        reason = f"the baseline ({baseline.ref.about}) cannot run under this workload: {first.message}"
-        return _Ready(chosen, candidate, counted, Missing(reason, "incomparable", first.help))
-
-
-def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Found | Missing:
-    """Find the baseline of one model: the flag, else the model's, else the file's, else auto. Raises BaselineError."""
-    request, budget = setting.request, setting.budget
-    uri = baselines.choose(request.against, chosen.entry.baseline, budget.baseline if budget is not None else None)
-    # A path on the command line starts where the user stands; one in the budget starts at the budget.
-    named = request.against is not None and uri == request.against
-    wanted = baselines.Request(
-        model=chosen.entry.name,
-        path=setting.folder / chosen.entry.path,
-        folder=Path() if named and uri not in ("auto", "none") else setting.folder,
-        scratch=setting.scratch,
-        hardware=hardware,
-        merge_base=setting.merge_base,
+def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
+    effort, limits, progress = (
+        Effort(precision, setting.request.max_seconds),
+        limits_of(setting.budget),
+        setting.progress,
     )
-    try:
-        return baselines.resolve(uri, wanted)
-    except BaselineError as error:
-        # What the budget names is a mistake in the budget: point at the model's line.
-        span = chosen.entry.span if not named and uri != "auto" else None
-        raise BaselineError(*(replace(one, span=one.span or span) for one in error.diagnostics)) from error
-
-
-def _time(one: _Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
-    effort, limits, progress = Effort(precision, setting.request.max_seconds), _limits(setting.budget), setting.progress
     if one.before is None or one.counted_before is None:
         return trial.profile(one.candidate, one.counted, effort, limits, progress)
     both = trial.trial(
@@ -176,7 +104,7 @@ def _time(one: _Ready, precision: Mapping[str, float], setting: Setting) -> tupl
     return both, both.seconds
 
 
-def _case(one: _Ready, found: Profile | Trial) -> ModelCase:
+def _case(one: Ready, found: Profile | Trial) -> ModelCase:
     if isinstance(found, Trial):
         return model_case(one.chosen.entry.name, found.candidate, compare_trial(found), _ref(one.baseline), found)
     if isinstance(one.baseline, Missing):

@@ -10,9 +10,10 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import IO, overload
 
@@ -42,6 +43,10 @@ _FIXED = {
     "OPENBLAS_NUM_THREADS": "1",
     "MKL_NUM_THREADS": "1",
 }
+
+#: Workers that are running now, and whether all work is being given up.
+_running: set[subprocess.Popen[bytes]] = set()
+_given_up = threading.Event()
 
 _LOG_KEPT = 64 * 1024
 _ANSWER_MAX = 256 * 1024 * 1024
@@ -83,11 +88,28 @@ def _talk(folder: str, module: str, job: Job, limits: WorkerLimits) -> Heard:
         finally:
             os.close(writing)
         heard = Heard()
+        _running.add(process)
         try:
-            _listen(process, answers, heard, time.monotonic() + limits.timeout)
+            if not _given_up.is_set():
+                _listen(process, answers, heard, time.monotonic() + limits.timeout)
         finally:
+            _running.discard(process)
             heard.returncode = _end(process)
     return heard
+
+
+@contextlib.contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Give up the workers of every thread when this one is interrupted, so that none is waited for in vain."""
+    _given_up.clear()
+    try:
+        yield
+    except BaseException:
+        _given_up.set()
+        for process in tuple(_running):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+        raise
 
 
 def _spawn(folder: str, paper: IO[str], writing: int) -> subprocess.Popen[bytes]:

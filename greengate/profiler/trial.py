@@ -13,25 +13,20 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from greengate import __version__, estimate
+from greengate import estimate
 from greengate.budget import WorkerLimits
-from greengate.errors import Diagnostic, ModelError, Span
-from greengate.metrics import METRICS
 from greengate.profile import (
     Ended,
     Input,
     Launch,
     Missing,
-    Model,
     Profile,
     Role,
     Trial,
-    Workload,
-    WorkloadSpec,
-    digest_files,
 )
 from greengate.profiler.backends import format_of
-from greengate.profiler.jobs import CountJob, FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
+from greengate.profiler.exact import Subject, refused
+from greengate.profiler.jobs import FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
 
 #: Launches before the first look at precision, and the most a trial makes.
 FIRST_LAUNCHES, MOST_LAUNCHES = 5, 60
@@ -42,17 +37,6 @@ LAUNCH_SHARE, LAUNCH_SECONDS = 1 / 40, (0.25, 1.0)
 
 CALL_METRICS = frozenset(name for name, how in estimate.ESTIMATORS.items() if how.per_call)
 FOOTPRINT_METRICS = frozenset(estimate.ESTIMATORS) - CALL_METRICS
-
-
-@dataclass(frozen=True)
-class Subject:
-    """A model to be measured: `path` on disk, `shown` as the user wrote it, `span` where they wrote it."""
-
-    name: str
-    path: str
-    shown: str
-    workload: WorkloadSpec
-    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -78,58 +62,6 @@ Progress = Callable[[Step], None]
 
 def silent(_: Step) -> None:
     """Ignore progress."""
-
-
-def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
-    """Take every exact metric of one model in a worker of its own.
-
-    Returns a profile whose noisy metrics are Missing. Raises ModelError when the model or its inputs are at fault.
-    A worker that broke gives a profile whose exact metrics are Missing with the reason.
-    """
-    try:
-        backend = format_of(subject.path).load()
-        counted = backend.run(CountJob(subject.path, subject.workload), limits)
-    except Refused as refusal:
-        raise _refused(refusal, subject) from refusal
-    except WorkerFailed as failure:
-        return _broken(subject, failure, created)
-    spec = subject.workload
-    left_out = Missing("only exact metrics were measured", "skipped", "measure it without --static-only")
-    noisy = dict.fromkeys(estimate.ESTIMATORS, left_out)
-    return Profile(
-        model=Model(
-            subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
-        ),
-        hardware=backend.hardware(),
-        workload=Workload(spec.batch_size, spec.threads, spec.seed, counted.inputs, counted.feed),
-        runtime=counted.runtime,
-        measurements={**counted.measurements, **noisy},
-        created=created,
-        greengate=__version__,
-        notes=counted.notes,
-        layers=counted.layers,
-    )
-
-
-def _refused(refusal: Refused, subject: Subject) -> ModelError:
-    # Backends know the absolute path; the user knows what they wrote.
-    message, help_ = (text.replace(subject.path, subject.shown) for text in (refusal.message, refusal.help))
-    return ModelError(Diagnostic(refusal.code, message, help_, subject.span))
-
-
-def _broken(subject: Subject, failure: WorkerFailed, created: str) -> Profile:
-    spec = subject.workload
-    backend = format_of(subject.path).load()
-    missing = Missing(failure.reason, "failed", failure.help)
-    return Profile(
-        model=Model(subject.name, subject.shown, format_of(subject.path).name, "", ()),
-        hardware=backend.hardware(),
-        workload=Workload(spec.batch_size, spec.threads, spec.seed, (), ""),
-        runtime={},
-        measurements={name: missing for name, metric in METRICS.items() if metric.measured},
-        created=created,
-        greengate=__version__,
-    )
 
 
 def profile(
@@ -203,7 +135,7 @@ def _launch_until_precise(
         except WorkerFailed as failure:
             return ended("failure", failure)
         except Refused as refusal:
-            raise _refused(refusal, model) from refusal
+            raise refused(refusal, model) from refusal
         launches.append(launch)
         notes.update(dict.fromkeys(found))
         longest = max(longest, backend.clock() - started - spent)

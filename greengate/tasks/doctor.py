@@ -12,8 +12,9 @@ from pathlib import Path
 from greengate import estimate, stats
 from greengate.budget import WorkerLimits
 from greengate.profile import Trial, WorkloadSpec
-from greengate.profiler import hardware, trial
-from greengate.profiler.trial import Effort, Progress, Subject
+from greengate.profiler import exact, hardware, trial
+from greengate.profiler.exact import Subject
+from greengate.profiler.trial import Effort, Progress
 from greengate.units import format_quantity
 
 #: The network that stands in where no model is named; tests/profiler/test_probe.py says how it was made.
@@ -87,7 +88,7 @@ def _against_itself(model: str | None, max_seconds: float, progress: Progress) -
     precision = dict.fromkeys(_METRICS, 0.0)
     path = Path(model) if model is not None else PROBE
     subject = Subject(path.stem, str(path.absolute()), str(path), WorkloadSpec())
-    counted = trial.count(subject, WorkerLimits(), "")
+    counted = exact.count(subject, WorkerLimits(), "")
     return trial.trial(
         {"baseline": subject, "candidate": subject},
         {"baseline": counted, "candidate": counted},

@@ -9,10 +9,11 @@ from greengate import estimate, stats
 from greengate.budget import WorkerLimits
 from greengate.errors import ModelError, Span
 from greengate.profile import Measurement, Missing, Trial, WorkloadSpec
-from greengate.profiler import trial
+from greengate.profiler import exact, trial
 from greengate.profiler.backends import FORMATS, fake, format_of
+from greengate.profiler.exact import Subject
 from greengate.profiler.jobs import Refused
-from greengate.profiler.trial import Effort, Step, Subject
+from greengate.profiler.trial import Effort, Step
 
 LIMITS = WorkerLimits()
 STEADY = {"latency_p50": 0.02}
@@ -25,12 +26,12 @@ def subject(folder: Path, name: str, costs: str, **spec: int) -> Subject:
 
 
 def run(before: Subject, after: Subject, effort: Effort) -> Trial:
-    counted = {"baseline": trial.count(before, LIMITS, "now"), "candidate": trial.count(after, LIMITS, "now")}
+    counted = {"baseline": exact.count(before, LIMITS, "now"), "candidate": exact.count(after, LIMITS, "now")}
     return trial.trial({"baseline": before, "candidate": after}, counted, effort, LIMITS)  # type: ignore[arg-type]
 
 
 def test_counting_gives_exact_metrics_and_says_that_noisy_ones_are_missing(tmp_path: Path) -> None:
-    found = trial.count(subject(tmp_path, "a", "size: 2 kB\nparams: 1 M\nmacs: 3 GMAC"), LIMITS, "now")
+    found = exact.count(subject(tmp_path, "a", "size: 2 kB\nparams: 1 M\nmacs: 3 GMAC"), LIMITS, "now")
     values = {name: one.value for name, one in found.measurements.items() if isinstance(one, Measurement)}
     assert values == {"size": 2000, "params": 1e6, "macs": 3e9, "flops": 6e9}
     assert isinstance(found.measurements["latency_p50"], Missing)
@@ -40,7 +41,7 @@ def test_counting_gives_exact_metrics_and_says_that_noisy_ones_are_missing(tmp_p
 
 def test_batch_size_and_seed_are_part_of_the_feed(tmp_path: Path) -> None:
     feeds = {
-        trial.count(subject(tmp_path, "a", "size: 1 B", **spec), LIMITS, "now").workload.feed
+        exact.count(subject(tmp_path, "a", "size: 1 B", **spec), LIMITS, "now").workload.feed
         for spec in ({}, {"batch_size": 2}, {"seed": 1})
     }
     assert len(feeds) == 3
@@ -154,14 +155,14 @@ def test_a_worker_that_breaks_while_timing_ends_the_trial(tmp_path: Path) -> Non
 def test_a_refusal_is_an_error_at_the_users_line(tmp_path: Path) -> None:
     bad = subject(tmp_path, "a", "refuses: 'input-open: input x leaves a dimension open'")
     with pytest.raises(ModelError) as caught:
-        trial.count(bad, LIMITS, "now")
+        exact.count(bad, LIMITS, "now")
     (first,) = caught.value.diagnostics
     assert (first.code, first.span) == ("input-open", Span("budgets.yaml", 3))
 
 
 def test_one_model_alone(tmp_path: Path) -> None:
     one = subject(tmp_path, "a", "latency: 5 ms\nnoise: 1%")
-    found, seconds = trial.profile(one, trial.count(one, LIMITS, "now"), Effort(STEADY), LIMITS)
+    found, seconds = trial.profile(one, exact.count(one, LIMITS, "now"), Effort(STEADY), LIMITS)
     assert seconds > 0
     latency = found.measurements["latency_p50"]
     assert isinstance(latency, Measurement)
@@ -177,7 +178,7 @@ def test_different_inputs_are_said(tmp_path: Path) -> None:
 def test_progress_tells_what_is_left(tmp_path: Path) -> None:
     steps: list[Step] = []
     both = subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B")
-    counted = {role: trial.count(one, LIMITS, "") for role, one in zip(("baseline", "candidate"), both, strict=True)}
+    counted = {role: exact.count(one, LIMITS, "") for role, one in zip(("baseline", "candidate"), both, strict=True)}
     pair = dict(zip(("baseline", "candidate"), both, strict=True))
     trial.trial(pair, counted, Effort(STEADY, 60), LIMITS, steps.append)  # type: ignore[arg-type]
     assert [step.doing for step in steps] == [f"launch {n + 1}" for n in range(len(steps))]
@@ -213,10 +214,10 @@ def test_a_fake_is_read_strictly(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "a.fake.yaml"
     path.write_text(text)
     with pytest.raises(ModelError, match=words):
-        trial.count(Subject("m", str(path), "a", WorkloadSpec()), LIMITS, "")
+        exact.count(Subject("m", str(path), "a", WorkloadSpec()), LIMITS, "")
 
 
 def test_the_fakes_clock_moves_by_its_own_account(tmp_path: Path) -> None:
     before = fake.clock()
-    trial.count(subject(tmp_path, "a", "size: 1 B"), LIMITS, "")
+    exact.count(subject(tmp_path, "a", "size: 1 B"), LIMITS, "")
     assert fake.clock() - before == pytest.approx(fake.STARTING)

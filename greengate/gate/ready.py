@@ -1,0 +1,124 @@
+"""Before anything is timed: find every baseline, read every model, take every exact metric, tell all mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from greengate import baselines
+from greengate.baselines import Found
+from greengate.budget import Budget, WorkerLimits
+from greengate.errors import BaselineError, Diagnostic, GreengateError, ModelError
+from greengate.gate.request import Chosen, Setting
+from greengate.profile import Missing, Profile
+from greengate.profiler import exact
+from greengate.profiler.backends import format_of
+from greengate.profiler.exact import Subject, refused
+from greengate.profiler.jobs import Refused
+from greengate.profiler.trial import Step
+
+#: Codes by which a baseline's own model refuses the candidate's workload: no fault of the user's file.
+_UNFED = frozenset({"input-open", "input-mismatch", "recorded-data", "batch-mismatch", "model-unsupported"})
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model whose files were read and whose exact metrics were taken."""
+
+    chosen: Chosen
+    candidate: Subject
+    counted: Profile
+    baseline: Found | Missing
+    before: Subject | None = None
+    counted_before: Profile | None = None
+
+
+def prepare(chosen: Sequence[Chosen], setting: Setting) -> tuple[Ready, ...]:
+    """Find the baselines and count all models, two at a time. Raises GreengateError with every mistake found."""
+    wrong: list[Diagnostic] = []
+    found: list[tuple[Chosen, Subject, Found | Missing, Subject | None]] = []
+    for one in chosen:
+        try:
+            found.append(_sides(one, setting))
+        except GreengateError as error:
+            wrong += error.diagnostics
+    subjects = [side for _, candidate, _, before in found for side in (candidate, before) if side is not None]
+    setting.progress(Step(", ".join(one.entry.name for one in chosen), "counting operations", 0.0, 0.0))
+    counted = iter(exact.count_all(subjects, limits_of(setting.budget), setting.created))
+    ready: list[Ready] = []
+    for one, candidate, baseline, before in found:
+        try:
+            ready.append(_ready(one, candidate, baseline, before, counted))
+        except GreengateError as error:
+            wrong += error.diagnostics
+    if wrong:
+        raise GreengateError(*wrong)
+    return tuple(ready)
+
+
+def _sides(chosen: Chosen, setting: Setting) -> tuple[Chosen, Subject, Found | Missing, Subject | None]:
+    candidate = _subject(chosen, chosen.path, setting.folder)
+    try:
+        hardware = format_of(candidate.path).load().hardware().id
+    except Refused as refusal:
+        raise refused(refusal, candidate) from refusal
+    baseline = find_baseline(chosen, setting, hardware)
+    if isinstance(baseline, Missing) or baseline.artifact is None:
+        return chosen, candidate, baseline, None
+    before = _subject(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting.folder)
+    return chosen, candidate, baseline, before
+
+
+def _ready(
+    chosen: Chosen,
+    candidate: Subject,
+    baseline: Found | Missing,
+    before: Subject | None,
+    counted: Iterator[Profile | ModelError],
+) -> Ready:
+    after, then = next(counted), next(counted) if before is not None else None
+    if isinstance(after, ModelError):
+        raise after
+    if isinstance(then, ModelError) and isinstance(baseline, Found):
+        first = then.diagnostics[0]
+        if first.code not in _UNFED:
+            raise then
+        reason = f"the baseline ({baseline.ref.about}) cannot run under this workload: {first.message}"
+        return Ready(chosen, candidate, after, Missing(reason, "incomparable", first.help))
+    return Ready(chosen, candidate, after, baseline, before, then if isinstance(then, Profile) else None)
+
+
+def limits_of(budget: Budget | None) -> WorkerLimits:
+    """Return what a worker may use; without a budget, the defaults."""
+    return WorkerLimits() if budget is None else budget.worker
+
+
+def _subject(chosen: Chosen, path: Path, folder: Path) -> Subject:
+    """Return what the profiler measures: absolute paths, and the place in the budget that named them."""
+    spec = chosen.entry.workload
+    if spec.recorded is not None:
+        spec = replace(spec, recorded=str((folder / spec.recorded).absolute()))
+    return Subject(chosen.entry.name, str(path.absolute()), chosen.shown, spec, chosen.entry.span)
+
+
+def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Found | Missing:
+    """Find the baseline of one model: the flag, else the model's, else the file's, else auto. Raises BaselineError."""
+    request, budget = setting.request, setting.budget
+    uri = baselines.choose(request.against, chosen.entry.baseline, budget.baseline if budget is not None else None)
+    # A path on the command line starts where the user stands; one in the budget starts at the budget.
+    named = request.against is not None and uri == request.against
+    wanted = baselines.Request(
+        model=chosen.entry.name,
+        path=setting.folder / chosen.entry.path,
+        folder=Path() if named and uri not in ("auto", "none") else setting.folder,
+        scratch=setting.scratch,
+        hardware=hardware,
+        merge_base=setting.merge_base,
+    )
+    try:
+        return baselines.resolve(uri, wanted)
+    except BaselineError as error:
+        # What the budget names is a mistake in the budget: point at the model's line.
+        span = chosen.entry.span if not named and uri != "auto" else None
+        raise BaselineError(*(replace(one, span=one.span or span) for one in error.diagnostics)) from error

@@ -1,0 +1,93 @@
+"""One model's exact metrics: counted once, in a worker of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from greengate import __version__, estimate
+from greengate.budget import WorkerLimits
+from greengate.errors import Diagnostic, ModelError, Span
+from greengate.metrics import METRICS
+from greengate.profile import Missing, Model, Profile, Workload, WorkloadSpec, digest_files
+from greengate.profiler import isolation
+from greengate.profiler.backends import format_of
+from greengate.profiler.jobs import CountJob, Refused, WorkerFailed
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be measured: `path` on disk, `shown` as the user wrote it, `span` where they wrote it."""
+
+    name: str
+    path: str
+    shown: str
+    workload: WorkloadSpec
+    span: Span | None = None
+
+
+def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
+    """Take every exact metric of one model in a worker of its own.
+
+    Returns a profile whose noisy metrics are Missing. Raises ModelError when the model or its inputs are at fault.
+    A worker that broke gives a profile whose exact metrics are Missing with the reason.
+    """
+    try:
+        backend = format_of(subject.path).load()
+        counted = backend.run(CountJob(subject.path, subject.workload), limits)
+    except Refused as refusal:
+        raise refused(refusal, subject) from refusal
+    except WorkerFailed as failure:
+        return _broken(subject, failure, created)
+    spec = subject.workload
+    left_out = Missing("only exact metrics were measured", "skipped", "measure it without --static-only")
+    noisy = dict.fromkeys(estimate.ESTIMATORS, left_out)
+    return Profile(
+        model=Model(
+            subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
+        ),
+        hardware=backend.hardware(),
+        workload=Workload(spec.batch_size, spec.threads, spec.seed, counted.inputs, counted.feed),
+        runtime=counted.runtime,
+        measurements={**counted.measurements, **noisy},
+        created=created,
+        greengate=__version__,
+        notes=counted.notes,
+        layers=counted.layers,
+    )
+
+
+def count_all(subjects: Sequence[Subject], limits: WorkerLimits, created: str) -> tuple[Profile | ModelError, ...]:
+    """Count several models, two at a time: exact metrics do not mind a neighbour. Answers in the order of subjects."""
+
+    def one(subject: Subject) -> Profile | ModelError:
+        try:
+            return count(subject, limits, created)
+        except ModelError as error:
+            return error
+
+    with ThreadPoolExecutor(2) as pool, isolation.all_or_nothing():
+        return tuple(pool.map(one, subjects))
+
+
+def refused(refusal: Refused, subject: Subject) -> ModelError:
+    """Return a backend's refusal as an error at the user's line."""
+    # Backends know the absolute path; the user knows what they wrote.
+    message, help_ = (text.replace(subject.path, subject.shown) for text in (refusal.message, refusal.help))
+    return ModelError(Diagnostic(refusal.code, message, help_, subject.span))
+
+
+def _broken(subject: Subject, failure: WorkerFailed, created: str) -> Profile:
+    spec = subject.workload
+    backend = format_of(subject.path).load()
+    missing = Missing(failure.reason, "failed", failure.help)
+    return Profile(
+        model=Model(subject.name, subject.shown, format_of(subject.path).name, "", ()),
+        hardware=backend.hardware(),
+        workload=Workload(spec.batch_size, spec.threads, spec.seed, (), ""),
+        runtime={},
+        measurements={name: missing for name, metric in METRICS.items() if metric.measured},
+        created=created,
+        greengate=__version__,
+    )

@@ -1,0 +1,72 @@
+"""Counting several models at once: order, mistakes, and an interrupt that leaves nothing behind."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from greengate.budget import WorkerLimits
+from greengate.errors import ModelError
+from greengate.profile import Profile, WorkloadSpec
+from greengate.profiler import exact, isolation
+from greengate.profiler.exact import Subject
+
+PROBE = Path(exact.__file__).with_name("probe.onnx")
+LIMITS = WorkerLimits()
+
+
+def fake(folder: Path, name: str, text: str) -> Subject:
+    (folder / f"{name}.fake.yaml").write_text(f"fake: 1\n{text}\n")
+    return Subject(name, str(folder / f"{name}.fake.yaml"), f"{name}.fake.yaml", WorkloadSpec())
+
+
+def test_answers_come_in_the_order_of_the_questions_with_mistakes_in_their_place(tmp_path: Path) -> None:
+    subjects = [fake(tmp_path, f"m{index}", f"size: {index + 1} kB") for index in range(5)]
+    subjects[2] = fake(tmp_path, "bad", "size: 1 parsec")
+    found = exact.count_all(subjects, LIMITS, "now")
+    assert [one.model.name for one in found if isinstance(one, Profile)] == ["m0", "m1", "m3", "m4"]
+    assert isinstance(found[2], ModelError)
+
+
+def test_the_users_own_words_stand_in_messages(tmp_path: Path) -> None:
+    (found,) = exact.count_all([Subject("a", str(tmp_path / "gone.fake.yaml"), "./gone", WorkloadSpec())], LIMITS, "")
+    assert isinstance(found, ModelError)
+    assert found.diagnostics[0].message == "./gone does not exist"
+
+
+def test_two_real_models_are_counted_side_by_side() -> None:
+    one = Subject("probe", str(PROBE), "probe.onnx", WorkloadSpec())
+    first, second = exact.count_all([one, one], LIMITS, "now")
+    assert isinstance(first, Profile)
+    assert first == second
+
+
+def test_an_interrupt_ends_every_worker_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr(isolation, "_BOOT", "import time; time.sleep(120)")
+    one = Subject("probe", str(PROBE), "probe.onnx", WorkloadSpec())
+
+    def interrupt() -> None:
+        while len(isolation._running) < 2:
+            time.sleep(0.01)
+        _thread.interrupt_main()
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        exact.count_all([one, one, one, one], LIMITS, "now")
+    assert time.monotonic() - started < 20  # four sleeps of two minutes were given up
+    assert not isolation._running
+    assert list(tmp_path.glob("greengate-*")) == []
+
+
+def test_work_goes_on_after_an_interrupt() -> None:
+    one = Subject("probe", str(PROBE), "probe.onnx", WorkloadSpec())
+    isolation._given_up.set()
+    (found,) = exact.count_all([one], LIMITS, "now")
+    assert isinstance(found, Profile)
