@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import _thread
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_an_interrupt_ends_every_worker_at_once(tmp_path: Path, monkeypatch: pyt
     def interrupt() -> None:
         while len(isolation._running) < 2:
             time.sleep(0.01)
-        _thread.interrupt_main()
+        os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=interrupt, daemon=True).start()
     started = time.monotonic()
