@@ -44,13 +44,27 @@ class Change:
 
 
 @dataclass(frozen=True)
+class Contribution:
+    """One part of an exact metric's change: which layers, the difference in SI units, its share of the whole.
+
+    `path` folds modules that changed alike, `encoder/layer.0-11/ffn`; it is empty for all that the others leave over.
+    """
+
+    path: str
+    delta: float
+    share: float
+    kind: Literal["changed", "added", "removed"] = "changed"
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """One metric of one model, both roles; a missing baseline or change says why."""
+    """One metric of one model, both roles; a missing baseline or change says why, `where` which layers changed it."""
 
     metric: str
     baseline: Measurement | Missing
     candidate: Measurement | Missing
     change: Change | Missing
+    where: tuple[Contribution, ...] = ()
 
 
 @dataclass(frozen=True)

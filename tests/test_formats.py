@@ -104,6 +104,7 @@ def test_every_metric_has_its_unit() -> None:
         (profile.Missing, "kind"),
         (profile.Trial, "ended_by"),
         (verdict.Change, "basis"),
+        (verdict.Contribution, "kind"),
         (verdict.Context, "place"),
         (budget.Limit, "kind"),
         (budget.Rule, "severity"),
