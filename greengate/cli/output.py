@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -55,7 +56,7 @@ def reporters(written: Sequence[str]) -> Outputs:
 
     Raises ReportError for an unknown format or a missing path, all of them at once.
     """
-    from greengate.report import REPORTS
+    from greengate.report import REPORTS, load
 
     known = ", ".join(REPORTS)
     outputs, wrong = [], []
@@ -70,7 +71,10 @@ def reporters(written: Sequence[str]) -> Outputs:
         outputs.append((name, path))
     if wrong:
         raise ReportError(*wrong)
-    return outputs or [("terminal", "-")]
+    outputs = outputs or [("terminal", "-")]
+    # Reading the renderers takes a while; the models' workers leave this process idle meanwhile.
+    threading.Thread(target=load, args=([name for name, _ in outputs],), daemon=True).start()
+    return outputs
 
 
 def emit(verdict: Verdict, outputs: Outputs) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from greengate import __version__, estimate
@@ -66,6 +65,10 @@ def count_all(subjects: Sequence[Subject], limits: WorkerLimits, created: str) -
             return count(subject, limits, created)
         except ModelError as error:
             return error
+
+    if len(subjects) == 1:
+        return (one(subjects[0]),)
+    from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(2) as pool, isolation.all_or_nothing():
         return tuple(pool.map(one, subjects))

@@ -6,43 +6,19 @@ import contextlib
 import json
 import os
 import selectors
-import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
 import typing
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator
 from typing import IO, overload
 
 from greengate.budget import WorkerLimits
 from greengate.codec import encode
+from greengate.profiler import spawn
 from greengate.profiler.hearing import Heard, answer_of
 from greengate.profiler.jobs import Answer, Counted, CountJob, FootprintJob, Job, LaunchJob, Sampled, WorkerFailed
-
-_BOOT = (
-    "import json, sys; task = json.load(sys.stdin); sys.path[:] = task['path']; "
-    "from greengate.profiler.worker import main; main(task)"
-)
-
-#: Variables a worker may see; everything else, secrets first, stays outside.
-_ALLOWED = frozenset(
-    {
-        *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV"),
-        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
-        *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),  # so that our own tests see into workers
-    }
-)
-
-#: Variables every worker has: no telemetry, no thread pools but the runtime's own.
-_FIXED = {
-    "ORT_DISABLE_TELEMETRY": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
+from greengate.profiler.spawn import Worker
 
 #: Workers that are running now, and whether all work is being given up.
 _running: set[subprocess.Popen[bytes]] = set()
@@ -64,37 +40,25 @@ def run(module: str, job: Job, limits: WorkerLimits) -> Answer:
     """
     if os.name != "posix":
         raise WorkerFailed("isolated workers need Linux or macOS")
-    with tempfile.TemporaryDirectory(prefix="greengate-", ignore_cleanup_errors=True) as folder:
-        heard = _talk(folder, module, job, limits)
+    worker = spawn.take() if isinstance(job, CountJob) else spawn.begin()
+    try:
+        heard = _talk(worker, module, job, limits)
+    finally:
+        spawn.remove(worker)
     return answer_of(heard, job, limits)
 
 
-def _talk(folder: str, module: str, job: Job, limits: WorkerLimits) -> Heard:
-    reading, writing = os.pipe()
-    task = {
-        "path": _search_path(),
-        "channel": writing,
-        "parent": os.getpid(),
-        "memory": limits.memory,
-        "module": module,
-        "kind": type(job).__name__,
-        "job": encode(job),
-    }
-    with os.fdopen(reading, "rb", buffering=0) as answers, tempfile.TemporaryFile("w+", encoding="utf-8") as paper:
-        try:
-            json.dump(task, paper)
-            paper.seek(0)
-            process = _spawn(folder, paper, writing)
-        finally:
-            os.close(writing)
-        heard = Heard()
-        _running.add(process)
-        try:
-            if not _given_up.is_set():
-                _listen(process, answers, heard, time.monotonic() + limits.timeout)
-        finally:
-            _running.discard(process)
-            heard.returncode = _end(process)
+def _talk(worker: Worker, module: str, job: Job, limits: WorkerLimits) -> Heard:
+    task = {"memory": limits.memory, "module": module, "kind": type(job).__name__, "job": encode(job)}
+    heard = Heard()
+    _running.add(worker.process)
+    try:
+        if not _given_up.is_set():
+            spawn.tell(worker, json.dumps(task))
+            _listen(worker.process, worker.answers, heard, time.monotonic() + limits.timeout)
+    finally:
+        _running.discard(worker.process)
+        heard.returncode = spawn.end(worker.process)
     return heard
 
 
@@ -107,35 +71,8 @@ def all_or_nothing() -> Iterator[None]:
     except BaseException:
         _given_up.set()
         for process in tuple(_running):
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+            spawn.kill(process)
         raise
-
-
-def _spawn(folder: str, paper: IO[str], writing: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 - our own interpreter with our own code
-        [sys.executable, "-I", "-X", "utf8", "-c", _BOOT],
-        stdin=paper,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        cwd=folder,
-        env=_environment(os.environ, folder),
-        pass_fds=(writing,),
-        start_new_session=True,
-    )
-
-
-def _search_path() -> list[str]:
-    """Return this process's search path without the current folder, which a user's files could shadow modules from."""
-    here, home = str(Path.cwd()), str(Path(__file__).resolve().parents[2])
-    path = [os.path.abspath(entry) for entry in sys.path if entry]  # noqa: PTH100 - links must stay
-    path = [entry for entry in path if entry != here or entry == home]
-    return path if home in path else [home, *path]
-
-
-def _environment(outer: Mapping[str, str], folder: str) -> dict[str, str]:
-    kept = {key: value for key, value in outer.items() if key in _ALLOWED or key.startswith("LC_")}
-    return kept | _FIXED | {"TMPDIR": folder}
 
 
 def _listen(process: subprocess.Popen[bytes], answers: IO[bytes], heard: Heard, deadline: float) -> None:
@@ -184,13 +121,3 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
         process.wait(seconds)
     except subprocess.TimeoutExpired:
         return
-
-
-def _end(process: subprocess.Popen[bytes]) -> int | None:
-    """Kill the worker's whole process group and return how the worker itself ended; None where this ended it."""
-    ended = process.poll()
-    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left; macOS says so with EPERM
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    typing.cast("IO[bytes]", process.stdout).close()
-    return ended

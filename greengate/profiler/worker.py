@@ -1,17 +1,18 @@
 """The worker: a fresh process that confines itself, does one job, and writes the answer to a pipe of its own.
 
-Started by isolation.run. The task stands on stdin as JSON; the answer pipe carries JSON lines: `{"stage": ...}` as
+Started by spawn.begin. The task comes on stdin as JSON; the answer pipe carries JSON lines: `{"stage": ...}` as
 the work goes on, and last `{"answer": ...}`, `{"refused": ...}` or `{"failed": ...}`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,29 @@ def ran_out_of_memory(text: str) -> bool:
     return _OUT_OF_MEMORY.search(text) is not None
 
 
-def main(task: dict[str, Any]) -> None:
-    """Do the job of `task` and end the process; never returns."""
-    channel = os.fdopen(task["channel"], "w", encoding="utf-8")
+def boot(parent: int, channel: int, ahead: Sequence[str]) -> None:
+    """Confine this process, import modules ahead of the task, then wait for it and do it; never returns."""
+    confine(parent)
+    for name in ahead:
+        # What cannot be imported now is told when the task needs it.
+        with contextlib.suppress(Exception):
+            import_module(name)
+    text = sys.stdin.read()
+    if not text:  # a spare that nobody needed
+        os._exit(0)
+    main(json.loads(text), channel)
+
+
+def main(task: dict[str, Any], answers: int) -> None:
+    """Do the job of `task`, write to the file descriptor `answers`, and end the process; never returns."""
+    channel = os.fdopen(answers, "w", encoding="utf-8")
     os.set_inheritable(channel.fileno(), False)
 
     def tell(word: str, value: object) -> None:
         channel.write(json.dumps({word: value}) + "\n")
         channel.flush()
 
-    confine(task["parent"], task["memory"])
+    limit_resources(task["memory"])
     tell(*work(task, lambda doing: tell("stage", doing)))
     channel.close()
     sys.stdout.flush()
@@ -73,13 +87,11 @@ def work(task: dict[str, Any], stage: Stage) -> tuple[str, object]:
         return "died", {"kind": type(error).__name__, "text": first[:500]}
 
 
-def confine(parent: int, memory: float | None) -> None:
-    """Limit this process before anything foreign runs: memory, core dumps, network; and die with the parent.
+def confine(parent: int) -> None:
+    """Cut this process off before anything foreign runs: no network, and death with the parent.
 
-    `memory` is bytes of address space, None for four fifths of what the machine has. Where the system lacks one of
-    the means the others still hold.
+    Where the system lacks one of the means the others still hold.
     """
-    _limit_resources(int(memory if memory is not None else memory_limit() * 4 // 5) or None)
     if sys.platform == "linux":
         import ctypes
 
@@ -90,12 +102,14 @@ def confine(parent: int, memory: float | None) -> None:
             os._exit(1)
 
 
-def _limit_resources(memory: int | None) -> None:
+def limit_resources(memory: float | None) -> None:
+    """Forbid core dumps, and more address space than `memory` bytes; None: four fifths of what the machine has."""
     try:
         import resource
     except ImportError:  # not a POSIX system
         return
-    limits = {resource.RLIMIT_CORE: 0} | ({} if memory is None else {resource.RLIMIT_AS: memory})
+    most = int(memory if memory is not None else memory_limit() * 4 // 5)
+    limits = {resource.RLIMIT_CORE: 0} | ({resource.RLIMIT_AS: most} if most else {})
     for kind, limit in limits.items():
         hard = resource.getrlimit(kind)[1]
         bound = limit if hard == resource.RLIM_INFINITY else min(limit, hard)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import import_module
 
 from greengate.verdict import Verdict
@@ -18,10 +18,19 @@ def _module(name: str) -> Render:
     return render
 
 
-REPORTS: dict[str, Render] = {
-    "terminal": _module("terminal"),
-    "markdown": _module("markdown"),
-    "json": _module("verdict_json"),
-    "junit": _module("junit"),
-    "github": _module("github"),
+def load(names: Iterable[str]) -> None:
+    """Import the modules of the named reports, so that rendering need not wait for them."""
+    for name in names:
+        import_module(f"greengate.report.{MODULES[name]}")
+
+
+#: Every output and the module that renders it.
+MODULES = {
+    "terminal": "terminal",
+    "markdown": "markdown",
+    "json": "verdict_json",
+    "junit": "junit",
+    "github": "github",
 }
+
+REPORTS: dict[str, Render] = {name: _module(module) for name, module in MODULES.items()}

@@ -13,7 +13,7 @@ import pytest
 from greengate.budget import WorkerLimits
 from greengate.errors import ModelError
 from greengate.profile import Profile, WorkloadSpec
-from greengate.profiler import exact, isolation
+from greengate.profiler import exact, isolation, spawn
 from greengate.profiler.exact import Subject
 
 PROBE = Path(exact.__file__).with_name("probe.onnx")
@@ -49,7 +49,7 @@ def test_two_real_models_are_counted_side_by_side() -> None:
 def test_an_interrupt_ends_every_worker_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setattr(isolation, "_BOOT", "import time; time.sleep(120)")
+    monkeypatch.setattr(spawn, "_BOOT", "import time; time.sleep(120)")
     one = Subject("probe", str(PROBE), "probe.onnx", WorkloadSpec())
 
     def interrupt() -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from greengate.budget import WorkerLimits
 from greengate.profile import WorkloadSpec
-from greengate.profiler import isolation
+from greengate.profiler import isolation, spawn
 from greengate.profiler.hearing import Heard
 from greengate.profiler.jobs import FootprintJob, Refused, Sampled, WorkerFailed
 
@@ -116,7 +116,7 @@ def test_secrets_stay_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["ORT_DISABLE_TELEMETRY"] == "1"
     assert seen["OMP_NUM_THREADS"] == seen["OPENBLAS_NUM_THREADS"] == "1"
     assert seen["LC_ALL"] == "C.UTF-8"
-    assert set(seen) <= isolation._ALLOWED | set(isolation._FIXED) | {"TMPDIR", "LC_ALL", "LC_CTYPE"}
+    assert set(seen) <= spawn._ALLOWED | set(spawn._FIXED) | {"TMPDIR", "LC_ALL", "LC_CTYPE"}
 
 
 def test_the_kernel_too_shows_no_secret_in_a_live_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -190,7 +190,7 @@ def test_the_parent_side_imports_no_runtime() -> None:
 PARENT = """
 import sys
 sys.path[:0] = sys.argv[2:]
-from greengate.profiler import isolation
+from greengate.profiler import isolation, spawn
 from greengate.profiler.hearing import Heard
 from greengate.profiler.jobs import FootprintJob
 from greengate.profile import WorkloadSpec

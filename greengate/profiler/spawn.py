@@ -1,0 +1,142 @@
+"""Beginning and ending worker processes. Light to import, so that one can boot while the rest of us is still read."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from typing import IO, NamedTuple, cast
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from greengate.profiler.worker import boot; "
+    "boot(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])"
+)
+
+#: Variables a worker may see; everything else, secrets first, stays outside.
+_ALLOWED = frozenset(
+    {
+        *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
+        *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),  # so that our own tests see into workers
+    }
+)
+
+#: Variables every worker has: no telemetry, no thread pools but the runtime's own.
+_FIXED = {
+    "ORT_DISABLE_TELEMETRY": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+class Worker(NamedTuple):
+    """A process that waits for a task on stdin, its answer pipe, and a folder of its own."""
+
+    process: subprocess.Popen[bytes]
+    answers: IO[bytes]
+    folder: str
+
+
+_spares: list[Worker] = []
+
+
+def spare(ahead: Sequence[str]) -> None:
+    """Begin a worker before anybody has a task for it; it imports the modules `ahead` meanwhile."""
+    if os.name == "posix":
+        _spares.append(begin(ahead))
+        atexit.register(_dismiss)
+
+
+def take() -> Worker:
+    """Return the spare worker if there is one, else begin one."""
+    try:
+        return _spares.pop()
+    except IndexError:
+        return begin()
+
+
+def begin(ahead: Sequence[str] = ()) -> Worker:
+    """Start a fresh interpreter, never a fork, in a session and a folder of its own, with few variables."""
+    folder = tempfile.mkdtemp(prefix="greengate-")
+    reading, writing = os.pipe()
+    command = (sys.executable, "-I", "-X", "utf8", "-c", _BOOT)
+    try:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter with our own code
+            [*command, json.dumps(_search_path()), str(os.getpid()), str(writing), *ahead],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env=environment(os.environ, folder),
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(reading)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    finally:
+        os.close(writing)
+    return Worker(process, os.fdopen(reading, "rb", buffering=0), folder)
+
+
+def tell(worker: Worker, task: str) -> None:
+    """Send the task. A worker that is dead already is seen by who listens."""
+    stdin = cast("IO[bytes]", worker.process.stdin)
+    with contextlib.suppress(BrokenPipeError):
+        stdin.write(task.encode())
+    with contextlib.suppress(BrokenPipeError):
+        stdin.close()
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill the whole process group of a worker."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left; macOS says so with EPERM
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def end(process: subprocess.Popen[bytes]) -> int | None:
+    """Kill what is left of a worker and return how it ended by itself; None where this ended it."""
+    ended = process.poll()
+    kill(process)
+    process.wait()
+    for pipe in (process.stdin, process.stdout):
+        with contextlib.suppress(BrokenPipeError):
+            cast("IO[bytes]", pipe).close()
+    return ended
+
+
+def remove(worker: Worker) -> None:
+    """Close the answer pipe and delete the folder of a worker that has ended."""
+    worker.answers.close()
+    shutil.rmtree(worker.folder, ignore_errors=True)
+
+
+def _dismiss() -> None:
+    while _spares:
+        worker = _spares.pop()
+        end(worker.process)
+        remove(worker)
+
+
+def _search_path() -> list[str]:
+    """Return this process's search path without the current folder, which a user's files could shadow modules from."""
+    here = os.getcwd()  # noqa: PTH109 - pathlib costs more than all of this
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.realpath(__file__))))  # noqa: PTH120
+    path = [os.path.abspath(entry) for entry in sys.path if entry]  # noqa: PTH100 - links must stay
+    path = [entry for entry in path if entry != here or entry == home]
+    return path if home in path else [home, *path]
+
+
+def environment(outer: Mapping[str, str], folder: str) -> dict[str, str]:
+    """Return the variables of a worker: few of `outer`, its own temporary folder, and those it must have."""
+    kept = {key: value for key, value in outer.items() if key in _ALLOWED or key.startswith("LC_")}
+    return kept | _FIXED | {"TMPDIR": folder}
