@@ -70,8 +70,11 @@ def count_all(subjects: Sequence[Subject], limits: WorkerLimits, created: str) -
         return (one(subjects[0]),)
     from concurrent.futures import ThreadPoolExecutor
 
-    with ThreadPoolExecutor(2) as pool, isolation.all_or_nothing():
-        return tuple(pool.map(one, subjects))
+    try:
+        with ThreadPoolExecutor(2) as pool, isolation.all_or_nothing():
+            return tuple(pool.map(one, subjects))
+    finally:
+        isolation.go_on()
 
 
 def refused(refusal: Refused, subject: Subject) -> ModelError:

@@ -65,7 +65,6 @@ def _talk(worker: Worker, module: str, job: Job, limits: WorkerLimits) -> Heard:
 @contextlib.contextmanager
 def all_or_nothing() -> Iterator[None]:
     """Give up the workers of every thread when this one is interrupted, so that none is waited for in vain."""
-    _given_up.clear()
     try:
         yield
     except BaseException:
@@ -73,6 +72,11 @@ def all_or_nothing() -> Iterator[None]:
         for process in tuple(_running):
             spawn.kill(process)
         raise
+
+
+def go_on() -> None:
+    """Allow work again, once every thread that was given up has ended."""
+    _given_up.clear()
 
 
 def _listen(process: subprocess.Popen[bytes], answers: IO[bytes], heard: Heard, deadline: float) -> None:

@@ -22,6 +22,8 @@ def load(names: Iterable[str]) -> None:
     """Import the modules of the named reports, so that rendering need not wait for them."""
     for name in names:
         import_module(f"greengate.report.{MODULES[name]}")
+        for library in LIBRARIES.get(name, ()):
+            import_module(library)
 
 
 #: Every output and the module that renders it.
@@ -32,5 +34,8 @@ MODULES = {
     "junit": "junit",
     "github": "github",
 }
+
+#: What the modules import only when they render.
+LIBRARIES = {"terminal": ("rich.console", "rich.table", "rich.text"), "markdown": ("jinja2",)}
 
 REPORTS: dict[str, Render] = {name: _module(module) for name, module in MODULES.items()}
