@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from greengate import estimate
 from greengate.metrics import METRICS, Metric
-from greengate.profile import Hardware, Interval, Measurement, Missing, Profile, Trial, Workload
-from greengate.verdict import Basis, Change, Comparison
+from greengate.profile import Hardware, Interval, Launch, Measurement, Missing, Profile, Trial, Workload
+from greengate.verdict import Basis, Change, Comparison, FirstLook
 
 Comparisons = Mapping[str, Comparison]
 
@@ -15,16 +16,30 @@ NOT_MEASURED = Missing("it was not measured", "skipped")
 
 
 def compare_trial(trial: Trial) -> Comparisons:
-    """Compare both roles of a trial: exact metrics by value, noisy ones by their paired launches."""
+    """Compare both roles of a trial: exact metrics by value, noisy ones by their launches.
+
+    Where a second look was taken, the comparison of all launches carries that of the first look.
+    """
     baseline, candidate = trial.baseline, trial.candidate
     # Both were asked for the same work: inputs that differ are the model's own change, not the workload's.
     found = {name: _compare(metric, baseline, candidate, together=True) for name, metric in METRICS.items()}
     for metric in estimate.ESTIMATORS:
-        both = _measured(baseline, metric), _measured(candidate, metric)
-        missing = next((side for side in both if isinstance(side, Missing)), None)
-        change = missing or estimate.change(trial.launches, metric)
-        found[metric] = Comparison(metric, both[0], both[1], change)
+        found[metric] = _paired(trial, metric, trial.launches)
+        if len(trial.looks) > 1:
+            found[metric] = replace(found[metric], first=_at_first_look(trial, metric))
     return found
+
+
+def _paired(trial: Trial, metric: str, launches: Sequence[Launch]) -> Comparison:
+    before, after = _measured(trial.baseline, metric), _measured(trial.candidate, metric)
+    missing = next((side for side in (after, before) if isinstance(side, Missing)), None)
+    return Comparison(metric, before, after, missing or estimate.change(launches, metric))
+
+
+def _at_first_look(trial: Trial, metric: str) -> FirstLook:
+    launches = trial.launches[: trial.looks[0]]
+    after = estimate.measure(launches, "candidate", metric, trial.candidate.workload.batch_size)
+    return FirstLook(after, estimate.change(launches, metric))
 
 
 def compare_profiles(baseline: Profile, candidate: Profile) -> Comparisons:

@@ -8,10 +8,22 @@ from dataclasses import dataclass
 
 from greengate import stats
 from greengate.profile import Interval, Launch, Measurement, Method, Missing, Role
-from greengate.verdict import Change
+from greengate.verdict import Change, Noise
 
 #: p99 of fewer calls than this rests on a handful of samples.
 P99_CALLS = 1000
+
+#: Intervals are computed at this confidence and cover 95 %: stopping when they are narrow costs the rest.
+#: tests/test_stopping.py shows it by simulation.
+COMPUTED = 0.97
+
+#: A second copy of the baseline that differs from it at this confidence shows that the trial itself is at fault.
+BROKEN = 0.999
+
+#: The share of the time that the first look may take; the rest can confirm a failure.
+FIRST_SHARE = 0.6
+
+_MORE_TIME = "give it more time with --max-seconds"
 
 Series = Sequence[int]
 
@@ -75,12 +87,12 @@ def measure(launches: Sequence[Launch], role: Role, metric: str, batch_size: int
     series = [samples[how.series] for launch in launches if how.series in (samples := launch.samples.get(role, {}))]
     if not series:
         return Missing(f"no launch recorded {how.series}", "skipped")
-    if (unsettled := _unsettled(metric, series)) is not None:
+    if (unsettled := _unsettled(metric, launches, series)) is not None:
         return unsettled
     calls = sum(len(one) for one in series)
     counted = f"{len(series)} launches" + (f" x {calls // len(series):,} calls" if how.per_call else "")
     try:
-        found = stats.across_launches([math.log(how.value(one, batch_size)) for one in series])
+        found = stats.across_launches([math.log(how.value(one, batch_size)) for one in series], COMPUTED)
     except ValueError:  # the logarithm of 0: below what the clock or the system resolves
         return Missing(f"{metric} is 0 here: below what this machine resolves", "unsettled")
     interval = Interval(math.exp(found.low), math.exp(found.high))
@@ -88,38 +100,63 @@ def measure(launches: Sequence[Launch], role: Role, metric: str, batch_size: int
 
 
 def change(launches: Sequence[Launch], metric: str) -> Change | Missing:
-    """Return the paired change of one noisy metric across launches."""
+    """Return the paired change of one noisy metric across launches, with the noise of the same launches."""
     found = log_ratio(launches, metric)
     if isinstance(found, Missing):
         return found
     value, low, high = (math.expm1(x) for x in (found.value, found.low, found.high))
-    return Change(value, low, high, "paired")
+    seconds = math.fsum(launch.took for launch in launches)
+    return Change(value, low, high, "paired", True, noise(launches, metric), found.launches, seconds)
 
 
-def log_ratio(launches: Sequence[Launch], metric: str) -> stats.Estimate | Missing:
-    """Return ln(candidate / baseline) of one metric with its interval between launches."""
+def noise(launches: Sequence[Launch], metric: str) -> Noise | None:
+    """Return what the baseline differs from its second copy by; None where no launch held one."""
+    found = log_ratio(launches, metric, "control")
+    if isinstance(found, Missing):
+        return None
+    sure = log_ratio(launches, metric, "control", BROKEN)
+    broken = isinstance(sure, stats.Estimate) and not sure.low <= 0 <= sure.high
+    return Noise(math.expm1(found.value), math.expm1(found.low), math.expm1(found.high), broken)
+
+
+def log_ratio(
+    launches: Sequence[Launch], metric: str, against: Role = "candidate", confidence: float | None = None
+) -> stats.Estimate | Missing:
+    """Return ln(candidate / baseline) of one metric, or of the control, with its interval between launches."""
     how = ESTIMATORS[metric]
     pairs = [
-        (launch.samples["baseline"][how.series], launch.samples["candidate"][how.series])
+        (launch.samples["baseline"][how.series], launch.samples[against][how.series], launch.together)
         for launch in launches
-        if all(how.series in launch.samples.get(role, {}) for role in ("baseline", "candidate"))
+        if all(how.series in launch.samples.get(role, {}) for role in ("baseline", against))
     ]
-    if (unsettled := _unsettled(metric, [baseline for baseline, _ in pairs])) is not None:
+    if (unsettled := _unsettled(metric, launches, [baseline for baseline, _, _ in pairs])) is not None:
         return unsettled
     try:
-        return stats.across_launches([how.log_ratio(baseline, candidate) for baseline, candidate in pairs])
+        ratios = [
+            how.log_ratio(before, after) if together else math.log(how.value(after, 1) / how.value(before, 1))
+            for before, after, together in pairs
+        ]
+        return stats.across_launches(ratios, COMPUTED if confidence is None else confidence)
     except (ValueError, ZeroDivisionError):
         return Missing(f"{metric} is 0 here: a change of it is not defined", "unsettled")
 
 
-def _unsettled(metric: str, series: Sequence[Series]) -> Missing | None:
-    more = "give it more time with --max-seconds"
+def _unsettled(metric: str, launches: Sequence[Launch], series: Sequence[Series]) -> Missing | None:
     if len(series) < stats.MIN_LAUNCHES:
-        return Missing(f"{len(series)} launches fit in the time, {stats.MIN_LAUNCHES} are needed", "unsettled", more)
+        return Missing(
+            f"{len(series)} launches fit in the time, {stats.MIN_LAUNCHES} are needed", "unsettled", _needed(launches)
+        )
     calls = sum(len(one) for one in series)
     if metric == "latency_p99" and calls < P99_CALLS:
-        return Missing(f"p99 needs {P99_CALLS:,} calls, {calls:,} fit in the time", "unsettled", more)
+        return Missing(f"p99 needs {P99_CALLS:,} calls, {calls:,} fit in the time", "unsettled", _MORE_TIME)
     return None
+
+
+def _needed(launches: Sequence[Launch]) -> str:
+    if not launches:
+        return _MORE_TIME
+    longest = max(launch.took or launch.seconds for launch in launches)
+    return f"give it about {math.ceil(1.1 * longest * stats.MIN_LAUNCHES / FIRST_SHARE):,} s with --max-seconds"
 
 
 def measure_all(launches: Sequence[Launch], role: Role, batch_size: int) -> Mapping[str, Measurement | Missing]:

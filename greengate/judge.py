@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from greengate.budget import Limit, Rule
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
 from greengate.units import format_apart, format_change, format_quantity
-from greengate.verdict import Case, Change, Check, Comparison, Context, ModelCase, Outcome, Status, Verdict
+from greengate.verdict import Case, Change, Check, Comparison, Context, ModelCase, Noise, Outcome, Status, Verdict
 
 _UNMEASURED = Missing("nobody measured it", "skipped", "run the job that measures this model, or check it here")
 #: 10.5 MB / 10 MB - 1 is a little more than 5 % in binary; a byte too many in 100 GB is ten times this.
 ROUNDING = 1e-12
+
+#: A limit is decided with room to spare when the half-width is at most this share of it.
+SHARE = 0.5
+#: Nobody waits longer than this for one rule, in seconds.
+MOST_ADVISED = 3600.0
 
 _LONGER = "measure longer with --max-seconds, on a quieter machine, or widen the limit"
 
@@ -62,10 +68,43 @@ def _next_step(check: Check, comparison: Comparison) -> str:
     needed = comparison.candidate if check.limit.kind in ("max", "min") else comparison.change
     if isinstance(needed, Missing):
         return needed.help
-    return _LONGER if check.status is Status.INCONCLUSIVE else ""
+    if check.status is not Status.INCONCLUSIVE:
+        return ""
+    return _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
+
+
+def unconfirmed(rules: Iterable[Rule], model: ModelCase) -> frozenset[str]:
+    """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
+    anywhere = Context("ci", strict=True)
+    return frozenset(
+        rule.metric
+        for rule in rules
+        if binds(rule, model.name)
+        and METRICS[rule.metric].kind == "noisy"
+        and any(check.status is Status.FAIL for check in _judge_rule(rule, model, anywhere).checks)
+    )
 
 
 def _judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
+    check = _judge_look(limit, rule, comparison, context)
+    if comparison.first is None:
+        return check
+    first = replace(comparison, candidate=comparison.first.candidate, change=comparison.first.change)
+    return _agree(_judge_look(limit, rule, first, context), check)
+
+
+def _agree(first: Check, both: Check) -> Check:
+    """Join what the first look and all launches say: they fail or pass only together."""
+    failures = (first.status is Status.FAIL) + (both.status is Status.FAIL)
+    if failures == 2:
+        return replace(both, reason=f"{both.reason}, confirmed by a second look")
+    if failures == 1:
+        reason = f"the first look was not confirmed: {first.reason}; with the second look {both.reason}"
+        return replace(both, status=Status.INCONCLUSIVE, reason=reason)
+    return max(both, first, key=lambda check: check.status)
+
+
+def _judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
     if limit.kind in ("max", "min"):
         needed: Measurement | Change | Missing = comparison.candidate
     else:
@@ -120,9 +159,47 @@ def _judge_change(limit: Limit, change: Change) -> Check:
     upper = limit.kind == "max_increase"
     bound = limit.value if upper else -limit.value
     status = _side(change.low, change.high, bound, upper)
+    if change.noise is not None and (doubt := _doubt(limit, change, change.noise, status)):
+        return Check(limit, Status.INCONCLUSIVE, doubt)
     shown = bound if math.isclose(change.value, bound, rel_tol=0, abs_tol=ROUNDING) else change.value
     value, edge = format_apart(shown, bound, change.relative)
     return Check(limit, status, f"{value}{_spread(change)} {_WORDS[status]} the limit of {edge}")
+
+
+def _doubt(limit: Limit, change: Change, noise: Noise, status: Status) -> str:
+    """Say why the trial's own noise forbids a verdict, or nothing.
+
+    A failure must stand beyond the limit and the noise; a pass needs noise no wider than the limit, or room for it.
+    """
+    if noise.broken:
+        return (
+            f"two copies of the baseline differ by {format_change(noise.value)} here, which is no chance: "
+            "something disturbs this trial"
+        )
+    worse, best = (change.low, change.high) if limit.kind == "max_increase" else (-change.high, -change.low)
+    fails = status is Status.FAIL and worse <= noise.floor
+    passes = status is Status.PASS and noise.floor > limit.value and best + noise.floor > limit.value
+    if not (fails or passes):
+        return ""
+    value = f"{format_change(change.value)}{_spread(change)}"
+    return f"{value}, where noise alone explains {format_change(noise.floor)[1:]}"
+
+
+def _more(limit: Limit, change: Change) -> str:
+    """Say what would decide: which limits can be decided now, and how long this one would take."""
+    half = (change.high - change.low) / 2
+    floor = change.noise.floor if change.noise is not None else half
+    decided = max(floor, half / SHARE)
+    bound = limit.value if limit.kind == "max_increase" else -limit.value
+    room = abs(change.value - bound)
+    # Intervals shrink with the square root of time; both the limit and the room beside it ask for a narrower one.
+    ratio = max(decided / max(limit.value, ROUNDING), half / max(room, ROUNDING))
+    now = f"limits above {format_change(decided)[1:]} can be decided here now"
+    seconds = 1.2 * change.seconds * ratio * ratio
+    if not 0 < seconds <= MOST_ADVISED:
+        return f"{now}; the change is too near the limit, or this machine too noisy, for this one"
+    wait = max(60, math.ceil(seconds / 30) * 30)
+    return f"{now}; this one needs about {wait:,} s (--max-seconds) or a quieter machine"
 
 
 def _spread(change: Change) -> str:

@@ -34,7 +34,11 @@ MissingKind = Literal[
     "failed",  # measuring was tried and failed
 ]
 
-Role = Literal["baseline", "candidate"]
+Role = Literal[
+    "baseline",
+    "candidate",
+    "control",  # the baseline a second time: what it differs by is noise
+]
 
 Ended = Literal[
     "precision",  # every interval was narrow enough
@@ -205,19 +209,25 @@ class Profile:
 class Launch:
     """Raw samples of one fresh worker process.
 
-    `samples[role][series]` are integers: `wall` and `cpu` in ns per call, paired by index across roles;
-    `load` in ns and `peak` in bytes, one each.
+    `samples[role][series]` are integers: `wall` and `cpu` in ns per call, paired by index across roles unless the
+    models ran in processes of their own (`together` is False); `load` in ns and `peak` in bytes, one each.
+    `seconds` were spent inside calls, `took` in all.
     """
 
     seed: int
     order: tuple[Role, ...]
     samples: Mapping[str, Mapping[str, tuple[int, ...]]]
     seconds: float
+    together: bool = True
+    took: float = 0.0
 
 
 @dataclass(frozen=True)
 class Trial:
-    """Baseline and candidate measured together: both profiles, the raw launches, and why it ended."""
+    """Baseline and candidate measured together: both profiles, the raw launches, and why it ended.
+
+    `looks` counts the launches at each look: a second look is taken to confirm a failure.
+    """
 
     baseline: Profile
     candidate: Profile
@@ -225,3 +235,4 @@ class Trial:
     ended_by: Ended
     seconds: float
     notes: tuple[str, ...] = field(default=())
+    looks: tuple[int, ...] = ()

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from nouns import case, compared, exact, limit, noisy, rule
 
 from greengate.errors import Exit
-from greengate.judge import binds, judge
+from greengate.judge import binds, judge, unconfirmed
 from greengate.profile import Missing
-from greengate.verdict import Change, Comparison, Outcome, Status
+from greengate.verdict import Change, Comparison, FirstLook, Noise, Outcome, Status
 
 P, D, W, I, F = Status.PASS, Status.DEFERRED, Status.WARN, Status.INCONCLUSIVE, Status.FAIL  # noqa: E741
 
@@ -213,6 +213,105 @@ def test_an_absolute_reason_never_says_that_a_number_exceeds_itself() -> None:
     found = Comparison("size", missing, exact(120_000_001), missing)
     reason = only([rule("size", limit("max", 120_000_000))], {"size": found}).reason
     assert reason == "120.000001 MB is beyond the limit of 120.000000 MB"
+
+
+# --- the trial's own noise, and second looks ---------------------------------------------------------------------------
+
+
+def paired(value: float, half: float, noise: Noise | None = None, seconds: float = 10.0) -> Change:
+    return Change(value, value - half, value + half, "paired", True, noise, 6, seconds)
+
+
+QUIET, LOUD = Noise(0.0, -0.004, 0.005), Noise(0.01, -0.07, 0.09)
+
+
+@pytest.mark.parametrize(
+    ("found", "status", "words"),
+    [
+        (paired(0.0, 0.01, QUIET), P, "is within the limit"),
+        (paired(0.1, 0.01, QUIET), F, "is beyond the limit"),
+        # a pass needs noise no wider than the limit, or room for it
+        (paired(0.0, 0.01, LOUD), I, "noise alone explains 9.0 %"),
+        (paired(-0.5, 0.01, LOUD), P, "is within the limit"),
+        # a failure must stand beyond the noise too
+        (paired(0.08, 0.01, LOUD), I, "noise alone explains 9.0 %"),
+        (paired(0.2, 0.01, LOUD), F, "is beyond the limit"),
+        # two copies of one model that differ for sure
+        (paired(0.2, 0.01, Noise(0.03, 0.02, 0.04, broken=True)), I, "two copies of the baseline differ by +3.0 %"),
+        (paired(0.0, 0.01, Noise(0.03, 0.02, 0.04, broken=True)), I, "something disturbs this trial"),
+    ],
+)
+def test_noise_forbids_what_it_could_explain(found: Change, status: Status, words: str) -> None:
+    outcome = only([rule("latency_p50", limit("max_increase", 0.05))], {"latency_p50": compared("latency_p50", found)})
+    assert outcome.status is status
+    assert words in outcome.reason
+
+
+def test_noise_forbids_on_the_other_side_too() -> None:
+    the_rule = rule("throughput", limit("max_decrease", 0.05))
+    for value, status in ((-0.08, I), (-0.2, F), (0.0, I), (0.5, P)):
+        assert judged(the_rule, compared("throughput", paired(value, 0.01, LOUD))) is status
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (paired(0.0, 0.01, LOUD), "limits above 9.0 % can be decided here now; this one needs about 60 s"),
+        (paired(0.04, 0.03, QUIET, 20.0), "limits above 6.0 % can be decided here now; this one needs about 240 s"),
+        (paired(0.05, 0.03, QUIET), "too near the limit"),
+    ],
+)
+def test_an_inconclusive_noisy_rule_says_what_would_decide_it(found: Change, words: str) -> None:
+    outcome = only([rule("latency_p50", limit("max_increase", 0.05))], {"latency_p50": compared("latency_p50", found)})
+    assert outcome.status is I
+    assert words in outcome.help
+
+
+@pytest.mark.parametrize(
+    ("first", "both", "status"),
+    [
+        (0.1, 0.1, F),
+        (0.1, 0.0, I),  # not confirmed: never a pass
+        (0.0, 0.1, I),
+        (0.0, 0.0, P),
+        (0.05, 0.1, I),
+        (0.05, 0.0, I),  # what was inconclusive at first is not passed by looking again
+    ],
+)
+def test_a_second_look_confirms_or_leaves_open(first: float, both: float, status: Status) -> None:
+    looked = FirstLook(exact(100.0), paired(first, 0.01, QUIET))
+    again = replace(compared("latency_p50", paired(both, 0.01, QUIET)), first=looked)
+    outcome = only([rule("latency_p50", limit("max_increase", 0.05))], {"latency_p50": again})
+    assert outcome.status is status
+    assert ("confirmed by a second look" in outcome.reason) is (status is F)
+
+
+def test_an_absolute_limit_is_confirmed_too() -> None:
+    over, under = noisy(0.05, 0.049, 0.051), noisy(0.04, 0.039, 0.041)
+    the_rule = rule("latency_p95", limit("max", 0.045))
+    none = Missing("no baseline", "incomparable")
+    for first, both, status in ((over, over, F), (over, under, I), (under, under, P)):
+        found = Comparison("latency_p95", none, both, none, first=FirstLook(first, none))
+        assert judged(the_rule, found) is status
+
+
+def test_only_failing_noisy_metrics_ask_for_a_second_look() -> None:
+    rules = [
+        rule("latency_p50", limit("max_increase", 0.05)),
+        rule("cpu_time", limit("max_increase", 0.05), severity="warn"),
+        rule("throughput", limit("max_decrease", 0.05)),
+        rule("size", limit("max_increase", 0.05)),
+        rule("latency_p95", limit("max_increase", 0.05), models=("other",)),
+    ]
+    found = {
+        "latency_p50": compared("latency_p50", paired(0.1, 0.01)),
+        "cpu_time": compared("cpu_time", paired(0.1, 0.01)),
+        "throughput": compared("throughput", paired(-0.05, 0.01)),
+        "size": compared("size", change(0.5)),
+        "latency_p95": compared("latency_p95", paired(0.5, 0.01)),
+    }
+    (model,) = case(rules, found).models
+    assert unconfirmed(rules, model) == {"latency_p50", "cpu_time"}
 
 
 # --- properties -----------------------------------------------------------------------------------------------------

@@ -71,7 +71,10 @@ def test_a_rule_reads_by_itself() -> None:
         "unit": "B",
         "baseline": {"value": 80.0, "unit": "B", "method": "executed", "interval": None, "samples": 1, "detail": ""},
         "candidate": {"value": 100.0, "unit": "B", "method": "executed", "interval": None, "samples": 1, "detail": ""},
-        "change": {"value": 0.25, "low": 0.25, "high": 0.25, "basis": "exact", "relative": True},
+        "change": {
+            **{"value": 0.25, "low": 0.25, "high": 0.25, "basis": "exact", "relative": True},
+            **{"noise": None, "launches": 0, "seconds": 0.0},
+        },
         "method": "executed",
         "at": "budgets.yaml:3:5",
         "reason": judged().outcomes[0].reason,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from greengate import estimate
@@ -13,16 +13,16 @@ from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import BaselineError, Diagnostic
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
-from greengate.judge import binds
-from greengate.profile import Missing, Profile, Trial
+from greengate.judge import SHARE, binds, unconfirmed
+from greengate.profile import Missing, Profile, Role, Trial
 from greengate.profiler import trial
+from greengate.profiler.exact import Subject
 from greengate.profiler.trial import Effort
-from greengate.verdict import BaselineRef, Comparison, ModelCase
+from greengate.units import format_change
+from greengate.verdict import BaselineRef, Change, Comparison, ModelCase
 
 #: Half-width of ln(change) that is asked for where no relative limit says how narrow it must be.
 PRECISION = 0.02
-#: A limit is decided with room to spare when the half-width is at most this share of it.
-SHARE_OF_LIMIT = 0.5
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,12 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
         name = model.chosen.entry.name
         precision = {} if setting.request.static_only else precision_for(budget, name)
         found, spent = _time(model, precision, setting)
+        case = _case(model, found)
+        if isinstance(found, Trial) and (doubted := unconfirmed(budget.rules, case)):
+            found = _confirm(model, found, doubted, setting)
+            case, spent = _case(model, found), found.seconds
         measured[name] = found
-        cases.append(_case(model, found))
+        cases.append(case)
         seconds += spent
     return Measured(tuple(cases), measured, seconds)
 
@@ -83,25 +87,27 @@ def _needed(limit: Limit) -> float:
         return PRECISION
     change = limit.value if limit.kind == "max_increase" else -limit.value
     # A limit of 0 % has no room on either side: ask for the finest that is asked for anywhere.
-    return max(abs(math.log1p(max(change, -0.99))) * SHARE_OF_LIMIT, 0.002)
+    return max(abs(math.log1p(max(change, -0.99))) * SHARE, 0.002)
 
 
 def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
-    effort, limits, progress = (
-        Effort(precision, setting.request.max_seconds),
-        limits_of(setting.budget),
-        setting.progress,
-    )
+    effort, limits = Effort(precision, setting.request.max_seconds), limits_of(setting.budget)
     if one.before is None or one.counted_before is None:
-        return trial.profile(one.candidate, one.counted, effort, limits, progress)
-    both = trial.trial(
-        {"baseline": one.before, "candidate": one.candidate},
-        {"baseline": one.counted_before, "candidate": one.counted},
-        effort,
-        limits,
-        progress,
-    )
+        return trial.profile(one.candidate, one.counted, effort, limits, setting.progress)
+    counted: dict[Role, Profile] = {"baseline": one.counted_before, "candidate": one.counted}
+    both = trial.trial(_roles(one), counted, effort, limits, setting.progress)
     return both, both.seconds
+
+
+def _confirm(one: Ready, found: Trial, metrics: frozenset[str], setting: Setting) -> Trial:
+    effort = Effort(dict.fromkeys(metrics, PRECISION), setting.request.max_seconds)
+    return trial.confirm(found, _roles(one), effort, limits_of(setting.budget), setting.progress)
+
+
+def _roles(one: Ready) -> dict[Role, Subject]:
+    if one.before is None:
+        raise ValueError("a trial needs a baseline")
+    return {"baseline": one.before, "candidate": one.candidate}
 
 
 def _case(one: Ready, found: Profile | Trial) -> ModelCase:
@@ -120,6 +126,19 @@ def _ref(found: Found | Missing) -> BaselineRef | None:
     return None if isinstance(found, Missing) else found.ref
 
 
+def _trial_notes(source: Trial, compared: Mapping[str, Comparison]) -> Iterator[str]:
+    count, second = source.looks[0] if source.looks else len(source.launches), len(source.looks) > 1
+    narrow = "when every interval was narrow enough" if source.ended_by == "precision" else "when its time was spent"
+    more = f", then {len(source.launches) - count} more to confirm" if second else ""
+    if source.ended_by in ("precision", "time"):
+        yield f"the trial ended after {count} launches, {narrow}{more}"
+    for metric in ("latency_p50", "cpu_time"):
+        change = compared[metric].change if metric in compared else None
+        if isinstance(change, Change) and change.noise is not None:
+            low, high = format_change(change.noise.low), format_change(change.noise.high)
+            yield f"noise of {metric}: the baseline beside a second copy of itself differs by {low} to {high}"
+
+
 def model_case(
     name: str,
     candidate: Profile,
@@ -129,9 +148,8 @@ def model_case(
 ) -> ModelCase:
     """Return the case of one measured model."""
     notes = [*candidate.notes, *(source.notes if source is not None else ())]
-    if source is not None and source.ended_by == "time":
-        launches = len(source.launches)
-        notes.append(f"the trial ended by time after {launches} launches, before every interval was narrow enough")
+    if source is not None and source.launches:
+        notes += _trial_notes(source, compared)
     return ModelCase(
         name=name,
         comparisons=dict(compared),

@@ -31,10 +31,11 @@ class Counted:
 
 @dataclass(frozen=True)
 class LaunchJob:
-    """Load every model of `paths` in the given order, warm up, and time single calls in turn (AB BA ...).
+    """Load every model of `paths` in the given order, warm up, and time single calls in turn.
 
     `paths` maps a role to a file; one role alone is timed by itself. Timing goes on for `seconds` of calls and
-    at least `min_calls` calls of each role, at most `max_calls`. `cpu` pins the process where the system allows.
+    `min_calls` calls of each role; then until there are `enough_calls` or `most_seconds` are spent; never beyond
+    `max_calls`. `cpus` pin the process where the system allows.
     """
 
     paths: Mapping[Role, str]
@@ -45,6 +46,8 @@ class LaunchJob:
     min_calls: int
     max_calls: int
     cpus: tuple[int, ...] = ()
+    enough_calls: int = 0
+    most_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,8 @@ class WorkerFailed(Exception):  # noqa: N818
     def __init__(self, reason: str, help: str = "") -> None:
         super().__init__(reason)
         self.reason, self.help = reason, help
+
+    @property
+    def out_of_memory(self) -> bool:
+        """Whether less work at once might have fitted."""
+        return "out of memory" in self.reason

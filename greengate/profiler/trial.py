@@ -1,8 +1,8 @@
-"""Measuring one model, or two side by side: exact metrics once, noisy ones over launches until precise enough.
+"""Measuring one model, or two side by side: launches until every interval is narrow enough, or time is up.
 
-The protocol: each launch is a fresh process that holds both models and alternates single calls in balanced order;
-the launch is the unit of resampling. Launches go on until every interval is as narrow as the rules need, or time is
-up: stopping looks at precision only, never at which side of a limit the interval is.
+The protocol: each launch is a fresh process that holds the baseline, the candidate and the baseline a second time (the
+control), and runs single calls of them in balanced order; the launch is the unit of resampling. Stopping looks at
+precision only, never at which side of a limit an interval is; a failure is confirmed by a second look.
 """
 
 from __future__ import annotations
@@ -10,30 +10,25 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from greengate import estimate
 from greengate.budget import WorkerLimits
-from greengate.profile import (
-    Ended,
-    Input,
-    Launch,
-    Missing,
-    Profile,
-    Role,
-    Trial,
-)
+from greengate.profile import Ended, Input, Launch, Missing, Profile, Role, Trial
+from greengate.profiler import lock
 from greengate.profiler.backends import format_of
 from greengate.profiler.exact import Subject, refused
 from greengate.profiler.jobs import FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
+from greengate.profiler.steady import remarks
 
-#: Launches before the first look at precision, and the most a trial makes.
-FIRST_LAUNCHES, MOST_LAUNCHES = 5, 60
-#: Calls of each role in one launch.
-FEWEST_CALLS, MOST_CALLS = 10, 5000
-#: The share of the time budget one launch may spend inside calls, and its bounds in seconds.
-LAUNCH_SHARE, LAUNCH_SECONDS = 1 / 40, (0.25, 1.0)
+#: The launches after which precision is looked at: few looks, so that stopping early costs little coverage.
+LOOKS = (6, 8, 11, 15, 20, 27, 36, 48, 64)
+#: Calls of each role in one launch: the fewest, those that are enough, the most.
+FEWEST_CALLS, ENOUGH_CALLS, MOST_CALLS = 10, 50, 5000
+#: Seconds inside calls of one launch: at least, and at most while there are fewer than enough calls.
+LEAST_SECONDS, MOST_SECONDS = 0.7, 2.5
 
 CALL_METRICS = frozenset(name for name, how in estimate.ESTIMATORS.items() if how.per_call)
 FOOTPRINT_METRICS = frozenset(estimate.ESTIMATORS) - CALL_METRICS
@@ -71,9 +66,11 @@ def profile(
 
     Raises ModelError when the model is at fault.
     """
-    sound: dict[Role, Subject] = {"candidate": subject} if counted.model.files else {}
-    run = _launch_until_precise(sound, effort, limits, progress)
-    return (_with_noisy(counted, "candidate", run, effort) if sound else counted), run.seconds
+    if not counted.model.files:
+        return counted, 0.0
+    run = _launch_until_precise({"candidate": subject}, effort, limits, progress)
+    measured = _with_noisy(counted, "candidate", run.launches, run.failure, effort)
+    return replace(measured, notes=(*measured.notes, *run.notes)), run.seconds
 
 
 def trial(
@@ -83,19 +80,48 @@ def trial(
     limits: WorkerLimits,
     progress: Progress = silent,
 ) -> Trial:
-    """Measure baseline and candidate together.
+    """Measure baseline and candidate together, with the baseline a second time as the control.
 
-    A role whose worker broke while counting is left out: its numbers are Missing, and so is every change.
-    Raises ModelError when a model is at fault.
+    The first look takes at most estimate.FIRST_SHARE of the time. A role whose worker broke while counting is left out: its
+    numbers are Missing, and so is every change. Raises ModelError when a model is at fault.
     """
     sound = {role: subject for role, subject in subjects.items() if counted[role].model.files}
-    run = _launch_until_precise(sound, effort, limits, progress)
+    if len(sound) == 2:
+        sound["control"] = sound["baseline"]
+    first = replace(effort, max_seconds=effort.max_seconds * estimate.FIRST_SHARE)
+    run = _launch_until_precise(sound, first, limits, progress)
     before, after = (
-        _with_noisy(counted[role], role, run, effort) if role in sound else counted[role]
+        _with_noisy(counted[role], role, run.launches, run.failure, effort) if role in sound else counted[role]
         for role in ("baseline", "candidate")
     )
     notes = (*_input_notes(before, after), *run.notes)
-    return Trial(before, after, run.launches, run.ended_by, run.seconds, notes)
+    return Trial(before, after, run.launches, run.ended_by, run.seconds, notes, (len(run.launches),))
+
+
+def confirm(
+    found: Trial, subjects: Mapping[Role, Subject], effort: Effort, limits: WorkerLimits, progress: Progress = silent
+) -> Trial:
+    """Take a second look at the metrics of `effort` with fresh launches: as many as the first had, if time allows.
+
+    Returns the trial with both looks; the same trial where not one more launch fits into the time.
+    """
+    roles: dict[Role, Subject] = {**subjects, "control": subjects["baseline"]}
+    again = Effort(dict.fromkeys(effort.precision, 0.0), effort.max_seconds - found.seconds)
+    run = _launch_until_precise(roles, again, limits, progress, begun=found.launches)
+    launches = (*found.launches, *run.launches)
+    if not run.launches:
+        return found
+    before = _with_noisy(found.baseline, "baseline", launches, run.failure, effort)
+    after = _with_noisy(found.candidate, "candidate", launches, run.failure, effort)
+    return replace(
+        found,
+        baseline=before,
+        candidate=after,
+        launches=launches,
+        seconds=round(found.seconds + run.seconds, 3),
+        notes=tuple(dict.fromkeys((*found.notes, *run.notes))),
+        looks=(*found.looks, len(launches)),
+    )
 
 
 @dataclass(frozen=True)
@@ -103,54 +129,88 @@ class _Run:
     launches: tuple[Launch, ...]
     ended_by: Ended
     seconds: float
-    failure: WorkerFailed | None
-    notes: tuple[str, ...]
+    failure: WorkerFailed | None = None
+    notes: tuple[str, ...] = ()
 
 
 def _launch_until_precise(
-    subjects: Mapping[Role, Subject], effort: Effort, limits: WorkerLimits, progress: Progress
+    subjects: Mapping[Role, Subject],
+    effort: Effort,
+    limits: WorkerLimits,
+    progress: Progress,
+    begun: Sequence[Launch] = (),
 ) -> _Run:
+    """Launch until precise or out of time; after the launches of a first look, `begun`, as many again."""
     if not subjects or not effort.precision:
-        return _Run((), "none", 0.0, None, ())
+        return _Run((), "none", 0.0)
     model = subjects.get("candidate", next(iter(subjects.values())))
     backend = format_of(model.path).load()
-    started, longest = backend.clock(), 0.0
-    launches: list[Launch] = []
-    notes: dict[str, None] = {}  # in order, once each
+    with _alone(model, progress):
+        started = backend.clock()
+        launches: list[Launch] = []
+        notes: dict[str, None] = {}  # in order, once each
+        together = all(launch.together for launch in begun)
 
-    def ended(by: Ended, failure: WorkerFailed | None = None) -> _Run:
-        return _Run(tuple(launches), by, round(backend.clock() - started, 3), failure, tuple(notes))
+        def ended(by: Ended, failure: WorkerFailed | None = None) -> _Run:
+            notes.update(dict.fromkeys(remarks(launches)))
+            return _Run(tuple(launches), by, round(backend.clock() - started, 3), failure, tuple(notes))
 
-    for index in range(MOST_LAUNCHES):
-        spent = backend.clock() - started
-        wanted = imprecise(launches, effort) if index >= FIRST_LAUNCHES else frozenset(effort.precision)
-        if not wanted:
-            return ended("precision")
-        # A launch that would overrun is not begun; the first is, so that there is something to say how long it takes.
-        if launches and spent + longest > effort.max_seconds:
-            return ended("time")
-        progress(Step(model.name, f"launch {index + 1}", spent, max(0.0, effort.max_seconds - spent)))
-        try:
-            launch, found = _launch(lambda job: backend.run(job, limits), subjects, wanted, effort, index)
-        except WorkerFailed as failure:
-            return ended("failure", failure)
-        except Refused as refusal:
-            raise refused(refusal, model) from refusal
-        launches.append(launch)
-        notes.update(dict.fromkeys(found))
-        longest = max(longest, backend.clock() - started - spent)
-    return ended("time")
+        while wanted := _wanted(launches, effort, begun):
+            spent = backend.clock() - started
+            longest = max((launch.took for launch in (*begun, *launches)), default=0.0)
+            # A launch that would overrun is not begun; the very first is, so that it can be said how long one takes.
+            if (launches or begun) and spent + longest > effort.max_seconds:
+                return ended("time")
+            progress(Step(model.name, f"launch {len(launches) + 1}", spent, max(0.0, effort.max_seconds - spent)))
+            try:
+                launch, found = _launch(
+                    lambda job: backend.run(job, limits), subjects, wanted, len(begun) + len(launches), together
+                )
+            except WorkerFailed as failed:
+                if not (together and failed.out_of_memory and len(subjects) > 1):
+                    return ended("failure", failed)
+                together = False
+                notes["the models did not fit into memory together: each ran in processes of its own"] = None
+                continue
+            except Refused as refusal:
+                raise refused(refusal, model) from refusal
+            launches.append(replace(launch, took=round(backend.clock() - started - spent, 3)))
+            notes.update(dict.fromkeys(found))
+        return ended("precision")
+
+
+@contextmanager
+def _alone(model: Subject, progress: Progress) -> Iterator[None]:
+    """Hold the machine for measuring, where measuring is real."""
+    if not format_of(model.path).timed:
+        yield
+        return
+    with lock.held(lambda holder: progress(Step(model.name, f"waiting for {holder}", 0.0, 0.0))):
+        yield
+
+
+def _wanted(launches: Sequence[Launch], effort: Effort, begun: Sequence[Launch]) -> frozenset[str]:
+    """Return the metrics that want another launch; only precision is looked at, and only at LOOKS."""
+    count = len(launches)
+    if begun:
+        return frozenset(effort.precision) if count < len(begun) else frozenset()
+    look = max((one for one in LOOKS if one <= count), default=0)
+    if not look:
+        return frozenset(effort.precision)
+    if count >= LOOKS[-1]:
+        return frozenset()
+    return imprecise(launches[:look], effort)
 
 
 def imprecise(launches: Sequence[Launch], effort: Effort) -> frozenset[str]:
-    """Return the metrics whose interval is still wider than needed; only precision is looked at."""
+    """Return the metrics whose interval, of the change or of the control, is still wider than needed."""
     return frozenset(metric for metric, need in effort.precision.items() if _half_width(launches, metric) > need)
 
 
 def _half_width(launches: Sequence[Launch], metric: str) -> float:
     if any("baseline" in launch.samples for launch in launches):
-        found = estimate.log_ratio(launches, metric)
-        return math.inf if isinstance(found, Missing) else found.half_width
+        found = [estimate.log_ratio(launches, metric), estimate.log_ratio(launches, metric, "control")]
+        return max(math.inf if isinstance(one, Missing) else one.half_width for one in found)
     alone = estimate.measure(launches, "candidate", metric, 1)
     if isinstance(alone, Missing) or alone.interval is None:
         return math.inf
@@ -161,31 +221,51 @@ def _launch(
     run: Callable[[LaunchJob | FootprintJob], Sampled],
     subjects: Mapping[Role, Subject],
     wanted: frozenset[str],
-    effort: Effort,
     index: int,
+    together: bool,
 ) -> tuple[Launch, tuple[str, ...]]:
     spec = next(iter(subjects.values())).workload
     order = list(subjects)
     # The order of loading decides where buffers land; seeded, so that a trial can be repeated.
     random.Random(f"{spec.seed} {index}").shuffle(order)  # noqa: S311 - not a secret
-    seed = spec.seed * MOST_LAUNCHES + index
-    cpus = _pinned(spec.threads)
+    seed, cpus = 1000 * spec.seed + index, _pinned(spec.threads)
     jobs: list[tuple[LaunchJob | FootprintJob, Role | None]] = []
     if wanted & CALL_METRICS:
-        low, high = LAUNCH_SECONDS
-        seconds = min(max(effort.max_seconds * LAUNCH_SHARE, low), high)
-        fewest = estimate.P99_CALLS // FIRST_LAUNCHES if "latency_p99" in wanted else FEWEST_CALLS
-        paths = {role: subjects[role].path for role in order}
-        jobs.append((LaunchJob(paths, tuple(order), spec, seed, seconds, fewest, MOST_CALLS, cpus), None))
+        groups = [tuple(order)] if together else [(role,) for role in order]
+        jobs += [(_call_job(group, subjects, seed, cpus, wanted), None) for group in groups]
     if wanted & FOOTPRINT_METRICS:
         jobs += [(FootprintJob(subjects[role].path, spec, seed, cpus), role) for role in order]
     samples: dict[str, dict[str, tuple[int, ...]]] = {role: {} for role in order}
-    answers = [(run(job), role) for job, role in jobs]
+    answers: list[tuple[Sampled, Role | None]] = [(run(job), role) for job, role in jobs]
     for answer, only in answers:
         for role, series in answer.samples.items():
             samples[only or role] |= series
     notes = tuple(note for answer, _ in answers for note in answer.notes)
-    return Launch(seed, tuple(order), samples, sum(answer.seconds for answer, _ in answers)), notes
+    seconds = round(sum(answer.seconds for answer, _ in answers), 6)
+    return Launch(seed, tuple(order), samples, seconds, together), notes
+
+
+def _call_job(
+    roles: tuple[Role, ...],
+    subjects: Mapping[Role, Subject],
+    seed: int,
+    cpus: tuple[int, ...],
+    wanted: frozenset[str],
+) -> LaunchJob:
+    # p99 rests on a thousand calls over all launches.
+    fewest = math.ceil(estimate.P99_CALLS / LOOKS[0]) if "latency_p99" in wanted else FEWEST_CALLS
+    return LaunchJob(
+        paths={role: subjects[role].path for role in roles},
+        order=roles,
+        workload=subjects[roles[0]].workload,
+        seed=seed,
+        seconds=LEAST_SECONDS,
+        min_calls=fewest,
+        max_calls=MOST_CALLS,
+        cpus=cpus,
+        enough_calls=ENOUGH_CALLS,
+        most_seconds=MOST_SECONDS,
+    )
 
 
 def _pinned(threads: int) -> tuple[int, ...]:
@@ -196,18 +276,20 @@ def _pinned(threads: int) -> tuple[int, ...]:
     return tuple(cores[-threads:]) if threads <= len(cores) else ()
 
 
-def _with_noisy(counted: Profile, role: Role, run: _Run, effort: Effort) -> Profile:
+def _with_noisy(
+    counted: Profile, role: Role, launches: Sequence[Launch], failure: WorkerFailed | None, effort: Effort
+) -> Profile:
     if not effort.precision:
         return counted
     found = dict(counted.measurements)
     for metric in estimate.ESTIMATORS:
-        value = estimate.measure(run.launches, role, metric, counted.workload.batch_size)
+        value = estimate.measure(launches, role, metric, counted.workload.batch_size)
         # What nobody asked for is still told where the same launches give it.
         if metric not in effort.precision and isinstance(value, Missing):
             value = Missing("no rule names it", "skipped")
         # A failure of the worker explains a gap better than the gap itself.
-        if isinstance(value, Missing) and run.failure is not None:
-            value = Missing(run.failure.reason, "failed", run.failure.help)
+        elif isinstance(value, Missing) and failure is not None:
+            value = Missing(failure.reason, "failed", failure.help)
         found[metric] = value
     return replace(counted, measurements=found)
 

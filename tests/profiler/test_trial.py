@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 
 import pytest
 
 from greengate import estimate, stats
 from greengate.budget import WorkerLimits
+from greengate.compare import compare_trial
 from greengate.errors import ModelError, Span
 from greengate.profile import Measurement, Missing, Trial, WorkloadSpec
 from greengate.profiler import exact, trial
@@ -14,6 +16,7 @@ from greengate.profiler.backends import FORMATS, fake, format_of
 from greengate.profiler.exact import Subject
 from greengate.profiler.jobs import Refused
 from greengate.profiler.trial import Effort, Step
+from greengate.verdict import Change
 
 LIMITS = WorkerLimits()
 STEADY = {"latency_p50": 0.02}
@@ -59,7 +62,7 @@ def test_a_trial_finds_the_change_that_is_written_down(tmp_path: Path, ratio: fl
     assert not isinstance(found, Missing)
     assert found.low - 0.01 < ratio - 1 < found.high + 0.01
     assert made.ended_by == "precision"
-    assert len(made.launches) >= trial.FIRST_LAUNCHES
+    assert len(made.launches) >= trial.LOOKS[0]
 
 
 def test_a_trial_repeats_exactly(tmp_path: Path) -> None:
@@ -121,9 +124,9 @@ def test_only_what_is_asked_for_is_run(tmp_path: Path) -> None:
     assert (nothing.launches, nothing.ended_by) == ((), "none")
 
 
-def test_both_load_orders_occur(tmp_path: Path) -> None:
-    both = subject(tmp_path, "a", "launch_noise: 5%"), subject(tmp_path, "b", "launch_noise: 5%")
-    assert len({launch.order for launch in run(*both, Effort(STEADY)).launches}) == 2
+def test_models_are_loaded_in_every_order(tmp_path: Path) -> None:
+    both = subject(tmp_path, "a", "launch_noise: 8%"), subject(tmp_path, "b", "launch_noise: 8%")
+    assert len({launch.order for launch in run(*both, Effort(STEADY, 100)).launches}) == 6
 
 
 @pytest.mark.parametrize("broken", ["baseline", "candidate", "both"])
@@ -170,6 +173,89 @@ def test_one_model_alone(tmp_path: Path) -> None:
     assert latency.interval is not None
 
 
+def test_every_launch_holds_the_baseline_twice(tmp_path: Path) -> None:
+    noise = "noise: 2%\nlaunch_noise: 0.5%"
+    made = run(subject(tmp_path, "a", noise), subject(tmp_path, "b", f"latency: 12 ms\n{noise}"), Effort(STEADY))
+    assert all(set(launch.samples) == {"baseline", "candidate", "control"} for launch in made.launches)
+    found = estimate.noise(made.launches, "latency_p50")
+    assert found is not None
+    assert not found.broken
+    assert found.low < 0 < found.high
+    assert found.floor < 0.02
+
+
+def test_the_control_must_be_as_precise_as_the_change(tmp_path: Path) -> None:
+    quiet = run(subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B"), Effort(STEADY))
+    # Only the baseline is loud: the change and the control both suffer from it.
+    loud = run(subject(tmp_path, "c", "launch_noise: 3%"), subject(tmp_path, "d", "size: 1 B"), Effort(STEADY))
+    assert len(loud.launches) > len(quiet.launches) == trial.LOOKS[0]
+
+
+def test_a_second_look_takes_as_many_fresh_launches(tmp_path: Path) -> None:
+    before = subject(tmp_path, "a", "noise: 3%\nlaunch_noise: 0.5%")
+    after = subject(tmp_path, "b", "latency: 11 ms\nnoise: 3%\nlaunch_noise: 0.5%")
+    made = run(before, after, Effort({"latency_p50": 0.02, "peak_memory": 0.05}))
+    roles = {"baseline": before, "candidate": after}
+    again = trial.confirm(made, roles, Effort(STEADY), LIMITS)  # type: ignore[arg-type]
+    first, both = again.looks
+    assert (first, both) == (len(made.launches), 2 * len(made.launches))
+    assert again.launches[:first] == made.launches
+    assert len({launch.seed for launch in again.launches}) == both  # fresh ones, not the same again
+    assert all("peak" not in launch.samples["candidate"] for launch in again.launches[first:])
+    assert again.seconds > made.seconds
+    compared = compare_trial(again)["latency_p50"]
+    assert compared.first is not None
+    assert isinstance(compared.first.change, Change)
+    assert isinstance(compared.change, Change)
+    assert (compared.first.change.launches, compared.change.launches) == (first, both)
+    assert compare_trial(made)["latency_p50"].first is None
+
+
+def test_a_second_look_keeps_to_the_same_time(tmp_path: Path) -> None:
+    both = subject(tmp_path, "a", "launch_noise: 2%"), subject(tmp_path, "b", "latency: 30 ms\nlaunch_noise: 2%")
+    for seconds in (12, 20, 40):
+        made = run(*both, Effort(STEADY, seconds))
+        pair = dict(zip(("baseline", "candidate"), both, strict=True))
+        again = trial.confirm(made, pair, Effort(STEADY, seconds), LIMITS)  # type: ignore[arg-type]
+        assert again.seconds <= seconds
+        assert len(again.launches) > len(made.launches)
+
+
+def test_without_time_for_one_more_launch_there_is_no_second_look(tmp_path: Path) -> None:
+    both = subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B")
+    made = run(*both, Effort(STEADY, 60))
+    pair = dict(zip(("baseline", "candidate"), both, strict=True))
+    assert trial.confirm(made, pair, Effort(STEADY, made.seconds + 0.1), LIMITS) is made  # type: ignore[arg-type]
+
+
+def test_models_that_do_not_fit_together_run_apart_and_it_is_said(tmp_path: Path) -> None:
+    noise = "noise: 3%\nlaunch_noise: 0.5%"
+    before = subject(tmp_path, "a", f"{noise}\nbreaks: 'together: the worker ran out of memory'")
+    made = run(before, subject(tmp_path, "b", f"latency: 12 ms\n{noise}"), Effort(STEADY))
+    assert not any(launch.together for launch in made.launches)
+    assert any("did not fit into memory together" in note for note in made.notes)
+    found = estimate.change(made.launches, "latency_p50")
+    assert isinstance(found, Change)
+    assert found.low < 0.2 < found.high
+
+
+def test_what_does_not_fit_alone_is_a_failure(tmp_path: Path) -> None:
+    before = subject(tmp_path, "a", "breaks: 'launch: the worker ran out of memory'")
+    made = run(before, subject(tmp_path, "b", "size: 1 B"), Effort(STEADY))
+    assert made.ended_by == "failure"
+    assert isinstance(made.candidate.measurements["latency_p50"], Missing)
+
+
+def test_too_short_a_time_says_how_long_it_takes(tmp_path: Path) -> None:
+    slow = subject(tmp_path, "a", "latency: 2 s"), subject(tmp_path, "b", "latency: 2 s")
+    missing = run(*slow, Effort(STEADY, max_seconds=30)).candidate.measurements["latency_p50"]
+    assert isinstance(missing, Missing)
+    asked = re.fullmatch(r"give it about (\d+) s with --max-seconds", missing.help)
+    assert asked is not None
+    enough = run(*slow, Effort(STEADY, max_seconds=float(asked[1]))).candidate.measurements["latency_p50"]
+    assert isinstance(enough, Measurement)
+
+
 def test_different_inputs_are_said(tmp_path: Path) -> None:
     made = run(subject(tmp_path, "a", "input: [1, 4]"), subject(tmp_path, "b", "input: [1, 8]"), Effort({}))
     assert made.notes == ("the models take different inputs: baseline x float32[1, 4]; candidate x float32[1, 8]",)
@@ -182,7 +268,7 @@ def test_progress_tells_what_is_left(tmp_path: Path) -> None:
     pair = dict(zip(("baseline", "candidate"), both, strict=True))
     trial.trial(pair, counted, Effort(STEADY, 60), LIMITS, steps.append)  # type: ignore[arg-type]
     assert [step.doing for step in steps] == [f"launch {n + 1}" for n in range(len(steps))]
-    assert all(math.isclose(step.spent + step.left, 60) for step in steps)
+    assert all(math.isclose(step.spent + step.left, 60 * estimate.FIRST_SHARE) for step in steps)
     assert steps[0].spent == 0
 
 

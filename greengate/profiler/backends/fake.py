@@ -139,8 +139,12 @@ def _count(costs: Costs, job: CountJob) -> Counted:
 
 
 def _launch(costs: Mapping[Role, Costs], job: LaunchJob) -> Sampled:
+    for one in costs.values():
+        if len(costs) > 1 and one.words.get("breaks", "").startswith("together:"):
+            raise WorkerFailed(one.words["breaks"].partition(":")[2].strip(), "this model breaks on purpose")
     per_round = sum(one.seconds["latency"] for one in costs.values())
-    calls = min(max(job.min_calls, math.ceil(job.seconds / per_round)), job.max_calls)
+    enough = min(job.enough_calls, math.ceil(job.most_seconds / per_round))
+    calls = min(max(job.min_calls, enough, math.ceil(job.seconds / per_round)), job.max_calls)
     samples: dict[str, dict[str, tuple[int, ...]]] = {}
     for role, one in costs.items():
         rng = random.Random(f"{role} launch {job.seed}")  # noqa: S311 - noise, not a secret
