@@ -14,6 +14,9 @@ TORCH_ARGS  ?=
 PYTEST_ARGS ?=
 PINNED      := pyproject.toml constraints.txt
 
+# onnxruntime reports its use unless this is set; greengate sets it for its workers, this is for our own scripts.
+export ORT_DISABLE_TELEMETRY := 1
+
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test lint bless bench-speed clean
 

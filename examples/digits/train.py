@@ -10,6 +10,7 @@ a scikit-learn MLPClassifier, written node by node with onnx.helper, so that the
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import warnings
 from dataclasses import dataclass
@@ -117,6 +118,7 @@ def read_layers(content: bytes) -> list[tuple[Array, Array]]:
 
 def accuracy(content: bytes, images: Array, labels: NDArray[np.int64]) -> float:
     """Return the share of images that the network, run by onnxruntime, names rightly."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when onnxruntime is imported
     import onnxruntime
 
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
