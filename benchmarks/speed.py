@@ -1,7 +1,8 @@
 """What the command line costs, as ratios within one run: `make bench-speed`.
 
 Each comparison runs two commands in turn, A B, B A, ..., so that a slow spell of the machine meets both. The ratio is
-that of the medians. Nothing here passes or fails a test: times depend on the machine, ratios much less so.
+that of the medians. greengate uses two cores where there are two: a worker imports the runtimes while the command
+line is read. Nothing here passes or fails a test: times depend on the machine, ratios much less so.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures to this file as well")
     options = parser.parse_args()
     here, heavy, results = machine(), loaded_by_version(), measure(options.rounds)
-    print(json.dumps(here, indent=1))
+    print("\n".join(f"{key}: {value}" for key, value in here.items()))
     print(f"greengate --version loads of {', '.join(HEAVY)}: {', '.join(heavy) or 'none'}")
     for result in results:
         print("\n".join(result.lines()))
