@@ -18,7 +18,7 @@ PINNED      := pyproject.toml constraints.txt
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bless bench-speed clean
+.PHONY: help venv demo test lint bless bench-speed bench-verdicts clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ bless: $(VENV)/.test ## rewrite the golden files of the tests; read the diff bef
 
 bench-speed: $(VENV)/.test ## print what the command line costs, as ratios
 	$(BIN)/python benchmarks/speed.py
+
+bench-verdicts: $(VENV)/.test ## fill the table of verdicts on equal and changed models; takes hours, can be cut into parts
+	$(BIN)/python benchmarks/verdicts.py run
 
 clean: ## remove .venv and everything that tools left behind
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist

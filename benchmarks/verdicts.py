@@ -1,0 +1,422 @@
+"""Whose word holds on a noisy machine: greengate beside what other tools do, on models whose true change is known.
+
+    make bench-verdicts                       # runs until every cell is full; may be stopped and started again
+    .venv/bin/python benchmarks/verdicts.py run --minutes 30 --load quiet
+    .venv/bin/python benchmarks/verdicts.py table
+
+Every comparison is appended to a raw file (one JSON object a line) as it ends, so a run can be cut into parts. A cell
+is a model, a change and a load; cells are filled in turn, so that what stops early is balanced. The limit is +5 % on
+latency_p50 for everyone.
+
+Loads: `quiet` is the machine as it is; `noisy` adds a process on each core that measures, which burns and pauses for
+random times. Changes: `same` re-serialises the model with another doc string (other bytes, same work); the others add a
+block of real work, sized by calibration, whose true cost is measured by one long careful trial.
+
+Rivals, all on single-model processes of the same length: A-then-B medians; minimum of N; Welch's t-test on the calls
+(p < 0.05 and mean ratio beyond the limit); Mann-Whitney on two interleaved rounds as asv does (p < 0.002 and median
+ratio beyond the limit).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import json
+import math
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
+
+from greengate import estimate, gate, stats  # noqa: E402
+from greengate.budget import WorkerLimits  # noqa: E402
+from greengate.profile import InputSpec, WorkloadSpec  # noqa: E402
+from greengate.profiler import exact, trial  # noqa: E402
+from greengate.profiler.backends import onnx as backend  # noqa: E402
+from greengate.profiler.exact import Subject  # noqa: E402
+from greengate.profiler.hardware import this_machine  # noqa: E402
+from greengate.profiler.jobs import LaunchJob  # noqa: E402
+
+RAW = HERE / "results" / "verdicts.jsonl"
+TABLE = HERE / "results" / "verdicts.md"
+LIMIT = 0.05
+CHANGES = {"same": 0.0, "+3%": 0.03, "+7%": 0.07, "+10%": 0.10, "-10%": -0.10}
+#: Comparisons wanted in a cell, by change: over three models, 201 and 42.
+WANTED = {"same": 67, "+3%": 14, "+7%": 14, "+10%": 14, "-10%": 14}
+MODELS = {"cnn": 1, "classifier": 1, "recogniser": 2}  # threads
+INPUTS = {"recogniser": (InputSpec("x", (1, 3, 48, 320)),)}
+
+BURN = """
+import random, sys, time, os
+os.sched_setaffinity(0, {int(sys.argv[1])})
+r = random.Random(sys.argv[2])
+while True:
+    end = time.perf_counter() + r.expovariate(1 / 0.15)
+    while time.perf_counter() < end:
+        sum(range(1000))
+    time.sleep(r.expovariate(1 / 0.15))
+"""
+
+
+# --- models ---------------------------------------------------------------------------------------------------------
+
+
+def originals(folder: Path) -> dict[str, Path]:
+    """Return the three models: a CNN of about 1 ms, a classifier of about 5 ms, a recogniser of about 15 ms."""
+    import realmodels
+
+    probe = HERE.parent / "greengate" / "profiler" / "probe.onnx"
+    (folder / "cnn.onnx").write_bytes(probe.read_bytes())
+    return {
+        "cnn": folder / "cnn.onnx",
+        "classifier": realmodels.fetch("magika-v1"),
+        "recogniser": realmodels.fetch("ocr-rec"),
+    }
+
+
+def reserialised(source: Path, target: Path) -> Path:
+    """Write the same network with another doc string."""
+    import onnx
+
+    model = onnx.load(source)
+    model.doc_string = "the same network, written again"
+    target.write_bytes(model.SerializeToString(deterministic=True))
+    return target
+
+
+def heavier(source: Path, target: Path, columns: int) -> Path:
+    """Write the network with a block of real work that follows the input: 128 x 256 times 256 x `columns`."""
+    import numpy
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(source)
+    graph = model.graph
+    chance = numpy.random.default_rng(0)
+    left = chance.standard_normal((128, 256)).astype("float32")
+    right = chance.standard_normal((256, columns)).astype("float32")
+    graph.initializer.extend([numpy_helper.from_array(left, "gg_left"), numpy_helper.from_array(right, "gg_right")])
+    first = graph.input[0].name
+    graph.node.extend(
+        [
+            helper.make_node("ReduceMax", [first], ["gg_scalar"], keepdims=0),
+            helper.make_node("Mul", ["gg_left", "gg_scalar"], ["gg_scaled"]),
+            helper.make_node("MatMul", ["gg_scaled", "gg_right"], ["gg_product"]),
+            helper.make_node("ReduceMax", ["gg_product"], ["gg_extra"], keepdims=0),
+        ]
+    )
+    graph.output.append(helper.make_tensor_value_info("gg_extra", TensorProto.FLOAT, []))
+    target.write_bytes(model.SerializeToString(deterministic=True))
+    return target
+
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+
+def workload(model: str) -> WorkloadSpec:
+    return WorkloadSpec(threads=MODELS[model], inputs=INPUTS.get(model, ()))
+
+
+def careful(model: str, before: Path, after: Path, seconds: float) -> stats.Estimate:
+    """Measure ln(after / before) of latency_p50 for a long time."""
+    spec = workload(model)
+    roles = {"baseline": Subject(model, str(before), "", spec), "candidate": Subject(model, str(after), "", spec)}
+    counted = {role: exact.count(one, WorkerLimits(), "") for role, one in roles.items()}
+    effort = trial.Effort({"latency_p50": 0.0}, seconds / estimate.FIRST_SHARE)
+    found = trial.trial(roles, counted, effort, WorkerLimits())  # type: ignore[arg-type]
+    ratio = estimate.log_ratio(found.launches, "latency_p50")
+    if not isinstance(ratio, stats.Estimate):
+        raise SystemExit(f"{model}: {ratio.reason}")
+    return ratio
+
+
+def calibrate(model: str, source: Path, wanted: float, target: Path) -> float:
+    """Write a model that takes `wanted` more (a fraction) and return the true change by a long trial."""
+    columns = 512
+    for _ in range(6):
+        heavier(source, target, columns)
+        found = math.expm1(careful(model, source, target, 8).value)
+        if abs(found - wanted) < 0.1 * wanted:
+            break
+        columns = max(16, round(columns * wanted / max(found, 0.002) / 16) * 16)
+    return math.expm1(careful(model, source, target, 40).value)
+
+
+def ours(model: str, before: Path, after: Path, folder: Path) -> dict[str, Any]:
+    """Ask greengate for its verdict on the limit, as a user would."""
+    inputs = "".join(f", inputs: {{{one.name}: {{shape: {list(one.shape or ())}}}}}" for one in INPUTS.get(model, ()))
+    budget = folder / f"{model}.yaml"
+    budget.write_text(
+        f"version: 1\nmodels:\n  - {{name: {model}, path: {after}{inputs}}}\nworkload: {{threads: {MODELS[model]}}}\n"
+        "rules:\n  - {metric: latency_p50, max_increase: 5%}\n"
+    )
+    began = time.monotonic()
+    request = gate.Request(budget=str(budget), against=f"file:{before}")
+    checked = gate.check(request, datetime.datetime.now(datetime.UTC))
+    took = time.monotonic() - began
+    found = checked.measured[model]
+    change = checked.verdict.case.models[0].comparisons["latency_p50"].change
+    said: dict[str, Any] = {
+        "status": checked.verdict.status.name.lower(),
+        "seconds": round(took, 2),
+        "launches": list(found.looks),  # type: ignore[union-attr]
+        "inside": round(sum(one.seconds for one in found.launches) / max(found.seconds, 1e-9), 3),  # type: ignore[union-attr]
+    }
+    if hasattr(change, "low"):
+        noise = change.noise  # type: ignore[union-attr]
+        said |= {"value": change.value, "low": change.low, "high": change.high}  # type: ignore[union-attr]
+        said |= {"floor": noise.floor, "broken": noise.broken} if noise else {}
+    return said
+
+
+def alone(model: str, path: Path, seed: int, seconds: float) -> tuple[int, ...]:
+    """Time one model in a process of its own, as most tools do."""
+    job = LaunchJob({"candidate": str(path)}, ("candidate",), workload(model), seed, seconds, 30, 100_000)
+    return backend.run(job, WorkerLimits()).samples["candidate"]["wall"]
+
+
+def rivals(model: str, before: Path, after: Path, seed: int) -> dict[str, Any]:
+    """Run what others do on the same work: two interleaved rounds of one process a model."""
+    from scipy.stats import mannwhitneyu, ttest_ind
+
+    began = time.monotonic()
+    rounds = [alone(model, path, seed + index, 2.0) for index, path in enumerate((before, after, before, after))]
+    took = time.monotonic() - began
+    first, second, third, fourth = rounds
+    ratio = statistics.median(second) / statistics.median(first)
+    means = statistics.fmean(second) / statistics.fmean(first)
+    p_welch = ttest_ind(second, first, equal_var=False, alternative="greater").pvalue
+    pooled = statistics.median(second + fourth) / statistics.median(first + third)
+    p_ranks = mannwhitneyu(second + fourth, first + third, alternative="greater").pvalue
+    return {
+        "seconds": round(took, 2),
+        "medians": {"ratio": ratio, "fail": ratio > 1 + LIMIT},
+        "minimum": {"ratio": min(second) / min(first), "fail": min(second) / min(first) > 1 + LIMIT},
+        "welch": {"ratio": means, "fail": bool(p_welch < 0.05 and means > 1 + LIMIT)},
+        "mann-whitney": {"ratio": pooled, "fail": bool(p_ranks < 0.002 and pooled > 1 + LIMIT)},
+    }
+
+
+@contextlib.contextmanager
+def neighbour(load: str, seed: int) -> Iterator[None]:
+    """Burn and pause at random beside what is measured, on every core this process may use."""
+    if load == "quiet":
+        yield
+        return
+    cores = sorted(os.sched_getaffinity(0))
+    burning = [subprocess.Popen([sys.executable, "-c", BURN, str(core), f"{seed} {core}"]) for core in cores]
+    try:
+        yield
+    finally:
+        for process in burning:
+            process.kill()
+            process.wait()
+
+
+Cell = tuple[str, str, str, int]
+
+# --- running --------------------------------------------------------------------------------------------------------
+
+
+def records(raw: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in raw.read_text().splitlines()] if raw.exists() else []
+
+
+def append(raw: Path, record: dict[str, Any]) -> None:
+    with raw.open("a") as file:
+        file.write(json.dumps(record) + "\n")
+
+
+def prepared(raw: Path, folder: Path, models: Sequence[str], changes: Sequence[str]) -> dict[tuple[str, str], Path]:
+    """Write every candidate; calibrate those whose true change is not in the raw file yet."""
+    known = {(one["model"], one["change"]): one for one in records(raw) if one["kind"] == "truth"}
+    sources = originals(folder)
+    found: dict[tuple[str, str], Path] = {}
+    for model in models:
+        found[model, "baseline"] = sources[model]
+        for change in changes:
+            target = folder / f"{model}{change.replace('%', '')}.onnx"
+            if change == "same":
+                reserialised(sources[model], target)
+            elif (model, change) in known:
+                heavier(sources[model], target, known[model, change]["columns"])
+            else:
+                true = calibrate(model, sources[model], _work(CHANGES[change]), target)
+                columns = _columns(target)
+                append(raw, {"kind": "truth", "model": model, "change": change, "true": true, "columns": columns})
+                print(f"{model} {change}: truly {true:+.2%} with {columns} columns", flush=True)
+            found[model, change] = target
+    return found
+
+
+def _work(change: float) -> float:
+    """Return the extra work that makes a change; a lighter candidate has it in its baseline."""
+    return change if change > 0 else -change / (1 + change)
+
+
+def _columns(path: Path) -> int:
+    import onnx
+
+    (right,) = [one for one in onnx.load(path).graph.initializer if one.name == "gg_right"]
+    return int(right.dims[1])
+
+
+def run(options: argparse.Namespace) -> None:
+    """Fill the cells in turn until all are full or the time is up."""
+    raw: Path = options.raw
+    raw.parent.mkdir(exist_ok=True)
+    deadline = time.monotonic() + 60 * options.minutes
+    if not any(one["kind"] == "machine" for one in records(raw)):
+        append(raw, machine())
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = prepared(raw, folder, options.models, options.changes)
+        while time.monotonic() < deadline:
+            cell = _emptiest(raw, options)
+            if cell is None:
+                break
+            append(raw, _compare(cell, files, folder))
+    table(options)
+
+
+def _emptiest(raw: Path, options: argparse.Namespace) -> Cell | None:
+    done: dict[tuple[str, str, str], int] = {}
+    for one in records(raw):
+        if one["kind"] == "comparison":
+            key = one["model"], one["change"], one["load"]
+            done[key] = done.get(key, 0) + 1
+    cells = [
+        (done.get((model, change, load), 0) / WANTED[change], model, change, load)
+        for load in options.load
+        for change in options.changes
+        for model in options.models
+        if done.get((model, change, load), 0) < WANTED[change]
+    ]
+    if not cells:
+        return None
+    _, model, change, load = min(cells)
+    return model, change, load, done.get((model, change, load), 0)
+
+
+def _compare(cell: Cell, files: dict[tuple[str, str], Path], folder: Path) -> dict[str, Any]:
+    model, change, load, index = cell
+    before, after = files[model, "baseline"], files[model, change]
+    if CHANGES[change] < 0:  # the lighter one is the original
+        before, after = after, before
+    seed = random.Random(f"{model} {change} {load} {index}").randrange(10**6)
+    with neighbour(load, seed):
+        said, others = ours(model, before, after, folder), rivals(model, before, after, seed)
+    print(f"{load} {model} {change} #{index}: {said['status']} in {said['seconds']} s", flush=True)
+    when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"kind": "comparison", "model": model, "change": change, "load": load, "index": index, "at": when} | {
+        "ours": said,
+        "rivals": others,
+        "load_average": os.getloadavg()[0],
+    }
+
+
+def machine() -> dict[str, Any]:
+    import importlib.metadata
+
+    here = this_machine()
+    versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "numpy", "onnx")}
+    when = datetime.datetime.now(datetime.UTC).date().isoformat()
+    return {"kind": "machine", "cpu": here.cpu, "cores": here.cores, "system": here.system, "date": when} | versions
+
+
+# --- telling --------------------------------------------------------------------------------------------------------
+
+
+def table(options: argparse.Namespace) -> None:
+    """Print the table of what the raw file holds, and write it beside it."""
+    rows = records(options.raw)
+    text = "\n".join(_table(rows)) + "\n"
+    TABLE.write_text(text)
+    print(text)
+
+
+def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    for one in rows:
+        if one["kind"] == "machine":
+            told = (
+                one["cpu"],
+                f"{one['cores']} cores",
+                one["system"],
+                f"onnxruntime {one['onnxruntime']}",
+                one["date"],
+            )
+            yield f"# Verdicts: {', '.join(told)}"
+    truth = {(one["model"], one["change"]): one["true"] for one in rows if one["kind"] == "truth"}
+    yield ""
+    yield "Limit +5 % on latency_p50. Fails, passes and inconclusive verdicts of all comparisons; seconds are medians."
+    yield ""
+    heads = ("load", "model", "change", "true", "n", "greengate fail / pass / inconclusive", "seconds", "inside calls")
+    heads += ("A then B", "minimum", "Welch", "Mann-Whitney", "seconds")
+    yield f"| {' | '.join(heads)} |"
+    yield f"|{':--|' * 3}{'--:|' * 10}"
+    found = [one for one in rows if one["kind"] == "comparison"]
+    for load in ("quiet", "noisy"):
+        for change, kind in CHANGES.items():
+            for model in MODELS:
+                cell = [one for one in found if (one["model"], one["change"], one["load"]) == (model, change, load)]
+                if cell:
+                    true = truth.get((model, change), 0.0)
+                    yield _row(load, model, change, -true / (1 + true) if kind < 0 else true, cell)
+    yield ""
+    yield from _coverage(found, truth)
+
+
+def _row(load: str, model: str, change: str, true: float, cell: list[dict[str, Any]]) -> str:
+    statuses = [one["ours"]["status"] for one in cell]
+    fails = [sum(one["rivals"][name]["fail"] for one in cell) for name in RIVALS]
+    verdicts = " / ".join(str(statuses.count(status)) for status in ("fail", "pass", "inconclusive"))
+    seconds = statistics.median(one["ours"]["seconds"] for one in cell)
+    inside = statistics.median(one["ours"]["inside"] for one in cell)
+    others = statistics.median(one["rivals"]["seconds"] for one in cell)
+    rivals_said = " | ".join(f"{count} fail" for count in fails)
+    return (
+        f"| {load} | {model} | {change} | {true:+.1%} | {len(cell)} | {verdicts} | {seconds:.1f} | {inside:.0%} "
+        f"| {rivals_said} | {others:.1f} |"
+    )
+
+
+RIVALS = ("medians", "minimum", "welch", "mann-whitney")
+
+
+def _coverage(found: list[dict[str, Any]], truth: dict[tuple[str, str], float]) -> Iterator[str]:
+    for load in ("quiet", "noisy"):
+        held = []
+        for one in found:
+            if one["load"] != load or "low" not in one["ours"]:
+                continue
+            true = truth.get((one["model"], one["change"]), 0.0)
+            true = -true / (1 + true) if CHANGES[one["change"]] < 0 else true
+            held.append(one["ours"]["low"] <= true <= one["ours"]["high"])
+        if held:
+            yield f"Interval coverage, {load}: {sum(held)} of {len(held)} ({sum(held) / len(held):.1%}), nominal 95 %."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("verb", choices=["run", "table"])
+    parser.add_argument("--raw", type=Path, default=RAW)
+    parser.add_argument("--minutes", type=float, default=600)
+    parser.add_argument("--load", nargs="+", choices=["quiet", "noisy"], default=["quiet", "noisy"])
+    parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
+    parser.add_argument("--changes", nargs="+", choices=list(CHANGES), default=list(CHANGES))
+    options = parser.parse_args()
+    (run if options.verb == "run" else table)(options)
+
+
+if __name__ == "__main__":
+    main()
