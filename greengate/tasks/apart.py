@@ -7,6 +7,7 @@ from pathlib import Path
 from greengate import profile_file
 from greengate.compare import Comparisons, compare_profiles
 from greengate.errors import Diagnostic, GreengateError
+from greengate.layers import attribute
 from greengate.profile import Profile, Trial
 
 
@@ -19,7 +20,7 @@ def compare(baseline: str, candidate: str) -> tuple[Comparisons, Profile, Profil
         message = "a model and a profile cannot be compared"
         raise GreengateError(Diagnostic("usage", message, "give two model files, or two profiles (.json)"))
     before, after = _read(baseline), _read(candidate)
-    return compare_profiles(before, after), before, after
+    return attribute(before, after, compare_profiles(before, after)), before, after
 
 
 def _read(path: str) -> Profile:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from greengate import estimate, stats
 from greengate.budget import WorkerLimits
-from greengate.profile import Trial, WorkloadSpec
+from greengate.judge import SHARE
+from greengate.profile import Missing, Trial, WorkloadSpec
 from greengate.profiler import exact, hardware, trial
 from greengate.profiler.exact import Subject
 from greengate.profiler.trial import Effort, Progress
@@ -21,6 +22,7 @@ from greengate.units import format_quantity
 PROBE = Path(hardware.__file__).with_name("probe.onnx")
 _METRICS = ("latency_p50", "latency_p95", "cpu_time")
 _RUNTIMES = (("ONNX", "onnxruntime", ""), ("PyTorch", "torch", "pip install 'greengate-ci[torch]'"))
+_TIMES = (10, 60, 300)
 _POWERCAP = Path("/sys/class/powercap")
 
 
@@ -70,17 +72,39 @@ def _energy() -> Iterator[str]:
 
 def _noise(model: str | None, max_seconds: float, progress: Progress) -> Iterator[str]:
     found = _against_itself(model, max_seconds, progress)
-    yield f"noise: {model or 'a small built-in network'} against itself"
-    yield f"  {len(found.launches)} launches in {found.seconds:.0f} s, ended by {found.ended_by}"
+    count = len(found.launches)
+    yield f"noise: {model or 'a small built-in network'} against itself, {count} launches in {found.seconds:.0f} s"
+    if not count:
+        missing = found.candidate.measurements[_METRICS[0]]
+        yield f"  not measured: {missing.reason if isinstance(missing, Missing) else 'no launch fitted into the time'}"
+        return
+    times = ", ".join(f"{seconds} s" for seconds in _TIMES)
+    yield f"  {''.ljust(11)}  {'noise floor'.ljust(12)}  smallest limit decided in {times}"
     for metric in _METRICS:
         estimated = estimate.log_ratio(found.launches, metric)
-        if isinstance(estimated, stats.Estimate):
-            # A change of nothing passes a limit only where its whole interval is below the limit.
-            floor = math.expm1(max(estimated.high, -estimated.low, estimated.half_width))
-            spread = f"{100 * math.expm1(estimated.value):+.2f} % +-{100 * estimated.half_width:.2f} %"
-            yield f"  {metric.ljust(11)}  {spread}: limits above {100 * floor:.1f} % can be decided in this time"
-        else:
+        if isinstance(estimated, Missing):
             yield f"  {metric.ljust(11)}  {estimated.reason}"
+            continue
+        floor = math.expm1(max(estimated.high, -estimated.low))
+        limits = [decidable(estimated, found.seconds / count, seconds) for seconds in _TIMES]
+        told = ", ".join("none" if limit is None else f"{100 * limit:.1f} %" for limit in limits)
+        yield f"  {metric.ljust(11)}  {f'{100 * floor:.2f} %'.ljust(12)}  {told}"
+    yield from (f"  note       {note}" for note in found.notes)
+
+
+def decidable(measured: stats.Estimate, launch_seconds: float, seconds: float) -> float | None:
+    """Return the smallest limit that a check of `seconds` can decide, from what an A/A run measured; None for none.
+
+    The spread between launches is taken from the run; a limit is decided where the half-width is at most
+    judge.SHARE of it.
+    """
+    count = int(seconds * estimate.FIRST_SHARE / launch_seconds)
+    if count < stats.MIN_LAUNCHES:
+        return None
+    share = 1 - (1 - estimate.COMPUTED) / 2
+    spread = measured.half_width * math.sqrt(measured.launches) / stats.student_t(share, measured.launches - 1)
+    half = stats.student_t(share, count - 1) * spread / math.sqrt(count)
+    return math.expm1(half / SHARE)
 
 
 def _against_itself(model: str | None, max_seconds: float, progress: Progress) -> Trial:

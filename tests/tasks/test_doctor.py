@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greengate.profiler.trial import silent
+from greengate.stats import Estimate
+from greengate.tasks.doctor import decidable, examine
+
+
+def measured(half: float, launches: int = 6) -> Estimate:
+    return Estimate(0.0, -half, half, launches)
+
+
+@pytest.mark.parametrize(
+    ("launch_seconds", "seconds", "possible"), [(1.0, 10, True), (2.0, 10, True), (3.0, 10, False), (3.0, 60, True)]
+)
+def test_three_launches_must_fit_into_the_first_look(launch_seconds: float, seconds: float, possible: bool) -> None:
+    assert (decidable(measured(0.01), launch_seconds, seconds) is not None) is possible
+
+
+def test_by_hand() -> None:
+    # 36 s for the first look hold 6 launches of 6 s: the same half-width as measured, and twice that is the limit.
+    found = decidable(measured(0.02, launches=6), 6.0, 60)
+    assert found == pytest.approx(math.expm1(0.04))
+
+
+@given(st.floats(0.0001, 0.2), st.integers(3, 40), st.floats(0.1, 3))
+def test_more_time_decides_smaller_limits(half: float, launches: int, launch_seconds: float) -> None:
+    limits = [decidable(measured(half, launches), launch_seconds, seconds) for seconds in (10, 60, 300)]
+    told = [limit for limit in limits if limit is not None]
+    assert told == sorted(told, reverse=True)
+
+
+def test_a_loud_model_has_a_higher_floor(tmp_path: object) -> None:
+    from pathlib import Path
+
+    def floor(noise: str) -> float:
+        path = Path(str(tmp_path)) / "m.fake.yaml"
+        path.write_text(f"fake: 1\nnoise: 1%\nlaunch_noise: {noise}\n")
+        (line,) = [one for one in examine(str(path), 60, silent).splitlines() if "latency_p50" in one]
+        return float(line.split()[1])
+
+    assert floor("5%") > 3 * floor("0.5%")
+
+
+def test_what_breaks_is_said_not_measured(tmp_path: object) -> None:
+    from pathlib import Path
+
+    path = Path(str(tmp_path)) / "m.fake.yaml"
+    path.write_text("fake: 1\nbreaks: 'launch: the worker was killed'\n")
+    assert "not measured: the worker was killed" in examine(str(path), 60, silent)
