@@ -54,7 +54,9 @@ def without_baseline(candidate: Profile, missing: Missing) -> Comparisons:
 
 def _measured(profile: Profile, metric: str) -> Measurement | Missing:
     if not METRICS[metric].measured:
-        return Missing(f"this version of greengate does not measure {metric}", "unsupported")
+        return Missing(
+            f"this version of greengate does not measure {metric}", "unsupported", "remove the rule until one does"
+        )
     return profile.measurements.get(metric, NOT_MEASURED)
 
 

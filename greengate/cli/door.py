@@ -22,6 +22,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return error.exit
     except click.exceptions.Exit as leave:
         return leave.exit_code
+    except click.exceptions.NoArgsIsHelpError as help_:
+        print(help_.format_message())
+        return Exit.CANNOT_START
     except click.ClickException as error:
         print(usage_error(error), file=sys.stderr)
         return Exit.CANNOT_START

@@ -12,8 +12,15 @@ import click
 @click.option("-b", "--budget", metavar="FILE", help="Budget that names the model. [default: budgets.yaml if there]")
 @click.option("--static-only", is_flag=True, help="Exact metrics only; takes seconds.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
+@click.option("--layers", is_flag=True, help="Print the layers as a tree, largest first.")
 def profile(
-    model: str, output: str | None, against: str | None, budget: str | None, static_only: bool, max_seconds: float
+    model: str,
+    output: str | None,
+    against: str | None,
+    budget: str | None,
+    static_only: bool,
+    max_seconds: float,
+    layers: bool,
 ) -> int:
     """Measure MODEL, a name in the budget or a path, and show or save every metric.
 
@@ -22,12 +29,13 @@ def profile(
 
     \b
     greengate profile model.onnx
+    greengate profile model.onnx --static-only --layers
     greengate profile sentiment --against auto -o trial.json
     """
     from greengate import gate, profile_file
     from greengate.cli.output import clock, default_budget, environment, progress, save, say
     from greengate.profile import Profile
-    from greengate.report import changes
+    from greengate.report import changes, outline
 
     request = gate.Request(
         budget=default_budget(budget),
@@ -47,4 +55,6 @@ def profile(
         save(output, text)
     if output != "-":
         say(table)
+        if layers:
+            say(f"\n{outline.render(measured if isinstance(measured, Profile) else measured.candidate)}")
     return 0

@@ -6,8 +6,11 @@ import click
 
 
 @click.command()
-@click.argument("budget", default="budgets.yaml", metavar="[FILE]")
-def validate(budget: str) -> int:
+@click.argument("file", required=False, metavar="[FILE]")
+@click.option(
+    "-b", "--budget", default="budgets.yaml", show_default=True, metavar="FILE", help="The same, as elsewhere."
+)
+def validate(file: str | None, budget: str) -> int:
     """Check a budget file alone; nothing is measured. Default: budgets.yaml.
 
     Prints every mistake with its line and what to do, and exits 2 when there is one.
@@ -20,6 +23,8 @@ def validate(budget: str) -> int:
 
     from greengate import budget_file
     from greengate.cli.output import say
+
+    budget = file or budget
 
     found = budget_file.read(Path(budget))
     waiting = budget_file.not_judged_yet(found)

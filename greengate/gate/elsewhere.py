@@ -12,6 +12,7 @@ from greengate.errors import Diagnostic, GreengateError
 from greengate.gate.here import Measured, model_case
 from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
+from greengate.layers import attribute
 from greengate.profile import Missing, Profile, Trial
 from greengate.verdict import BaselineRef, Change, Comparison, ModelCase
 
@@ -129,11 +130,13 @@ def _case(one: Chosen, found: Profile | Trial, setting: Setting) -> ModelCase:
     if isinstance(found, Trial):
         before = found.baseline.model
         ref = BaselineRef(before.path, f"measured beside the candidate: {before.path}", before.digest)
-        return model_case(name, found.candidate, compare_trial(found), ref, found)
+        compared = attribute(found.baseline, found.candidate, compare_trial(found))
+        return model_case(name, found.candidate, compared, ref, found)
     baseline = find_baseline(one, setting, found.hardware.id)
     if isinstance(baseline, Missing):
         return model_case(name, found, without_baseline(found, baseline), None)
     if baseline.profile is None:
         missing = Missing("the baseline was not measured: only its model file is at hand", "incomparable")
         return model_case(name, found, without_baseline(found, missing), baseline.ref)
-    return model_case(name, found, compare_profiles(baseline.profile, found), baseline.ref)
+    compared = attribute(baseline.profile, found, compare_profiles(baseline.profile, found))
+    return model_case(name, found, compared, baseline.ref)

@@ -14,6 +14,7 @@ from greengate.errors import BaselineError, Diagnostic
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
 from greengate.judge import SHARE, binds, unconfirmed
+from greengate.layers import attribute
 from greengate.profile import Missing, Profile, Role, Trial
 from greengate.profiler import trial
 from greengate.profiler.exact import Subject
@@ -112,11 +113,12 @@ def _roles(one: Ready) -> dict[Role, Subject]:
 
 def _case(one: Ready, found: Profile | Trial) -> ModelCase:
     if isinstance(found, Trial):
-        return model_case(one.chosen.entry.name, found.candidate, compare_trial(found), _ref(one.baseline), found)
+        compared = attribute(found.baseline, found.candidate, compare_trial(found))
+        return model_case(one.chosen.entry.name, found.candidate, compared, _ref(one.baseline), found)
     if isinstance(one.baseline, Missing):
         compared = without_baseline(found, one.baseline)
     elif one.baseline.profile is not None:
-        compared = compare_profiles(one.baseline.profile, found)
+        compared = attribute(one.baseline.profile, found, compare_profiles(one.baseline.profile, found))
     else:
         raise ValueError("a baseline is an artifact or a profile")
     return model_case(one.chosen.entry.name, found, compared, _ref(one.baseline))

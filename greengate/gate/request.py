@@ -107,13 +107,18 @@ def _unknown(name: str, known: Mapping[str, Chosen]) -> Diagnostic:
 
 def single(budget: Budget | None, written: str) -> Chosen:
     """Return the one model that is to be profiled: a name of the budget, else a file of its own."""
-    if budget is not None and (
-        any(entry.name == written for entry in budget.models) or "=" in written or not Path(written).exists()
-    ):
+    if budget is not None and (any(entry.name == written for entry in budget.models) or "=" in written):
         return choose(budget, (written,))[0]
+    if budget is not None and not Path(written).exists():
+        message = f"{written!r} is neither a model of {budget.path} nor a file"
+        raise GreengateError(Diagnostic("unknown-model", message, f"the budget has {', '.join(_names(budget))}"))
     workload = WorkloadSpec()
     if budget is not None:
         shared = budget.models[0].workload
         workload = WorkloadSpec(shared.batch_size, shared.threads, shared.seed)
     name = Path(written).name.split(".")[0] or written
     return Chosen(ModelEntry(name, written, Span(written, 1), workload), Path(written), written)
+
+
+def _names(budget: Budget) -> tuple[str, ...]:
+    return tuple(entry.name for entry in budget.models)

@@ -112,7 +112,7 @@ def _full(version: Version) -> str:
         f"  previous  {version.previous or 'none: the first version'}",
         f"  model     {profile.model.path} {profile.model.digest}",
         f"  hardware  {profile.hardware.cpu}, {profile.hardware.cores} cores ({profile.hardware.id})",
-        f"  workload  batch {profile.workload.batch_size}, {profile.workload.threads} threads",
+        f"  workload  batch size {profile.workload.batch_size}, threads {profile.workload.threads}",
     ]
     width = max(map(len, METRICS))
     for name, found in profile.measurements.items():

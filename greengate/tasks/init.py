@@ -128,7 +128,8 @@ def budget_text(found: Sequence[Found]) -> str:
     lines += ["", "# One item a call, one thread: the steadiest numbers. Say here what your service really runs."]
     lines += ["workload: {batch_size: 1, threads: 1}", "", "rules:"]
     for metric, percent in _EXACT.items():
-        lines += _rule(metric, percent, measured, "exact: the same number on every machine")
+        where = "under equal runtimes and processors" if METRICS[metric].runtime_bound else "on every machine"
+        lines += _rule(metric, percent, measured, f"exact: the same number {where}")
     noise = {name: _half_width(trial) for name, trial in measured.items()}
     steady = {name: half for name, half in noise.items() if half is not None}
     if steady:
