@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from greengate import estimate
+from greengate import estimate, stats
 from greengate.metrics import METRICS, Metric
 from greengate.profile import Hardware, Interval, Launch, Measurement, Missing, Profile, Trial, Workload
 from greengate.verdict import Basis, Change, Comparison, FirstLook
@@ -93,8 +94,18 @@ def _apart(before: Measurement, after: Measurement, relative: bool, exact: bool)
         return Change(0.0, 0.0, 0.0, basis)
     if base_low <= 0:
         return Missing("the baseline is 0: a relative change is not defined", "incomparable")
-    # Interval arithmetic on both intervals: at least the nominal coverage, wider than a paired trial.
-    return Change(after.value / before.value - 1, low / base_high - 1, high / base_low - 1, basis)
+    if exact:
+        return Change(after.value / before.value - 1, low / base_high - 1, high / base_low - 1, basis)
+    if before.between is None:
+        return Missing(
+            "the stored baseline does not say how much it differs from trial to trial",
+            "incomparable",
+            "accept it again: `greengate baseline accept` measures it several times apart",
+        )
+    # Both sides are one draw from the spread between trials; interval arithmetic on top of it is wider than need be.
+    share = 1 - (1 - estimate.COMPUTED) / 2
+    wider = math.exp(stats.student_t(share, before.trials - 1) * before.between * math.sqrt(2))
+    return Change(after.value / before.value - 1, low / base_high / wider - 1, high / base_low * wider - 1, basis)
 
 
 def _bounds(measurement: Measurement) -> tuple[float, float]:

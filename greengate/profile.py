@@ -70,7 +70,8 @@ class Interval:
 class Measurement:
     """A value of one metric, with how it was obtained.
 
-    `interval` is None only for exact values; `samples` counts the independent observations behind it.
+    `interval` is None only for exact values; `samples` counts the independent observations behind it. `between` is
+    the standard deviation of ln(value) between `trials` made apart; None where one trial alone was made.
     """
 
     value: float
@@ -78,6 +79,8 @@ class Measurement:
     interval: Interval | None = None
     samples: int = 1
     detail: str = ""
+    between: float | None = None
+    trials: int = 1
 
 
 @dataclass(frozen=True)

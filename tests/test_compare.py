@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
 import pytest
+import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 from nouns import HARDWARE, WORKLOAD, exact, launches, noisy, profile, trial
@@ -120,13 +122,49 @@ def test_memory_and_kernel_do_not_make_another_machine() -> None:
     assert other.id == HARDWARE.id
 
 
+def stored(value: float, low: float, high: float, between: float, trials: int = 3) -> Measurement:
+    return replace(noisy(value, low, high), between=between, trials=trials)
+
+
 def test_stored_noisy_numbers_are_compared_with_both_doubts() -> None:
-    before, after = profile({"latency_p50": noisy(10, 9, 11)}), profile({"latency_p50": noisy(12, 11, 13)})
+    before, after = profile({"latency_p50": stored(10, 9, 11, 0.0)}), profile({"latency_p50": noisy(12, 11, 13)})
     change = found("latency_p50", before, after)
     assert isinstance(change, Change)
     assert change.basis == "stored"
     assert change.value == pytest.approx(0.2)
     assert (change.low, change.high) == pytest.approx((11 / 11 - 1, 13 / 9 - 1))
+
+
+@given(st.floats(0, 0.1), st.floats(0, 0.1), st.integers(2, 10))
+def test_a_wider_spread_between_trials_widens_a_stored_comparison(less: float, more: float, trials: int) -> None:
+    after = profile({"latency_p50": noisy(12, 11.9, 12.1)})
+    narrow, wide = (
+        found("latency_p50", profile({"latency_p50": stored(10, 9.9, 10.1, between, trials)}), after)
+        for between in (less, less + more)
+    )
+    assert isinstance(narrow, Change)
+    assert isinstance(wide, Change)
+    assert wide.low <= narrow.low <= narrow.value <= narrow.high <= wide.high
+
+
+def test_the_spread_between_trials_by_hand() -> None:
+    # Three trials, 1 % apart: t(0.985, 2) = 5.643 (scipy), times the root of two sides.
+    change = found(
+        "latency_p50",
+        profile({"latency_p50": stored(10, 10, 10, 0.01)}),
+        profile({"latency_p50": noisy(10, 10, 10)}),
+    )
+    assert isinstance(change, Change)
+    half = scipy.stats.t.ppf(0.985, 2) * 0.01 * math.sqrt(2)
+    assert (change.low, change.high) == pytest.approx((math.expm1(-half), math.expm1(half)))
+
+
+def test_a_stored_number_of_one_trial_judges_nothing() -> None:
+    both = {"latency_p50": noisy(10, 9, 11)}
+    change = found("latency_p50", profile(both), profile(both))
+    assert isinstance(change, Missing)
+    assert "from trial to trial" in change.reason
+    assert "baseline accept" in change.help
 
 
 def test_ratios_change_by_difference() -> None:

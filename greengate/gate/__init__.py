@@ -15,6 +15,7 @@ from greengate.errors import BudgetError, Diagnostic, GreengateError
 from greengate.gate.elsewhere import judged_elsewhere
 from greengate.gate.here import measured_here, start
 from greengate.gate.request import Checked, Request, Setting, choose, single
+from greengate.gate.rounds import ROUNDS, merge
 from greengate.judge import judge
 from greengate.profile import Profile, Trial
 from greengate.profiler.trial import Progress, silent
@@ -52,18 +53,23 @@ def profile(request: Request, now: datetime.datetime, progress: Progress = silen
 
 
 def measure_all(request: Request, now: datetime.datetime, progress: Progress = silent) -> Mapping[str, Profile]:
-    """Measure every chosen model of the budget by itself, all metrics. Raises GreengateError when it cannot start."""
+    """Measure every chosen model of the budget by itself, all metrics, in several trials apart.
+
+    Raises GreengateError when it cannot start.
+    """
     budget = budget_file.read(Path(request.budget or "budgets.yaml"))
     found: dict[str, Profile] = {}
     wrong: list[Diagnostic] = []
-    with _setting(budget, replace(request, against="none"), now, progress) as setting:
+    # The rounds of one model share its time.
+    alone = replace(request, against="none", max_seconds=max(request.max_seconds / ROUNDS, 1))
+    with _setting(budget, alone, now, progress) as setting:
         for one in choose(budget, request.models):
             try:
-                measured = start(one, setting)
+                rounds = [start(one, setting) for _ in range(ROUNDS)]
             except GreengateError as error:
                 wrong += error.diagnostics
                 continue
-            found[one.entry.name] = measured.candidate if isinstance(measured, Trial) else measured
+            found[one.entry.name] = merge([each for each in rounds if isinstance(each, Profile)])
     if wrong:
         raise GreengateError(*wrong)
     return found

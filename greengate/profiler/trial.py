@@ -8,8 +8,6 @@ precision only, never at which side of a limit an interval is; a failure is conf
 from __future__ import annotations
 
 import math
-import os
-import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,18 +18,12 @@ from greengate.profile import Ended, Input, Launch, Missing, Profile, Role, Tria
 from greengate.profiler import lock
 from greengate.profiler.backends import format_of
 from greengate.profiler.exact import Subject, refused
-from greengate.profiler.jobs import FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
+from greengate.profiler.jobs import Refused, WorkerFailed
+from greengate.profiler.launching import LAUNCHES, launch
 from greengate.profiler.steady import remarks
 
 #: The launches after which precision is looked at: few looks, so that stopping early costs little coverage.
-LOOKS = (6, 8, 11, 15, 20, 27, 36, 48, 64)
-#: Calls of each role in one launch: the fewest, those that are enough, the most.
-FEWEST_CALLS, ENOUGH_CALLS, MOST_CALLS = 10, 50, 5000
-#: Seconds inside calls of one launch: at least, and at most while there are fewer than enough calls.
-LEAST_SECONDS, MOST_SECONDS = 0.7, 2.5
-
-CALL_METRICS = frozenset(name for name, how in estimate.ESTIMATORS.items() if how.per_call)
-FOOTPRINT_METRICS = frozenset(estimate.ESTIMATORS) - CALL_METRICS
+LOOKS = (LAUNCHES, 8, 11, 15, 20, 27, 36, 48, 64)
 
 
 @dataclass(frozen=True)
@@ -82,8 +74,8 @@ def trial(
 ) -> Trial:
     """Measure baseline and candidate together, with the baseline a second time as the control.
 
-    The first look takes at most estimate.FIRST_SHARE of the time. A role whose worker broke while counting is left out: its
-    numbers are Missing, and so is every change. Raises ModelError when a model is at fault.
+    The first look takes at most estimate.FIRST_SHARE of the time. A role whose worker broke while counting is left
+    out: its numbers are Missing, and so is every change. Raises ModelError when a model is at fault.
     """
     sound = {role: subject for role, subject in subjects.items() if counted[role].model.files}
     if len(sound) == 2:
@@ -163,7 +155,7 @@ def _launch_until_precise(
                 return ended("time")
             progress(Step(model.name, f"launch {len(launches) + 1}", spent, max(0.0, effort.max_seconds - spent)))
             try:
-                launch, found = _launch(
+                made, found = launch(
                     lambda job: backend.run(job, limits), subjects, wanted, len(begun) + len(launches), together
                 )
             except WorkerFailed as failed:
@@ -174,7 +166,7 @@ def _launch_until_precise(
                 continue
             except Refused as refusal:
                 raise refused(refusal, model) from refusal
-            launches.append(replace(launch, took=round(backend.clock() - started - spent, 3)))
+            launches.append(replace(made, took=round(backend.clock() - started - spent, 3)))
             notes.update(dict.fromkeys(found))
         return ended("precision")
 
@@ -215,65 +207,6 @@ def _half_width(launches: Sequence[Launch], metric: str) -> float:
     if isinstance(alone, Missing) or alone.interval is None:
         return math.inf
     return math.log(alone.interval.high / alone.interval.low) / 2
-
-
-def _launch(
-    run: Callable[[LaunchJob | FootprintJob], Sampled],
-    subjects: Mapping[Role, Subject],
-    wanted: frozenset[str],
-    index: int,
-    together: bool,
-) -> tuple[Launch, tuple[str, ...]]:
-    spec = next(iter(subjects.values())).workload
-    order = list(subjects)
-    # The order of loading decides where buffers land; seeded, so that a trial can be repeated.
-    random.Random(f"{spec.seed} {index}").shuffle(order)  # noqa: S311 - not a secret
-    seed, cpus = 1000 * spec.seed + index, _pinned(spec.threads)
-    jobs: list[tuple[LaunchJob | FootprintJob, Role | None]] = []
-    if wanted & CALL_METRICS:
-        groups = [tuple(order)] if together else [(role,) for role in order]
-        jobs += [(_call_job(group, subjects, seed, cpus, wanted), None) for group in groups]
-    if wanted & FOOTPRINT_METRICS:
-        jobs += [(FootprintJob(subjects[role].path, spec, seed, cpus), role) for role in order]
-    samples: dict[str, dict[str, tuple[int, ...]]] = {role: {} for role in order}
-    answers: list[tuple[Sampled, Role | None]] = [(run(job), role) for job, role in jobs]
-    for answer, only in answers:
-        for role, series in answer.samples.items():
-            samples[only or role] |= series
-    notes = tuple(note for answer, _ in answers for note in answer.notes)
-    seconds = round(sum(answer.seconds for answer, _ in answers), 6)
-    return Launch(seed, tuple(order), samples, seconds, together), notes
-
-
-def _call_job(
-    roles: tuple[Role, ...],
-    subjects: Mapping[Role, Subject],
-    seed: int,
-    cpus: tuple[int, ...],
-    wanted: frozenset[str],
-) -> LaunchJob:
-    # p99 rests on a thousand calls over all launches.
-    fewest = math.ceil(estimate.P99_CALLS / LOOKS[0]) if "latency_p99" in wanted else FEWEST_CALLS
-    return LaunchJob(
-        paths={role: subjects[role].path for role in roles},
-        order=roles,
-        workload=subjects[roles[0]].workload,
-        seed=seed,
-        seconds=LEAST_SECONDS,
-        min_calls=fewest,
-        max_calls=MOST_CALLS,
-        cpus=cpus,
-        enough_calls=ENOUGH_CALLS,
-        most_seconds=MOST_SECONDS,
-    )
-
-
-def _pinned(threads: int) -> tuple[int, ...]:
-    """Choose the cores a launch is pinned to: the last ones, since interrupts favour the first."""
-    if not hasattr(os, "sched_getaffinity"):
-        return ()
-    cores = sorted(os.sched_getaffinity(0))
-    return tuple(cores[-threads:]) if threads <= len(cores) else ()
 
 
 def _with_noisy(
