@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
-
-ABSENT = "absent here: "
+from needs import ABSENT, absent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,27 +30,20 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
     return compare
 
 
-def _absent(need: str) -> NoReturn:
-    """Fail in CI, where everything must be present; elsewhere skip, to be counted and named at the end."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{need}, and CI must have it", pytrace=False)
-    pytest.skip(f"{ABSENT}{need}")
-
-
 def _network_or_absent(item: pytest.Item) -> Generator[None, object, object]:
     try:
         return (yield)
     except ConnectionError as error:  # what fetching raises when the index cannot be reached
         if item.get_closest_marker("network") is None:
             raise
-        _absent(f"network ({error})")
+        absent(f"network ({error})")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_setup(item: pytest.Item) -> Generator[None, object, object]:
     for mark in item.iter_markers("system"):
         if shutil.which(mark.args[0]) is None:
-            _absent(f"system tool {mark.args[0]}")
+            absent(f"system tool {mark.args[0]}")
     return (yield from _network_or_absent(item))
 
 

@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent
 CONFIG = """\
 [pytest]
@@ -32,6 +34,13 @@ def test_call(): raise ConnectionError("index unreachable")
 
 def test_unmarked(): raise ConnectionError("a plain mistake")
 """
+PACKAGE = """
+import needs
+
+nowhere = needs.package("no_such_package_at_all")
+
+def test_with_it(): raise AssertionError("must not run")
+"""
 GOLDEN = """
 import pytest
 from pathlib import Path
@@ -42,7 +51,8 @@ def test_golden(golden, name): golden(Path(__file__).parent / name, "new")
 
 
 def pytest_in(folder: Path, body: str, *options: str, ci: bool = False) -> tuple[int, str]:
-    (folder / "conftest.py").write_text((HERE / "conftest.py").read_text())
+    for name in ("conftest.py", "needs.py"):
+        (folder / name).write_text((HERE / name).read_text())
     (folder / "pytest.ini").write_text(CONFIG)
     (folder / "test_inner.py").write_text(body)
     env = {key: value for key, value in os.environ.items() if key != "CI" and not key.startswith("PYTEST")}
@@ -70,6 +80,14 @@ def test_absent_needs_fail_in_ci(tmp_path: Path) -> None:
     assert "1 passed" in said
     assert "skipped" not in said
     assert "system tool no-such-tool-at-all, and CI must have it" in said
+
+
+@pytest.mark.parametrize(("ci", "code"), [(False, 5), (True, 2)])
+def test_a_module_without_its_package_is_one_absent_need(ci: bool, code: int, tmp_path: Path) -> None:
+    ended, said = pytest_in(tmp_path, PACKAGE, ci=ci)
+    assert ended == code
+    assert ("package no_such_package_at_all: 1\n  test_inner.py" in said) is not ci
+    assert ("package no_such_package_at_all, and CI must have it" in said) is ci
 
 
 def test_goldens_compare_and_bless_rewrites_them(tmp_path: Path) -> None:
