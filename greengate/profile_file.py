@@ -29,7 +29,7 @@ def dump_trial(trial: Trial) -> str:
 
 
 def dump(schema: str, fields: dict[str, Any]) -> str:
-    """Return JSON with the schema first; indented, but a list of plain values stands on one line."""
+    """Return JSON with the schema first; indented, but a list of plain values, and a layer, stands on one line."""
     return _text({"schema": schema, **fields}, "") + "\n"
 
 
@@ -126,8 +126,20 @@ def _finite(text: str) -> float:
 def _text(value: object, pad: str) -> str:
     inner = pad + "  "
     if isinstance(value, dict) and value:
-        lines = [f"{inner}{json.dumps(key, ensure_ascii=False)}: {_text(item, inner)}" for key, item in value.items()]
+        lines = [f"{inner}{_line(key)}: {_field(key, item, inner)}" for key, item in value.items()]
         return "{\n" + ",\n".join(lines) + f"\n{pad}}}"
     if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
         return "[\n" + ",\n".join(f"{inner}{_text(item, inner)}" for item in value) + f"\n{pad}]"
+    return _line(value)
+
+
+def _field(key: str, value: object, pad: str) -> str:
+    """Write a field; layers, of which there can be many thousands, one a line and without their zeros."""
+    if key != "layers" or not isinstance(value, list) or not value:
+        return _text(value, pad)
+    lines = [_line({name: item for name, item in layer.items() if item != 0 or name == "macs"}) for layer in value]
+    return "[\n" + ",\n".join(f"{pad}  {line}" for line in lines) + f"\n{pad}]"
+
+
+def _line(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)

@@ -65,7 +65,7 @@ def test_a_name_becomes_a_path(name: str, op: str, path: str) -> None:
     assert path_of(name, op) == tuple(path.split())
 
 
-@given(st.text(alphabet="ab./_@0193", max_size=40), st.sampled_from(["Conv", "MatMul"]))
+@given(st.text(alphabet="ab./_@0193", max_size=40), st.sampled_from(["Conv", "MatMul", "", "b_1"]))
 def test_any_name_has_a_path(name: str, op: str) -> None:
     path = path_of(name, op)
     assert path
@@ -330,6 +330,12 @@ def test_macs_that_are_not_known_are_not_guessed(unknown: str) -> None:
     assert attribution(before, after, "macs") == ()
     assert attribution(before, after, "flops") == ()
     assert told(attribution(before, after, "params"))[0] == ("encoder/layer.0/ffn", 200)
+
+
+@pytest.mark.parametrize("count", [10**400, -(10**400)])
+def test_a_count_that_no_number_can_hold_is_not_known(count: int) -> None:
+    assert attribution([mm("/a/x/MatMul", 1)], [mm("/a/x/MatMul", count)], "macs") == ()
+    assert told(attribution([mm("/a/x/MatMul", 1)], [mm("/a/x/MatMul", -5)], "macs")) == [("a/x", -6)]
 
 
 # --- what holds for any two models -----------------------------------------------------------------

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from greengate import codec, profile_file
 from greengate.errors import GreengateError
-from greengate.profile import Method, Missing, MissingKind, Profile, Trial
+from greengate.profile import Layer, Method, Missing, MissingKind, Profile, Trial
 
 PROFILE = nouns.profile(
     {
@@ -29,6 +29,7 @@ TRIAL = nouns.trial(nouns.launches(2, 1.05, calls=3), PROFILE, PROFILE)
 HERE = Path(__file__).parent
 
 text = st.text(max_size=8)
+counts = st.integers(0, 10**30)
 finite = st.floats(allow_nan=False, allow_infinity=False)
 measurements = st.dictionaries(
     text,
@@ -79,6 +80,10 @@ profiles = st.builds(
     text,
     text,
     st.lists(text, max_size=2).map(tuple),
+    st.lists(
+        st.builds(Layer, text, text, st.none() | counts, counts, counts, counts),
+        max_size=3,
+    ).map(tuple),
 )
 launches = st.builds(
     nouns.Launch,
@@ -110,6 +115,41 @@ def test_a_profile_comes_back_as_it_was(profile: Profile) -> None:
 @given(trials)
 def test_a_trial_comes_back_as_it_was(trial: Trial) -> None:
     assert profile_file.load(profile_file.dump_trial(trial), "t.json") == trial
+
+
+LAYERS = (
+    Layer("/encoder/layer.0/ffn/MatMul", "MatMul", 1_000_000, 300, 1200, 64),
+    Layer("/encoder/layer.0/ffn/Add", "Add", 0, activation_bytes=64),
+    Layer('/odd \u2028 "name"', "Fancy", None),
+)
+
+
+def test_a_layer_stands_on_one_line_without_its_zeros() -> None:
+    text = profile_file.dump_profile(dataclasses.replace(PROFILE, layers=LAYERS))
+    assert text.endswith("""
+  "layers": [
+    {"name": "/encoder/layer.0/ffn/MatMul", "op": "MatMul", "macs": 1000000, "params": 300, "weight_bytes": 1200, \
+"activation_bytes": 64},
+    {"name": "/encoder/layer.0/ffn/Add", "op": "Add", "macs": 0, "activation_bytes": 64},
+    {"name": "/odd \u2028 \\"name\\"", "op": "Fancy", "macs": null}
+  ]
+}
+""")
+    assert profile_file.load(text, "p.json").layers == LAYERS  # type: ignore[union-attr]
+
+
+def test_layers_stand_on_lines_of_their_own_in_every_kind_of_file() -> None:
+    profile = dataclasses.replace(PROFILE, layers=LAYERS)
+    texts = [profile_file.dump_trial(dataclasses.replace(TRIAL, baseline=profile, candidate=profile))]
+    texts.append(profile_file.dump("greengate.baseline/1", {"profile": codec.encode(profile)}))
+    for text in texts:
+        assert text.count('{"name": "/encoder/layer.0/ffn/Add", "op": "Add", "macs": 0, "activation_bytes": 64},\n')
+
+
+def test_a_large_model_makes_a_file_of_reasonable_size() -> None:
+    layers = [Layer(f"/encoder/layer.{index}/attention/self/query/MatMul", "MatMul", index) for index in range(2000)]
+    text = profile_file.dump_profile(dataclasses.replace(PROFILE, layers=tuple(layers)))
+    assert len(text) / len(layers) < 110
 
 
 @given(text=st.text(string.printable, max_size=60))

@@ -23,6 +23,9 @@ SPREAD = 0.5
 #: Siblings that differ only by number and changed each in its own way are told one by one up to here.
 FEW = 4
 
+#: A count beyond this is nonsense.
+MEASURABLE = 10**200
+
 #: What each exact metric sums over layers, with the factor between the two; for macs and flops also per item.
 _AMOUNTS: Mapping[str, tuple[str, int]] = {
     "macs": ("macs", 1),
@@ -33,7 +36,7 @@ _AMOUNTS: Mapping[str, tuple[str, int]] = {
 }
 
 
-def attribute(baseline: Profile, candidate: Profile, comparisons: Mapping[str, Comparison]) -> dict[str, Comparison]:
+def attribute(baseline: Profile, candidate: Profile, comparisons: Mapping[str, Comparison]) -> Mapping[str, Comparison]:
     """Say for every exact metric that changed which layers it comes from.
 
     Nothing is said where a side's layers are not known or one of them could not be counted.
@@ -187,7 +190,9 @@ def _most(everything: _Group) -> list[_Group]:
 
 
 def _amount(layer: Layer | None, amount: str) -> int | None:
-    return 0 if layer is None else getattr(layer, amount)
+    found: int | None = 0 if layer is None else getattr(layer, amount)
+    # Layers come from files, too: what no float can hold is not known.
+    return found if found is not None and abs(found) < MEASURABLE else None
 
 
 def _groups(everything: _Group) -> list[_Group]:

@@ -55,7 +55,7 @@ def _branch(node: Node, path: str, times: int, found: Tree) -> Branch:
     if len(parts) == 1 and not own and path:
         return Branch(written([path, parts[0].path]), parts[0].sums, parts[0].parts)
     if parts:
-        parts += [Branch(found.layers[index].op, sums) for index, sums in zip(node.layers, own, strict=True)]
+        parts += [Branch(found.layers[index].op or "node", sums) for index, sums in zip(node.layers, own, strict=True)]
     total = Sums()
     for sums in [part.sums for part in parts] or own:
         total = total.plus(sums)

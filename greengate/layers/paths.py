@@ -41,7 +41,8 @@ def path_of(name: str, op: str) -> Path:
             parts.pop()
         parts.append(part)
     if len(parts) < 2 and _anonymous(name.strip("/"), op):
-        return (op, name) if name.strip("/") not in ("", op) else (op,)
+        operator = op or "node"
+        return (operator, name) if name.strip("/") not in ("", op) else (operator,)
     path = [segment for part in parts for segment in part.split(".") if segment] or [name]
     return (*path[: _DEEPEST - 1], ".".join(path[_DEEPEST - 1 :])) if len(path) > _DEEPEST else tuple(path)
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from greengate.compare import compare_trial
+from greengate.layers import attribute
 from greengate.metrics import METRICS
 from greengate.profile import Ended, Measurement, Missing, Profile, Trial
 from greengate.report.facts import (
@@ -19,7 +20,18 @@ from greengate.report.facts import (
     workload_text,
 )
 from greengate.report.numbers import how, write, write_alone
-from greengate.report.terminal.paper import NARROWEST, Cell, Column, gap_lines, hanging, render_page, safe, table, text
+from greengate.report.terminal.paper import (
+    NARROWEST,
+    Cell,
+    Column,
+    gap_lines,
+    hanging,
+    render_page,
+    safe,
+    table,
+    text,
+    where_lines,
+)
 from greengate.report.words import clip, plural, short_digest
 from greengate.verdict import Comparison
 
@@ -44,7 +56,8 @@ _PROFILE = (Column("metric", folds=True), Column("value", number=True), Column("
 
 def render_trial(trial: Trial, *, colour: bool = False, width: int = 100, encoding: str = "utf-8") -> str:
     """Write every change a trial found, and how long and why it ran."""
-    comparisons, width = compare_trial(trial), max(width, NARROWEST)
+    comparisons = attribute(trial.baseline, trial.candidate, compare_trial(trial))
+    width = max(width, NARROWEST)
     told = f"{plural(len(trial.launches), 'launch')}, {trial.seconds:,.1f} s, {_ENDED[trial.ended_by]}"
     more = [("trial", "dim", told), *(("note", "dim", safe(note)) for note in trial.notes)]
     return render_page(_changes(comparisons, trial.baseline, trial.candidate, width, more), colour, width, encoding)
@@ -83,6 +96,9 @@ def _changes(
     yield table(_CHANGES, [_row(one) for one in compared if is_measured(one)], width)
     if lines := list(gap_lines(gaps([(one.metric, one) for one in compared]))):
         yield hanging(lines)
+    if found := list(where_lines(compared)):
+        yield ""
+        yield hanging(found)
     yield ""
     yield hanging([*_between(baseline, candidate), *more])
 

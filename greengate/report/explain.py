@@ -11,6 +11,7 @@ from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
 from greengate.report.facts import facts, rule_of, titled
 from greengate.report.numbers import how, write_change
+from greengate.report.where import places
 from greengate.report.words import clean
 from greengate.units import Dimension, format_apart, format_change, format_quantity, shown_unit
 from greengate.verdict import Change, Check, Comparison, Outcome, Status, Verdict
@@ -59,6 +60,8 @@ def _explain(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
     edges = [check.limit.value for check in outcome.checks if check.limit.kind == "max_increase"]
     edges += [-check.limit.value for check in outcome.checks if check.limit.kind == "max_decrease"]
     yield from _arithmetic(compared, unit, edges)
+    for where in places([compared]):
+        yield f"  where      {where.text}"
     for check in outcome.checks:
         yield from _check(check, compared, unit)
     yield from _combined(verdict, outcome)

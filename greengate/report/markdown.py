@@ -11,6 +11,7 @@ from greengate.metrics import METRICS
 from greengate.profile import Measurement, Missing
 from greengate.report.facts import Gap, facts, gaps, in_table_order, is_measured, rule_of, titled
 from greengate.report.numbers import Written, how, write, write_outcome
+from greengate.report.where import Where, places
 from greengate.report.words import clean, clip, grouped, headline, listed, worst_first
 from greengate.verdict import Comparison, ModelCase, Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of
@@ -55,6 +56,7 @@ def render(verdict: Verdict) -> str:
         idle=[clip(one.name) for one in verdict.case.models if all(one.name != row.model for row in outcomes)],
         gaps=_gaps([(clip(outcome.rule), comparison_of(verdict, outcome)) for outcome in outcomes]),
         findings=[_finding(alike) for alike in grouped(o for o in outcomes if o.status is not Status.PASS)],
+        where=[(clip(one.name), list(map(_where, told))) for one in verdict.case.models if (told := _told(one))],
         models=[_model(model) for model in verdict.case.models],
         facts=[(fact.label, fact.text, listed([clip(name) for name in fact.models])) for fact in facts(verdict)],
     )
@@ -158,6 +160,16 @@ def _finding(alike: list[Outcome]) -> dict[str, object]:
         "places": [code(place) for place in dict.fromkeys(str(outcome.span) for outcome in alike)],
         "help": one.help,
     }
+
+
+def _told(model: ModelCase) -> list[Where]:
+    return list(places(in_table_order(model.comparisons)))
+
+
+def _where(where: Where) -> dict[str, object]:
+    """Set the paths of layers, which are from outside, in code style."""
+    parts = [(place.share, code(place.path) if place.path else "", place.kind) for place in where.places]
+    return {"metric": where.metric, "amount": where.amount, "parts": parts}
 
 
 def _model(model: ModelCase) -> dict[str, object]:

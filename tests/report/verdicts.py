@@ -16,6 +16,7 @@ from greengate.verdict import (
     Check,
     Comparison,
     Context,
+    Contribution,
     ModelCase,
     Outcome,
     Policy,
@@ -58,6 +59,15 @@ def compared(metric: str, before: Measurement | Missing, after: Measurement | Mi
 def grown(metric: str, before: float, after: float, method: str = "read") -> Comparison:
     change = after / before - 1
     return compared(metric, exact(before, method), exact(after, method), (change, change, change, "exact"))
+
+
+def parts(whole: Comparison, *shares: tuple[str, float], kind: str = "changed") -> Comparison:
+    """Say that a metric's difference comes from these paths, in these shares of it."""
+    if isinstance(whole.baseline, Missing) or isinstance(whole.candidate, Missing):
+        return whole
+    delta = whole.candidate.value - whole.baseline.value
+    found = [Contribution(path, delta * share, share, kind if path else "changed") for path, share in shares]  # type: ignore[arg-type]
+    return replace(whole, where=tuple(found))
 
 
 SIZE = grown("size", 10_123_456, 12_127_900)
@@ -121,7 +131,9 @@ def passing() -> Verdict:
 
 def failing() -> Verdict:
     """Return two rules over budget, one straddling, one within."""
-    model = model_case("digits", [SIZE, FLOPS, LATENCY, TAIL], notes=("the process was not pinned to a core",))
+    size = parts(SIZE, ("encoder/layer.12", 0.993), ("", 0.007), kind="added")
+    flops = parts(FLOPS, ("encoder/layer.0-11/ffn", 0.78), ("head/@dense #1", 0.217), ("", 0.003))
+    model = model_case("digits", [size, flops, LATENCY, TAIL], notes=("the process was not pinned to a core",))
     grow = Check(SIZE_RULE.limits[0], Status.PASS, "12.1 MB is within the limit of 120 MB")
     over = Check(SIZE_RULE.limits[1], Status.FAIL, "+19.8 % is beyond the limit of +10.0 %")
     return verdict(
@@ -241,7 +253,7 @@ def hostile(name: str) -> Verdict:
     judged = replace(SIZE_RULE, id=name, span=span(12, file=name))
     strange = model_case(
         name,
-        [SIZE],
+        [parts(SIZE, (name, 1.5), (f"{name}/x", -0.5))],
         notes=(name,),
         runtime={name: name},
         baseline=BaselineRef(name, name, name),

@@ -18,6 +18,7 @@ from greengate.report.terminal.paper import (
     safe,
     table,
     text,
+    where_lines,
 )
 from greengate.report.words import clip, grouped, headline, listed, worst_first
 from greengate.verdict import ModelCase, Outcome, Status, Verdict
@@ -71,7 +72,12 @@ def _model(verdict: Verdict, model: ModelCase, width: int) -> Iterator[Part]:
     else:
         yield table(_COLUMNS, [_row(verdict, outcome) for outcome in outcomes], width)
     compared = [(clip(outcome.rule), comparison_of(verdict, outcome)) for outcome in outcomes]
-    lines = [*gap_lines(gaps(compared)), *(("note", "dim", safe(note)) for note in model.notes)]
+    changed = {found.metric: found for _, found in compared}
+    lines = [
+        *where_lines(changed.values()),
+        *gap_lines(gaps(compared)),
+        *(("note", "dim", safe(note)) for note in model.notes),
+    ]
     if lines:
         yield hanging(lines)
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from greengate.report.facts import Gap
 from greengate.report.numbers import ABSENT
+from greengate.report.where import places
 from greengate.report.words import clean, listed
-from greengate.verdict import Status
+from greengate.verdict import Comparison, Status
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -170,3 +171,9 @@ def gap_lines(gaps: Iterable[Gap]) -> Iterable[tuple[str, str, str]]:
     for gap in gaps:
         step = f"; {safe(gap.help)}" if gap.help else ""
         yield ABSENT, "dim", f"{listed([safe(row) for row in gap.rows], most=6)}: {safe(gap.reason)}{step}"
+
+
+def where_lines(comparisons: Iterable[Comparison]) -> Iterable[tuple[str, str, str]]:
+    """Say where metrics changed, as rows for `hanging`."""
+    for where in places(comparisons):
+        yield "where", "dim", f"{where.metric} {safe(where.text)}"
