@@ -156,16 +156,28 @@ def report(results: list[Result], seconds: float) -> str:
     return "\n".join(text)
 
 
+#: What differs between messages that mean the same.
+_SAME = (
+    (r"^operators that this version does not count: | \(\d+ of \d+ operators understood\)$", ""),
+    (r"^operators whose work shapes do not tell: ", ""),
+    (r"input ['`][^'`]*['`]", "an input"),
+    (r"an input is \S+, which this version cannot feed", "an input of a type that this version cannot feed"),
+    (r"(No corresponding Numpy type).*", r"\1 for an output"),
+    (r"onnxruntime [\d.]+", "onnxruntime"),
+    (r"no implementation of \S+", "no implementation of an operator"),
+    (r"no operator \S+", "no operator of this name"),
+    (r" \(opset \d+\)", ""),
+    (r"(running \w+ node).*", r"\1"),
+    (r"(Exception during initialization): .*", r"\1"),
+    (r"\S+/inputs.npz", "the file"),
+)
+
+
 def _kind(reason: str) -> str:
     """Take names and numbers out of a reason, so that equal ones meet."""
-    reason = re.sub(r"^operators that this version does not count: ", "", reason)
-    reason = re.sub(r" \(\d+ of \d+ operators understood\)$", "", reason)
-    reason = re.sub(r"^operators whose work shapes do not tell: ", "", reason)
-    reason = re.sub(r"input '[^']*'|input `[^`]*`", "an input", reason)
-    reason = re.sub(r"onnxruntime [\d.]+", "onnxruntime", reason)
-    reason = re.sub(r"(no implementation of) \S+", r"\1 an operator", reason)
-    reason = re.sub(r" \(opset \d+\)", "", reason)
-    return reason[:140]
+    for pattern, words in _SAME:
+        reason = re.sub(pattern, words, reason)
+    return reason
 
 
 def main() -> None:

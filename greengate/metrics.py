@@ -33,7 +33,20 @@ class Metric:
 _ROWS = (
     Metric("macs", "MACs", "macs", "exact", "lower", "multiply-accumulates per item, on the graph as executed"),
     Metric("flops", "FLOPs", "flops", "exact", "lower", "2 x MACs per item; element-wise operations are not in it"),
+    Metric("elementwise_ops", "Element-wise ops", "count", "exact", "lower", "operations per item that are no MACs"),
+    Metric(
+        "quantized_share",
+        "Quantised share",
+        "ratio",
+        "exact",
+        "higher",
+        "share of MACs that run in 8 bits or fewer",
+        runtime_bound=True,
+    ),
     Metric("params", "Parameters", "count", "exact", "lower", "elements of the stored weights", workload_free=True),
+    Metric(
+        "weight_bits", "Bits a weight", "count", "exact", "lower", "mean bits of a stored weight", workload_free=True
+    ),
     Metric("size", "Size", "bytes", "exact", "lower", "bytes on disk, external data included", workload_free=True),
     Metric(
         "activation_memory",

@@ -1,29 +1,38 @@
-"""An ONNX model as files: read, validated, its external data found, its parameters counted.
+"""An ONNX model as files: read, validated, its external data found.
 
-Runs in the worker. Of the onnx package only the generated protobuf schema is loaded: the package itself costs three
-times as much to import, and the runtime checks the graph anyway.
+Runs in the worker. The weights themselves are not kept: a large model is mapped, and only what is between them is
+parsed. Of the onnx package only the generated protobuf schema is loaded: the package itself costs three times as much
+to import, and the runtime checks the graph anyway.
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
+import mmap
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import util
+from io import BufferedReader
 from pathlib import Path
 from typing import IO, Any
 
 from greengate.profile import File
 from greengate.profiler.jobs import Refused
+from greengate.profiler.onnx_wire import BrokenError, number, without_elements
+from greengate.profiler.operations.weights import bits_of
 
 _LFS = b"version https://git-lfs"
 _PROTOBUF_MAX = 2**31 - 1
 
 #: Every writer begins with the field `ir_version`: number 1, a varint.
 _FIRST_BYTE = 0x08
+
+#: Models up to this size are parsed whole.
+_SMALL = 1 << 20
 
 _AGAIN = "get the file again: export it, download it, or restore it from version control"
 
@@ -43,9 +52,9 @@ class OnnxModel:
 
 def read(path: str) -> OnnxModel:
     """Read and validate a model file and the external data it names. Raises Refused, whatever is wrong with them."""
-    data = _bytes(path)
-    proto = _parse(path, data)
-    own = File(Path(path).name, hashlib.sha256(data).hexdigest(), len(data))
+    with _opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        proto = _parse(path, data)
+        own = File(Path(path).name, hashlib.file_digest(file, "sha256").hexdigest(), len(data))
     return OnnxModel(proto, (own, *_external_files(path, proto)))
 
 
@@ -65,7 +74,9 @@ def schema() -> Any:
 # --- the file -----------------------------------------------------------------------------------
 
 
-def _bytes(path: str) -> bytes:
+@contextmanager
+def _opened(path: str) -> Iterator[BufferedReader]:
+    """Open a model file that has the size and the beginning of one. Raises Refused."""
     try:
         found = Path(path).stat()
         if not stat.S_ISREG(found.st_mode):
@@ -74,32 +85,34 @@ def _bytes(path: str) -> bytes:
         if found.st_size > _PROTOBUF_MAX:
             help_ = "save its weights as external data"
             raise Refused("model-invalid", f"{path} is larger than the 2 GB an ONNX file can hold", help_)
-        data = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            start = file.read(len(_LFS))
+            if not start:
+                raise Refused("model-empty", f"{path} is empty", _AGAIN)
+            if start == _LFS:
+                _refuse_pointer(path)
+            file.seek(0)
+            yield file
     except FileNotFoundError:
         raise Refused("model-missing", f"{path} does not exist", "check the path, or create the model first") from None
     except OSError as error:
         raise Refused("unreadable-file", f"{path} cannot be read: {error.strerror}", "check its permissions") from None
-    if not data:
-        raise Refused("model-empty", f"{path} is empty", _AGAIN)
-    if data.startswith(_LFS):
-        _refuse_pointer(path)
-    return data
 
 
 def _refuse_pointer(path: str) -> None:
     raise Refused("model-lfs-pointer", f"{path} is a Git LFS pointer, not the model", "run `git lfs pull`")
 
 
-def _parse(path: str, data: bytes) -> Any:
+def _parse(path: str, data: mmap.mmap) -> Any:
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     message = schema().ModelProto()
     try:
-        message.ParseFromString(data)
+        message.ParseFromString(bytes(data) if len(data) <= _SMALL else without_elements(data))
         if message.HasField("graph"):
             return message
         fault = Refused("model-invalid", f"{path}: the model has no graph", _AGAIN)
-    except DecodeError:
+    except (DecodeError, BrokenError):
         fault = Refused("model-truncated", f"{path} is damaged inside", _AGAIN)
     text = all(byte >= 0x20 or byte in b"\t\n\r\f" for byte in data[:4096])
     if text or data[0] != _FIRST_BYTE:
@@ -110,28 +123,18 @@ def _parse(path: str, data: bytes) -> Any:
     raise fault
 
 
-def _is_whole(data: bytes) -> bool:
+def _is_whole(data: mmap.mmap) -> bool:
     """Tell whether the top-level fields of a protobuf message end where the data end."""
     fixed = {1: 8, 5: 4}
     at = 0
     while at < len(data):
-        tag, at = _number(data, at)
+        tag, at = number(data, at)
         if tag & 7 in fixed:
             at += fixed[tag & 7]
         else:
-            value, at = _number(data, at)
+            value, at = number(data, at)
             at += value if tag & 7 == 2 else 0
     return at == len(data)
-
-
-def _number(data: bytes, at: int) -> tuple[int, int]:
-    """Read a protobuf varint and return it with the place after it, which is past the end where the data end first."""
-    value = 0
-    for shift, byte in enumerate(data[at : at + 10]):
-        value |= (byte & 0x7F) << (7 * shift)
-        if byte < 0x80:
-            return value, at + shift + 1
-    return 0, len(data) + 1
 
 
 # --- what is inside -----------------------------------------------------------------------------
@@ -149,54 +152,6 @@ def graphs(proto: Any) -> Iterator[Any]:
                     waiting.append(attribute.g)
                 elif attribute.type == schema().AttributeProto.GRAPHS:
                     waiting.extend(attribute.graphs)
-
-
-def nodes(proto: Any) -> Iterator[Any]:
-    """Yield every node of every graph and function."""
-    for graph in graphs(proto):
-        yield from graph.node
-
-
-def _weights(proto: Any) -> Iterator[Any]:
-    """Yield the stored tensors that can be weights: initialisers, and the values of Constant nodes; sparse: values."""
-    for graph in graphs(proto):
-        if isinstance(graph, schema().GraphProto):
-            yield from graph.initializer
-            yield from (sparse.values for sparse in graph.sparse_initializer)
-        for node in graph.node:
-            if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-                yield from (attribute.t for attribute in node.attribute if attribute.name == "value")
-                yield from (a.sparse_tensor.values for a in node.attribute if a.name == "sparse_value")
-
-
-def params(proto: Any) -> int:
-    """Return the elements of the stored weights, shared ones once.
-
-    Counted are initialisers (sparse ones by their stored values) and Constant tensors of every graph and function,
-    of floating and of integer types; int64, bool and string tensors are indices and shapes, not weights.
-    """
-    kinds = schema().TensorProto
-    apart = {kinds.INT64, kinds.UINT64, kinds.BOOL, kinds.STRING, kinds.UNDEFINED}
-    total = 0
-    seen: set[tuple[str, ...]] = set()
-    for tensor in _weights(proto):
-        if tensor.data_type in apart:
-            continue
-        place = _place(tensor)
-        if place in seen:
-            continue
-        if place:
-            seen.add(place)
-        total += math.prod(tensor.dims)
-    return total
-
-
-def _place(tensor: Any) -> tuple[str, ...]:
-    """Return where a tensor's bytes lie in external data; empty for a tensor inside the model."""
-    if tensor.data_location != schema().TensorProto.EXTERNAL:
-        return ()
-    named = {entry.key: entry.value for entry in tensor.external_data}
-    return named.get("location", ""), named.get("offset", "0"), str(tensor.dims), str(tensor.data_type)
 
 
 # --- external data ------------------------------------------------------------------------------
@@ -239,14 +194,7 @@ def _extent(path: str, tensor: Any) -> tuple[str, int]:
 
 def _stored_bytes(tensor: Any) -> int:
     """Return how many bytes a tensor takes, at least: packed types of 2 and 4 bits round up."""
-    kinds = schema().TensorProto
-    eight = ("DOUBLE", "INT64", "UINT64", "COMPLEX64")
-    bits = dict.fromkeys((getattr(kinds, name) for name in eight), 64)
-    bits |= {getattr(kinds, name): 32 for name in ("FLOAT", "INT32", "UINT32")}
-    bits |= {getattr(kinds, name): 16 for name in ("FLOAT16", "BFLOAT16", "INT16", "UINT16")}
-    bits |= {getattr(kinds, name): 4 for name in ("INT4", "UINT4", "FLOAT4E2M1") if hasattr(kinds, name)}
-    bits |= {getattr(kinds, name): 2 for name in ("INT2", "UINT2") if hasattr(kinds, name)}
-    return int(math.prod(tensor.dims) * bits.get(tensor.data_type, 8) + 7) // 8
+    return int(math.prod(tensor.dims) * bits_of(tensor.data_type) + 7) // 8
 
 
 def _external_file(path: str, location: str, end: int) -> File:

@@ -84,6 +84,7 @@ _UNSUPPORTED = (
     (r"No Op registered for (\S+) with domain_version of (\d+)", "no operator {0} in opset {1}"),
     (r"(\S+?)\(-?\d+\) is not a registered function/op", "no operator {0}"),
     (r"Could not find an implementation for (\S+?)\((\d+)\)", "no implementation of {0} (opset {1}) for these types"),
+    (r"Failed to find kernel for (\S+?)\((\d+)\)", "no implementation of {0} (opset {1}) for these types"),
     (r"Opset (\d+) is under development", "no opset {0}"),
     (r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", "no IR version {0}, only up to {1}"),
 )

@@ -1,0 +1,194 @@
+"""The ONNX backend, in the worker: every exact metric of one model."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from greengate.profile import Measurement, Missing, WorkloadSpec
+from greengate.profiler import feed, onnx_model, recorded
+from greengate.profiler.backends.onnx_runtime import PROVIDER, Loaded, load
+from greengate.profiler.jobs import Counted, CountJob
+from greengate.profiler.operations import trace
+from greengate.profiler.operations.counting import Count, Line, count
+from greengate.profiler.operations.formulas import QUANTISED
+from greengate.profiler.operations.layers import layers, named
+from greengate.profiler.operations.stored import declared
+from greengate.profiler.operations.weights import Ledger
+from greengate.profiler.worker import Stage
+
+_Found = dict[str, Measurement | Missing]
+
+#: Models up to this size are loaded a second time while they run the first time: it saves seconds, and costs memory.
+_SIDE_BY_SIDE = 32 * 1024 * 1024
+
+_COUNTS = ("macs", "flops", "elementwise_ops", "quantized_share")
+
+#: Operators of an optimised run that multiply numbers of 8 bits or fewer.
+_NARROW = frozenset({*(op for _, op in QUANTISED), "MatMulNBits"})
+_TOKEN = re.compile(r"_token_\d+$")
+
+
+def count_model(job: CountJob, stage: Stage) -> Counted:
+    """Take every exact metric of one model: files, parameters, operations, the arena's peak."""
+    stage("reading the model")
+    model = onnx_model.read(job.path)
+    arrays = arrays_of(job.workload)
+    import onnxruntime
+
+    stage("counting operations")
+    prefix = str(Path.cwd() / "trace")
+    optimised = _second(lambda: load(job.path, 1, f"{prefix}-optimised"), model.size <= _SIDE_BY_SIDE)
+    loaded = load(job.path, 1, prefix, as_stored=True)
+    fed = feed.prepare(loaded.signatures(), job.workload, arrays)
+    recorded_at = _run(loaded, fed)
+    del loaded  # a trace can be large, and so can the second session
+    plain = _read(recorded_at)
+    stage("measuring activation memory")
+    quick = _read(_run(optimised(), fed))
+    ledger = Ledger()
+    stored = list(declared(model.proto, ledger, _numbers(fed.feeds[0])))
+    narrowed = _narrowed(quick)
+    found = count(plain.executed, stored, narrowed)
+    return Counted(
+        files=model.files,
+        inputs=fed.inputs,
+        feed=fed.digest,
+        runtime={"onnxruntime": onnxruntime.__version__, "provider": PROVIDER},
+        measurements={
+            "size": Measurement(model.size, "read", detail=f"{len(model.files)} file" + "s" * (len(model.files) > 1)),
+            **_weights(ledger),
+            **(_operations(found, narrowed, job.workload.batch_size, len(fed.feeds)) if plain.whole else _cut_off()),
+            "activation_memory": _activation_memory(quick, found),
+        },
+        notes=fed.notes,
+        layers=layers(found.lines, stored),
+    )
+
+
+def arrays_of(workload: WorkloadSpec) -> dict[str, Any] | None:
+    """Read recorded data, where the workload has any."""
+    return recorded.read(workload.recorded) if workload.recorded else None
+
+
+def _second(work: Callable[[], Loaded], ahead: bool) -> Callable[[], Loaded]:
+    """Return a function that loads; `ahead` begins at once, in a thread beside the first run."""
+    if not ahead:
+        return work
+    done: list[Loaded] = []
+    failed: list[Exception] = []
+
+    def begin() -> None:
+        try:
+            done.append(work())
+        except Exception as error:  # noqa: BLE001 - raised again by wait
+            failed.append(error)
+
+    def wait() -> Loaded:
+        thread.join()
+        if failed:
+            raise failed[0]
+        return done.pop()
+
+    thread = threading.Thread(target=begin, daemon=True)
+    thread.start()
+    return wait
+
+
+def _run(loaded: Loaded, fed: feed.Feeds) -> Path:
+    """Run once, on the first of what is fed, and return the file of what the runtime recorded."""
+    loaded.call(fed.feeds[0])
+    return Path(loaded.session.end_profiling())
+
+
+def _read(path: Path) -> trace.Trace:
+    found = trace.read(path)
+    path.unlink()
+    return found
+
+
+def _numbers(fed: feed.Feed) -> dict[str, int]:
+    """Return the inputs that are one whole number."""
+    return {name: int(array.item()) for name, array in fed.items() if array.size == 1 and array.dtype.kind in "iu"}
+
+
+def _narrowed(optimised: trace.Trace) -> frozenset[str]:
+    """Return the names of nodes that the optimised run executes on numbers of 8 bits.
+
+    The optimiser keeps a node's name, or adds a token where it changes the layout. It makes MatMulNBits of a product
+    with restored weights, to run with products of 8 bits.
+    """
+    return frozenset(_TOKEN.sub("", node.name) for node in optimised.executed if node.op in _NARROW)
+
+
+def _weights(ledger: Ledger) -> _Found:
+    elements, detail = ledger.elements, "stored tensors without int64, bool and string ones"
+    bits: Measurement | Missing = Missing("the model stores no weights", "unsettled")
+    if elements:
+        bits = Measurement(ledger.bits / elements, "read", detail=detail)
+    return {"params": Measurement(elements, "read", detail=detail), "weight_bits": bits}
+
+
+def _cut_off() -> _Found:
+    reason = f"the run has more than {trace.MAX_EVENTS:,} steps, which onnxruntime does not record in full"
+    return dict.fromkeys(_COUNTS, Missing(reason))
+
+
+def _operations(found: Count, narrowed: frozenset[str], batch: int, feeds: int) -> _Found:
+    """Return macs, flops and elementwise_ops per item and quantized_share, or why they are Missing."""
+    if found.unknown:
+        reason = f"operators that this version does not count: {_listed(found.unknown)} ({found.coverage})"
+        return dict.fromkeys(_COUNTS, Missing(reason, help="a count without them would be too small"))
+    detail = f"as executed with graph optimisations off, 1 thread: {found.coverage}"
+    detail += f", {found.counted} nodes counted, {found.free} free"
+    detail += f"; first of {feeds} recorded batches" if feeds > 1 else ""
+    return {
+        "macs": Measurement(found.macs / batch, "executed", detail=detail),
+        "flops": Measurement(2 * found.macs / batch, "executed", detail=detail),
+        "elementwise_ops": _elementwise(found, batch, detail),
+        "quantized_share": _share(found, narrowed),
+    }
+
+
+def _elementwise(found: Count, batch: int, detail: str) -> Measurement | Missing:
+    if found.unweighed:
+        return Missing(f"operators whose work shapes do not tell: {_listed(found.unweighed)}")
+    return Measurement(found.elementwise / batch, "executed", detail=detail)
+
+
+def _share(found: Count, narrowed: frozenset[str]) -> Measurement | Missing:
+    if not found.macs:
+        return Missing("the model computes no multiply-accumulates", "unsettled")
+    ran = {line.name for line in found.lines}
+    nameless = any(line.macs and not line.quantised and line.stored and not line.stored.named for line in found.lines)
+    if nameless and not narrowed <= ran:
+        reason = "nodes without a name cannot be followed through the optimiser"
+        return Missing(reason, "unsettled", "give every node a name, as exporters do")
+    detail = "of the multiply-accumulates, as the runtime runs them at full optimisation"
+    return Measurement(found.quantised / found.macs, "executed", detail=detail)
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(f"{name} x{times}" if times > 1 else name for name, times in sorted(names.items()))
+
+
+def _activation_memory(optimised: trace.Trace, found: Count) -> Measurement | Missing:
+    if optimised.peak is None:
+        reason = "this onnxruntime does not report its arena's peak"
+        return Missing(reason, "unavailable", "install a newer onnxruntime")
+    detail = "peak of onnxruntime's arena, full optimisation, 1 thread"
+    if optimised.peak_at is not None:
+        detail += f"; reached in {_place(optimised.peak_at, found.lines)}"
+    return Measurement(optimised.peak, "executed", detail=detail)
+
+
+def _place(node: trace.Executed, lines: tuple[Line, ...]) -> str:
+    """Return the layer of a node of the optimised run: the optimiser adds to names, or gives its own."""
+    layers_by_name = {line.name: line.stored.layer for line in lines if line.stored}
+    name = node.name
+    while name and name not in layers_by_name:
+        name = name.rpartition("/")[0]
+    return f"{layers_by_name.get(name) or named(node.name)} ({node.op})"

@@ -1,0 +1,141 @@
+"""Stored weights: how many, of how many bits, and which node uses them first."""
+
+from __future__ import annotations
+
+import math
+from collections import ChainMap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: Bits of one element by TensorProto.DataType, where it is not 8.
+_BITS = {
+    **dict.fromkeys((1, 6, 12), 32),  # float, int32, uint32
+    **dict.fromkeys((4, 5, 10, 16), 16),  # uint16, int16, float16, bfloat16
+    **dict.fromkeys((7, 11, 13, 14), 64),  # int64, double, uint64, complex64
+    15: 128,  # complex128
+    **dict.fromkeys((21, 22, 23), 4),  # uint4, int4, float4
+    **dict.fromkeys((25, 26), 2),  # uint2, int2
+}
+
+#: Nothing, int64, text, bool, uint64: indices, shapes and flags, not weights.
+_APART = frozenset({0, 7, 8, 9, 13})
+
+_EXTERNAL = 1
+_MICROSOFT = "com.microsoft"
+
+#: Operators that take weights of few bits packed into bytes: positions of these, and the attribute that tells the bits.
+_PACKED: dict[str, tuple[tuple[int, ...], str]] = {
+    "MatMulNBits": ((1,), "bits"),
+    "MatMulBnb4": ((1,), ""),
+    "MatMulFpQ4": ((1,), ""),
+    "GatherBlockQuantized": ((0,), "bits"),
+    "QMoE": ((2, 5, 8), "expert_weight_bits"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """One stored tensor: its elements, and the bits of each. `key` is equal where two names share the same bytes."""
+
+    key: tuple[str, ...]
+    elements: int
+    bits: int
+
+    @property
+    def bytes(self) -> int:
+        """Bytes that its elements take."""
+        return (self.elements * self.bits + 7) // 8
+
+
+#: Names of a graph and those around it, each with the weights behind it.
+Scope = ChainMap[str, tuple[Weight, ...]]
+
+
+class Ledger:
+    """All weights of a model, each counted once, and given to the first node that uses it."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], Weight] = {}
+        self._taken: set[tuple[str, ...]] = set()
+        self._graphs = 0
+
+    @property
+    def elements(self) -> int:
+        """Elements of all weights."""
+        return sum(weight.elements for weight in self._known.values())
+
+    @property
+    def bits(self) -> int:
+        """Bits of all weights."""
+        return sum(weight.elements * weight.bits for weight in self._known.values())
+
+    def enter(self, graph: Any, scope: Scope) -> None:
+        """Add the initialisers of a graph, or of a function, and the values of its Constant nodes."""
+        self._graphs += 1
+        packed = dict(_packed(graph.node))
+        for tensor in getattr(graph, "initializer", ()):
+            self._add(tensor.name, tensor, packed, scope)
+        for sparse in getattr(graph, "sparse_initializer", ()):
+            self._add(sparse.values.name, sparse.values, packed, scope)
+        for node in graph.node:
+            if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and node.output:
+                for attribute in node.attribute:
+                    if attribute.name == "value":
+                        self._add(node.output[0], attribute.t, packed, scope)
+                    elif attribute.name == "sparse_value":
+                        self._add(node.output[0], attribute.sparse_tensor.values, packed, scope)
+
+    def _add(self, name: str, tensor: Any, packed: Mapping[str, tuple[int, int]], scope: Scope) -> None:
+        scope[name] = ()
+        if tensor.data_type in _APART:
+            return
+        elements, bits = math.prod(tensor.dims), bits_of(tensor.data_type)
+        if bits == 8 and name in packed:
+            exact, few = packed[name]
+            elements, bits = exact or elements * 8 // few, few
+        weight = Weight(_place(tensor) or (str(self._graphs), name), elements, bits)
+        scope[name] = (self._known.setdefault(weight.key, weight),)
+
+    def claim(self, node: Any, scope: Scope, carries: bool) -> tuple[int, int]:
+        """Return elements and bytes of the weights that this node is the first to use.
+
+        What a node makes of weights alone (a DequantizeLinear, a Transpose) belongs to the one that uses the result,
+        unless it is one that carries nothing on: a Loop, an If.
+        """
+        names = [name for name in node.input if name]
+        behind = [scope.get(name) for name in names]
+        if carries and names and None not in behind:
+            carried = tuple(weight for weights in behind for weight in weights or ())
+            scope.update((name, carried) for name in node.output if name)
+            return 0, 0
+        mine = {weight.key: weight for weights in behind for weight in weights or () if weight.key not in self._taken}
+        self._taken.update(mine)
+        return sum(weight.elements for weight in mine.values()), sum(weight.bytes for weight in mine.values())
+
+
+def bits_of(data_type: int) -> int:
+    """Return the bits of one stored element of a TensorProto.DataType."""
+    return _BITS.get(data_type, 8)
+
+
+def _place(tensor: Any) -> tuple[str, ...]:
+    """Return where a tensor's bytes lie in external data; empty for a tensor inside the model."""
+    if tensor.data_location != _EXTERNAL:
+        return ()
+    named = {entry.key: entry.value for entry in tensor.external_data}
+    return named.get("location", ""), named.get("offset", "0"), str(tensor.dims), str(tensor.data_type)
+
+
+def _packed(nodes: Iterable[Any]) -> Iterable[tuple[str, tuple[int, int]]]:
+    """Yield names of packed weights with their elements, 0 where the bytes tell them, and the bits of each."""
+    for node in nodes:
+        if node.op_type not in _PACKED or node.domain != _MICROSOFT:
+            continue
+        positions, told = _PACKED[node.op_type]
+        numbers = {item.name: item.i for item in node.attribute}
+        bits = numbers.get(told, 4)
+        exact = numbers.get("K", 0) * numbers.get("N", 0)
+        for position in positions:
+            if bits in (1, 2, 4, 8) and position < len(node.input):
+                yield node.input[position], (exact, bits)
