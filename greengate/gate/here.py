@@ -65,6 +65,8 @@ def start(chosen: Chosen, setting: Setting) -> Profile | Trial:
     if isinstance(ready.baseline, Found) and ready.before is None:
         message = f"the baseline's model file is not at hand: {ready.baseline.ref.about}"
         raise BaselineError(Diagnostic("baseline-missing", message, "name its file with --against file:PATH"))
+    if ready.unfed is not None:
+        raise BaselineError(Diagnostic("input-mismatch", f"the baseline: {ready.unfed.reason}", ready.unfed.help))
     found, _ = _time(ready, {} if setting.request.static_only else everything(), setting)
     return found
 
@@ -93,7 +95,7 @@ def _needed(limit: Limit) -> float:
 
 def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
     effort, limits = Effort(precision, setting.request.max_seconds), limits_of(setting.budget)
-    if one.before is None or one.counted_before is None:
+    if one.counted_before is None or one.unfed is not None:
         return trial.profile(one.candidate, one.counted, effort, limits, setting.progress)
     counted: dict[Role, Profile] = {"baseline": one.counted_before, "candidate": one.counted}
     both = trial.trial(_roles(one), counted, effort, limits, setting.progress)
@@ -117,6 +119,8 @@ def _case(one: Ready, found: Profile | Trial) -> ModelCase:
         return model_case(one.chosen.entry.name, found.candidate, compared, _ref(one.baseline), found)
     if isinstance(one.baseline, Missing):
         compared = without_baseline(found, one.baseline)
+    elif one.counted_before is not None:
+        compared = compare_profiles(one.counted_before, found)
     elif one.baseline.profile is not None:
         compared = attribute(one.baseline.profile, found, compare_profiles(one.baseline.profile, found))
     else:

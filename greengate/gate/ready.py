@@ -18,9 +18,6 @@ from greengate.profiler.exact import Subject, refused
 from greengate.profiler.jobs import Refused
 from greengate.profiler.trial import Step
 
-#: Codes by which a baseline's own model refuses the candidate's workload: no fault of the user's file.
-_UNFED = frozenset({"input-open", "input-mismatch", "recorded-data", "batch-mismatch", "model-unsupported"})
-
 
 @dataclass(frozen=True)
 class Ready:
@@ -32,6 +29,14 @@ class Ready:
     baseline: Found | Missing
     before: Subject | None = None
     counted_before: Profile | None = None
+
+    @property
+    def unfed(self) -> Missing | None:
+        """Why the baseline can only be read, not run, under this workload; None where it runs."""
+        if self.counted_before is None or self.counted_before.workload.feed or not self.counted_before.model.files:
+            return None
+        macs = self.counted_before.measurements["macs"]
+        return macs if isinstance(macs, Missing) else None
 
 
 def prepare(chosen: Sequence[Chosen], setting: Setting) -> tuple[Ready, ...]:
@@ -67,7 +72,7 @@ def _sides(chosen: Chosen, setting: Setting) -> tuple[Chosen, Subject, Found | M
     if isinstance(baseline, Missing) or baseline.artifact is None:
         return chosen, candidate, baseline, None
     before = _subject(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting.folder)
-    return chosen, candidate, baseline, before
+    return chosen, candidate, baseline, replace(before, lenient=True)
 
 
 def _ready(
@@ -80,13 +85,9 @@ def _ready(
     after, then = next(counted), next(counted) if before is not None else None
     if isinstance(after, ModelError):
         raise after
-    if isinstance(then, ModelError) and isinstance(baseline, Found):
-        first = then.diagnostics[0]
-        if first.code not in _UNFED:
-            raise then
-        reason = f"the baseline ({baseline.ref.about}) cannot run under this workload: {first.message}"
-        return Ready(chosen, candidate, after, Missing(reason, "incomparable", first.help))
-    return Ready(chosen, candidate, after, baseline, before, then if isinstance(then, Profile) else None)
+    if isinstance(then, ModelError):
+        raise then
+    return Ready(chosen, candidate, after, baseline, before, then)
 
 
 def limits_of(budget: Budget | None) -> WorkerLimits:

@@ -17,13 +17,17 @@ from greengate.profiler.jobs import CountJob, Refused, WorkerFailed
 
 @dataclass(frozen=True)
 class Subject:
-    """A model to be measured: `path` on disk, `shown` as the user wrote it, `span` where they wrote it."""
+    """A model to be measured: `path` on disk, `shown` as the user wrote it, `span` where they wrote it.
+
+    `lenient` as in jobs.CountJob.
+    """
 
     name: str
     path: str
     shown: str
     workload: WorkloadSpec
     span: Span | None = None
+    lenient: bool = False
 
 
 def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
@@ -34,14 +38,15 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
     """
     try:
         backend = format_of(subject.path).load()
-        counted = backend.run(CountJob(subject.path, subject.workload), limits)
+        counted = backend.run(CountJob(subject.path, subject.workload, subject.lenient), limits)
     except Refused as refusal:
         raise refused(refusal, subject) from refusal
     except WorkerFailed as failure:
         return _broken(subject, failure, created)
     spec = subject.workload
     left_out = Missing("only exact metrics were measured", "skipped", "measure it without --static-only")
-    noisy = dict.fromkeys(estimate.ESTIMATORS, left_out)
+    unfed = None if counted.feed else counted.measurements.get("macs")
+    noisy = dict.fromkeys(estimate.ESTIMATORS, unfed if isinstance(unfed, Missing) else left_out)
     return Profile(
         model=Model(
             subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files

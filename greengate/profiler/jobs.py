@@ -7,13 +7,21 @@ from dataclasses import dataclass
 
 from greengate.profile import File, Input, Layer, Measurement, Missing, Role, WorkloadSpec
 
+#: Codes by which a model refuses a workload, not the gate.
+UNFED = frozenset({"input-open", "input-mismatch", "recorded-data", "batch-mismatch", "model-unsupported"})
+
 
 @dataclass(frozen=True)
 class CountJob:
-    """Read the files, resolve the inputs, and take every exact metric of one model."""
+    """Read the files, resolve the inputs, and take every exact metric of one model.
+
+    `lenient`: a model that cannot be fed under this workload is not refused; what its files tell is answered, with
+    no inputs and no feed. It is what a baseline may be that was made for other inputs.
+    """
 
     path: str
     workload: WorkloadSpec
+    lenient: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import pytest
 
 from greengate.budget import WorkerLimits
 from greengate.errors import ModelError
-from greengate.profile import Profile, WorkloadSpec
+from greengate.profile import InputSpec, Measurement, Missing, Profile, WorkloadSpec
 from greengate.profiler import exact, isolation, spawn
 from greengate.profiler.exact import Subject
 
@@ -66,3 +66,35 @@ def test_an_interrupt_ends_every_worker_at_once(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.glob("greengate-*")) == []
     (found,) = exact.count_all([one], LIMITS, "now")  # and work can go on
     assert isinstance(found, Profile)
+
+
+def test_a_baseline_that_cannot_be_fed_is_read() -> None:
+    other = WorkloadSpec(inputs=(InputSpec("elsewhere", (1, 3)),))
+    strict, lenient = exact.count_all(
+        [
+            Subject("probe", str(PROBE), "probe.onnx", other),
+            Subject("probe", str(PROBE), "probe.onnx", other, None, True),
+        ],
+        LIMITS,
+        "now",
+    )
+    assert isinstance(strict, ModelError)
+    assert strict.diagnostics[0].code == "input-mismatch"
+    assert isinstance(lenient, Profile)
+    assert lenient.model.files
+    assert lenient.workload.feed == ""
+    size, macs, latency = (lenient.measurements[name] for name in ("size", "macs", "latency_p50"))
+    assert isinstance(size, Measurement)
+    assert size.value == PROBE.stat().st_size
+    for missing in (macs, latency):
+        assert isinstance(missing, Missing)
+        assert missing.kind == "incomparable"
+        assert "elsewhere" in missing.reason
+
+
+def test_a_damaged_baseline_is_refused_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "bad.onnx").write_bytes(PROBE.read_bytes()[:200])
+    (found,) = exact.count_all(
+        [Subject("bad", str(tmp_path / "bad.onnx"), "bad", WorkloadSpec(), None, True)], LIMITS, ""
+    )
+    assert isinstance(found, ModelError)

@@ -17,7 +17,7 @@ from greengate import yamlspan
 from greengate.budget import WorkerLimits
 from greengate.metrics import METRICS
 from greengate.profile import File, Hardware, Input, Measurement, Missing, Role
-from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
+from greengate.profiler.jobs import UNFED, Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
 from greengate.units import Delta, QuantityError, parse_delta, parse_quantity
 
 #: Seconds on this backend's clock that starting a worker takes.
@@ -53,7 +53,7 @@ def run(job: CountJob | LaunchJob | FootprintJob, limits: WorkerLimits) -> Count
     """Do one job by reading the costs. Raises Refused and WorkerFailed where the file says so."""
     del limits
     if isinstance(job, CountJob):
-        return _count(_read(job.path, "count"), job)
+        return _count(_read(job.path, "count", job.lenient), job)
     if isinstance(job, FootprintJob):
         return _footprint(_read(job.path, "footprint"), job)
     return _launch({role: _read(path, "launch") for role, path in job.paths.items()}, job)
@@ -74,7 +74,7 @@ def _spend(seconds: float) -> None:
     _elapsed_ns += round(seconds * 1e9)
 
 
-def _read(path: str, doing: str) -> Costs:
+def _read(path: str, doing: str, lenient: bool = False) -> Costs:
     if not Path(path).is_file():
         raise Refused("model-missing", f"{path} does not exist", "check `path`; it starts at the budget's folder")
     try:
@@ -91,6 +91,8 @@ def _read(path: str, doing: str) -> Costs:
         raise WorkerFailed(words["breaks"].partition(":")[2].strip(), "this model breaks on purpose")
     if "refuses" in words:
         code, _, message = words["refuses"].partition(":")
+        if lenient and code in UNFED:
+            return _costs(Path(path), node, words)
         raise Refused(code, message.strip(), "this model refuses on purpose")
     try:
         return _costs(Path(path), node, words)
@@ -129,6 +131,12 @@ def _count(costs: Costs, job: CountJob) -> Counted:
         found.setdefault(name, Missing(f"the fake does not say {name}"))
     if "unknown_op" in costs.words:
         found["macs"] = Missing(f"the operator {costs.words['unknown_op']} is not understood", "failed")
+    if "refuses" in costs.words:
+        missing = Missing(f"it cannot run under this workload: {costs.words['refuses']}", "incomparable")
+        read = {name: value for name, value in found.items() if METRICS[name].workload_free}
+        return Counted(
+            (costs.file,), (), "", {}, {**dict.fromkeys(("macs", "flops", "activation_memory"), missing), **read}
+        )
     macs = found["macs"]
     found["flops"] = macs if isinstance(macs, Missing) else Measurement(2 * macs.value, macs.method, detail=macs.detail)
     shape = (job.workload.batch_size, *costs.input[1:])

@@ -6,12 +6,12 @@ import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from greengate.profile import Measurement, Missing, WorkloadSpec
 from greengate.profiler import feed, onnx_model, recorded
 from greengate.profiler.backends.onnx_runtime import PROVIDER, Loaded, load
-from greengate.profiler.jobs import Counted, CountJob
+from greengate.profiler.jobs import UNFED, Counted, CountJob, Refused
 from greengate.profiler.operations import trace
 from greengate.profiler.operations.counting import Count, Line, count
 from greengate.profiler.operations.formulas import QUANTISED
@@ -20,6 +20,7 @@ from greengate.profiler.operations.stored import declared
 from greengate.profiler.operations.weights import Ledger
 from greengate.profiler.worker import Stage
 
+_T = TypeVar("_T")
 _Found = dict[str, Measurement | Missing]
 
 #: Models up to this size are loaded a second time while they run the first time: it saves seconds, and costs memory.
@@ -33,36 +34,66 @@ _TOKEN = re.compile(r"_token_\d+$")
 
 
 def count_model(job: CountJob, stage: Stage) -> Counted:
-    """Take every exact metric of one model: files, parameters, operations, the arena's peak."""
+    """Take every exact metric of one model: files, parameters, operations, the arena's peak.
+
+    A lenient job on a model that cannot be fed is answered with what its files tell. Raises Refused.
+    """
+    try:
+        return _count_fed(job, stage)
+    except Refused as refused:
+        if not job.lenient or refused.code not in UNFED:
+            raise
+        return _count_files(job, refused)
+
+
+def _count_files(job: CountJob, refused: Refused) -> Counted:
+    model, ledger = onnx_model.read(job.path), Ledger()
+    for _ in declared(model.proto, ledger, {}):
+        pass
+    missing = Missing(f"it cannot run under this workload: {refused.message}", "incomparable", refused.help)
+    measurements = {**dict.fromkeys((*_COUNTS, "activation_memory"), missing), "size": _size(model), **_weights(ledger)}
+    return Counted(model.files(), (), "", {}, measurements)
+
+
+def _size(model: onnx_model.OnnxModel) -> Measurement:
+    return Measurement(model.size, "read", detail=f"{len(model.found)} file" + "s" * (len(model.found) > 1))
+
+
+def _count_fed(job: CountJob, stage: Stage) -> Counted:
     stage("reading the model")
     model = onnx_model.read(job.path)
     arrays = arrays_of(job.workload)
     import onnxruntime
 
     stage("counting operations")
-    prefix = str(Path.cwd() / "trace")
-    optimised = _second(lambda: load(job.path, 1, f"{prefix}-optimised"), model.size <= _SIDE_BY_SIDE)
-    loaded = load(job.path, 1, prefix, as_stored=True)
-    fed = feed.prepare(loaded.signatures(), job.workload, arrays)
-    recorded_at = _run(loaded, fed)
-    del loaded  # a trace can be large, and so can the second session
-    plain = _read(recorded_at)
-    stage("measuring activation memory")
-    quick = _read(_run(optimised(), fed))
+    prefix, known = str(Path.cwd() / "trace"), dict[str, int]()
+    files = _ahead(model.files)
+    plain = _ahead(lambda: load(job.path, 1, prefix, as_stored=True))
+    quick = _second(lambda: load(job.path, 1, f"{prefix}-optimised"), model.size <= _SIDE_BY_SIDE)
     ledger = Ledger()
-    stored = list(declared(model.proto, ledger, _numbers(fed.feeds[0])))
-    narrowed = _narrowed(quick)
-    found = count(plain.executed, stored, narrowed)
+    stored = list(declared(model.proto, ledger, known))
+    loaded = plain()
+    fed = feed.prepare(loaded.signatures(), job.workload, arrays)
+    known.update(_numbers(fed.feeds[0]))
+    written = _run(loaded, fed)
+    del loaded  # a trace can be large, and so can the second session
+    as_stored = _read(written)
+    stage("measuring activation memory")
+    optimised = _read(_run(quick(), fed))
+    narrowed = _narrowed(optimised)
+    found = count(as_stored.executed, stored, narrowed)
     return Counted(
-        files=model.files,
+        files=files(),
         inputs=fed.inputs,
         feed=fed.digest,
         runtime={"onnxruntime": onnxruntime.__version__, "provider": PROVIDER},
         measurements={
-            "size": Measurement(model.size, "read", detail=f"{len(model.files)} file" + "s" * (len(model.files) > 1)),
+            "size": _size(model),
             **_weights(ledger),
-            **(_operations(found, narrowed, job.workload.batch_size, len(fed.feeds)) if plain.whole else _cut_off()),
-            "activation_memory": _activation_memory(quick, found),
+            **(
+                _operations(found, narrowed, job.workload.batch_size, len(fed.feeds)) if as_stored.whole else _cut_off()
+            ),
+            "activation_memory": _activation_memory(optimised, found),
         },
         notes=fed.notes,
         layers=layers(found.lines, stored),
@@ -75,10 +106,13 @@ def arrays_of(workload: WorkloadSpec) -> dict[str, Any] | None:
 
 
 def _second(work: Callable[[], Loaded], ahead: bool) -> Callable[[], Loaded]:
-    """Return a function that loads; `ahead` begins at once, in a thread beside the first run."""
-    if not ahead:
-        return work
-    done: list[Loaded] = []
+    """Return a function that loads; `ahead` begins at once, beside the first run."""
+    return _ahead(work) if ahead else work
+
+
+def _ahead(work: Callable[[], _T]) -> Callable[[], _T]:
+    """Begin in a thread, and return a function that waits for the result: loading and hashing leave Python free."""
+    done: list[_T] = []
     failed: list[Exception] = []
 
     def begin() -> None:
@@ -87,7 +121,7 @@ def _second(work: Callable[[], Loaded], ahead: bool) -> Callable[[], Loaded]:
         except Exception as error:  # noqa: BLE001 - raised again by wait
             failed.append(error)
 
-    def wait() -> Loaded:
+    def wait() -> _T:
         thread.join()
         if failed:
             raise failed[0]
