@@ -226,7 +226,10 @@ def test_ctrl_c_leaves_no_process_and_no_file(here: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("TMPDIR", str(here / "tmp"))
     (here / "tmp").mkdir()
     process = python("doctor", str(probe), "--max-seconds", "60", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    time.sleep(2.0)
+    deadline = time.monotonic() + 60
+    while not (here / "tmp" / "greengate.lock").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)  # until launches have begun
+    time.sleep(0.5)
     process.send_signal(signal.SIGINT)
     out, heard = process.communicate(timeout=30)
     assert process.returncode == 130, heard
