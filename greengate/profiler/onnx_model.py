@@ -39,23 +39,38 @@ _AGAIN = "get the file again: export it, download it, or restore it from version
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """A validated model: its protobuf message, and its files, the model's own first."""
+    """A validated model: its protobuf message without large weights, and where its files are, the model's own first.
+
+    `found` has names beside the model, places on disk and sizes.
+    """
 
     proto: Any
-    files: tuple[File, ...]
+    found: tuple[tuple[str, Path, int], ...]
 
     @property
     def size(self) -> int:
         """Bytes on disk, every file once."""
-        return sum(file.size for file in self.files)
+        return sum(size for _, _, size in self.found)
+
+    def files(self) -> tuple[File, ...]:
+        """Return the files with their digests: every byte is read once, piece by piece. Raises Refused."""
+        return tuple(File(name, _digest(path), size) for name, path, size in self.found)
 
 
 def read(path: str) -> OnnxModel:
     """Read and validate a model file and the external data it names. Raises Refused, whatever is wrong with them."""
     with _opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         proto = _parse(path, data)
-        own = File(Path(path).name, hashlib.file_digest(file, "sha256").hexdigest(), len(data))
+        own = (Path(path).name, Path(path), len(data))
     return OnnxModel(proto, (own, *_external_files(path, proto)))
+
+
+def _digest(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise Refused("unreadable-file", f"{path} cannot be read: {error.strerror}", "check its permissions") from None
 
 
 @cache
@@ -171,7 +186,7 @@ def _tensors(proto: Any) -> Iterator[Any]:
                 yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
 
 
-def _external_files(path: str, proto: Any) -> list[File]:
+def _external_files(path: str, proto: Any) -> list[tuple[str, Path, int]]:
     """Return the external data files in order of their names. Raises Refused for the first that cannot be used."""
     ends: dict[str, int] = {}
     for tensor in _tensors(proto):
@@ -197,7 +212,7 @@ def _stored_bytes(tensor: Any) -> int:
     return int(math.prod(tensor.dims) * bits_of(tensor.data_type) + 7) // 8
 
 
-def _external_file(path: str, location: str, end: int) -> File:
+def _external_file(path: str, location: str, end: int) -> tuple[str, Path, int]:
     inside = "keep external data in regular files in the model's own folder"
     shown = f"{path}: its external data {location!r}"
     if Path(location).is_absolute() or ".." in location.replace("\\", "/").split("/"):
@@ -211,7 +226,6 @@ def _external_file(path: str, location: str, end: int) -> File:
         if not stat.S_ISREG(found.st_mode):
             raise Refused("external-data-escapes", f"{shown} are not a regular file", inside)
         with real.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
             _check_length(file, named, shown, found.st_size, end)
     except FileNotFoundError:
         help_ = f"put {location!r} beside the model, or export it again"
@@ -219,11 +233,10 @@ def _external_file(path: str, location: str, end: int) -> File:
     except OSError as error:
         message = f"{named} cannot be read: {error.strerror}"
         raise Refused("unreadable-file", message, "check its permissions") from None
-    return File(location, digest, found.st_size)
+    return location, real, found.st_size
 
 
 def _check_length(file: IO[bytes], named: Path, shown: str, size: int, end: int) -> None:
-    file.seek(0)
     if file.read(len(_LFS)) == _LFS:
         _refuse_pointer(str(named))
     if size < end:

@@ -97,7 +97,7 @@ def test_a_file_too_large_for_the_format_is_not_read(tmp_path: Path) -> None:
 def test_files_carry_digest_and_size(tmp_path: Path) -> None:
     path = Path(save(relu(), tmp_path / "m.onnx"))
     read = onnx_model.read(str(path))
-    (file,) = read.files
+    (file,) = read.files()
     assert (file.path, file.size) == ("m.onnx", path.stat().st_size)
     assert file.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -153,7 +153,7 @@ def test_external_data_inside_are_read_through_links_within(tmp_path: Path) -> N
     (names / "m.onnx").symlink_to("../blobs/a")
     (names / "w.bin").symlink_to("../blobs/b")
     read = onnx_model.read(str(names / "m.onnx"))
-    assert [file.path for file in read.files] == ["m.onnx", "w.bin"]
+    assert [file.path for file in read.files()] == ["m.onnx", "w.bin"]
     assert read.size == (blobs / "a").stat().st_size + 48
 
 

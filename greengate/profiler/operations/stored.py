@@ -6,7 +6,6 @@ import ast
 from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from greengate.profiler.operations.formulas import Attributes, NotUnderstood
@@ -98,18 +97,17 @@ class _Graph:
         return _Graph(proto, self.constants.new_child(), self.weights.new_child(), self.inlined)
 
 
-def declared(
-    proto: Any, ledger: Ledger | None = None, fed: Mapping[str, int] = MappingProxyType({})
-) -> Iterator[Declared]:
+def declared(proto: Any, ledger: Ledger | None = None, fed: dict[str, int] | None = None) -> Iterator[Declared]:
     """Yield every stored node of a model: of its graph, the graphs inside nodes, and its functions.
 
-    `ledger` learns every weight on the way. `fed` are inputs of one whole number, an axis or a length.
+    `ledger` learns every weight on the way. `fed` are inputs of one whole number, an axis or a length; it is looked
+    into when a formula asks, so that it may be filled later.
     """
     ledger = Ledger() if ledger is None else ledger
     opsets = {_domain(item.domain): item.version for item in proto.opset_import}
     functions = {(function.domain, function.name) for function in proto.functions}
     waiting = [_Graph(function, ChainMap(), ChainMap(), True) for function in proto.functions]
-    waiting.append(_Graph(proto.graph, ChainMap(dict(fed)), ChainMap(), False))
+    waiting.append(_Graph(proto.graph, ChainMap({}, {} if fed is None else fed), ChainMap(), False))
     while waiting:
         graph = waiting.pop()
         _collect(graph.proto, graph.constants)
