@@ -18,7 +18,7 @@ PINNED      := pyproject.toml constraints.txt
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bless bench-speed bench-verdicts clean
+.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-operations clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -46,8 +46,15 @@ bench-speed: $(VENV)/.test ## print what the command line costs, as ratios
 bench-verdicts: $(VENV)/.test ## fill the table of verdicts on equal and changed models; takes hours, can be cut into parts
 	$(BIN)/python benchmarks/verdicts.py run
 
+bench-operations: $(VENV)/.made ## count the same graphs as other counters do, beside them, in an environment of its own
+	$(PYTHON) -m venv $(VENV)-operations
+	$(VENV)-operations/bin/python -m pip install -qq --constraint constraints.txt $(TORCH_ARGS) torch
+	$(VENV)-operations/bin/python -m pip install -qq --constraint constraints.txt --editable . \
+	  --requirement benchmarks/operations.requirements.txt
+	$(VENV)-operations/bin/python benchmarks/operations.py
+
 clean: ## remove .venv and everything that tools left behind
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist
+	rm -rf $(VENV) $(VENV)-operations .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist
 	find greengate tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp stands for one finished step, so that a second run installs nothing.
@@ -74,7 +81,7 @@ $(VENV)/.test: $(VENV)/.core
 
 # torch comes first and by itself, so that TORCH_ARGS can say which build; with CI set, its absence is a failure.
 $(VENV)/.extras: $(VENV)/.test
-	@if $(INSTALL) $(TORCH_ARGS) torch && $(INSTALL) --editable '.[all]'; then touch $@; \
+	@if $(INSTALL) $(TORCH_ARGS) torch && $(INSTALL) --editable '.[all]' --group torch; then touch $@; \
 	elif [ -n "$$CI" ]; then echo "error: the optional parts could not be installed" >&2; exit 1; \
 	else echo "note: the optional parts (torch, fvcore, codecarbon, nvidia-ml-py) could not be installed;" \
 	  "the tests that need them are skipped, the gate for ONNX models is tested in full" >&2; fi
