@@ -237,6 +237,36 @@ STORIES: dict[str, tuple[list[Layer], list[Layer], list[tuple[str, int]]]] = {
         ],
         [("encoder/layer.0-11/mlp", 120)],
     ),
+    "another prefix and another order of running, between constants": (
+        [mm("/enc/fc/Gemm", 10, "Gemm"), mm("/dec/fc/Gemm", 100, "Gemm"), mm("/Constant", 0, "Constant")],
+        [
+            mm("/Constant", 0, "Constant"),
+            mm("/net/dec/fc/Gemm", 150, "Gemm"),
+            mm("/net/enc/fc/Gemm", 11, "Gemm"),
+            mm("/Constant_1", 0, "Constant"),
+        ],
+        [("net/dec/fc", 50), ("net/enc/fc", 1)],
+    ),
+    "one block out of several, all others wider and in another order of running": (
+        [mm("/mix/0/a/Conv", 10, "Conv"), mm("/mix/1/a/Gemm", 20, "Gemm"), mm("/mix/2/a/LSTM", 30, "LSTM")],
+        [mm("/mix/1/a/LSTM", 33, "LSTM"), mm("/mix/0/a/Gemm", 22, "Gemm")],
+        [("mix.0", -10), ("mix.1/a", 3), ("mix.0/a", 2)],
+    ),
+    "a part of a large change is looked into, of a small one not": (
+        [mm("/enc/x/MatMul", 0), mm("/mid/a/MatMul", 0), mm("/mid/b/MatMul", 0), *convs(0, 0, prefix="/end/c")],
+        [mm("/enc/x/MatMul", 780), mm("/mid/a/MatMul", 190), mm("/mid/b/MatMul", 7), *convs(20, 3, prefix="/end/c")],
+        [("enc/x", 780), ("mid/a", 190), ("end/c", 23), ("", 7)],
+    ),
+    "what cancels out within a module": (
+        [mm("/x/a/MatMul", 10), mm("/x/b/MatMul", 10), mm("/y/MatMul", 1)],
+        [mm("/x/a/MatMul", 15), mm("/x/b/MatMul", 5), mm("/y/MatMul", 4)],
+        [("y", 3)],
+    ),
+    "a block more, and all of them wider": (
+        bert(3),
+        bert(4, ffn=300, head=51),
+        [("encoder/layer.3", 801), ("encoder/layer.0-2/ffn", 600), ("", 1)],
+    ),
     "a new head elsewhere is not the layer that was lost": (
         bert(2),
         [*bert(1), mm("/pooler/MatMul", 7)],
@@ -302,6 +332,11 @@ def test_a_change_is_told_by_where_it_comes_from(story: str) -> None:
         ("the same part of every block", ["changed", "changed"]),
         ("another name and another size in the same place", ["changed"]),
         ("one part of one block", ["changed"]),
+        ("a node without a name", ["changed"]),
+        (
+            "one block out of several, all others wider and in another order of running",
+            ["removed", "changed", "changed"],
+        ),
     ],
 )
 def test_whole_modules_are_called_new_or_removed(story: str, expected: list[str]) -> None:
@@ -374,7 +409,7 @@ def test_contributions_sum_to_the_difference(before: list[Layer], after: list[La
         assert len(found) <= 5
         if found:
             assert sum(one.share for one in found) == pytest.approx(1)
-            assert len({one.path for one in found if one.path}) == len([one for one in found if one.path])
+            assert len({(one.path, one.kind) for one in found}) == len(found)
 
 
 @given(networks, networks)
@@ -454,8 +489,23 @@ def test_what_the_file_holds_beside_its_weights_is_elsewhere() -> None:
     assert found == [("head", 200.0), ("", 1000.0)]  # what is left over stands last however large it is
 
 
-@pytest.mark.parametrize(("peak", "expected"), [(500.0, [("head", 92.0)]), (1.0, [])])
-def test_layers_that_put_out_more_explain_only_a_higher_peak(peak: float, expected: list[tuple[str, float]]) -> None:
+def test_modules_that_changed_by_nothing_in_the_end_are_not_named() -> None:
+    before = [mm(f"/{name}/MatMul", 10) for name in ("x/a", "x/b", "y/a", "y/b")]
+    after = [replace(one, macs=15 if "a" in one.name.split("/") else 5) for one in before]
+    assert where(profiled(before), profiled(after, macs=500.0))["macs"] == [("", 460.0)]
+
+
+def test_what_no_layer_that_ran_explains_is_outside_of_them() -> None:
+    layers = bert(1)
+    assert where(profiled(layers), profiled(layers, size=7.0))["size"] == [("", 7.0 - sums(layers)["size"] - 100)]
+
+
+@pytest.mark.parametrize(
+    ("peak", "expected"), [(85.0, [("head", 92.0)]), (116.0, [("head", 92.0)]), (117.0, []), (1.0, [])]
+)
+def test_layers_that_put_out_more_explain_only_as_much_of_a_peak(
+    peak: float, expected: list[tuple[str, float]]
+) -> None:
     after = [replace(one, activation_bytes=100) if "head" in one.name else one for one in bert(1)]
     assert where(profiled(bert(1)), profiled(after, activation_memory=peak))["activation_memory"] == expected
 
@@ -580,12 +630,12 @@ NAMES: dict[str, Callable[[int], str]] = {
 @pytest.mark.parametrize("after", NAMES)
 @pytest.mark.parametrize("before", ["modules", "none"])
 def test_the_cost_is_close_to_linear(before: str, after: str) -> None:
-    """Four times the layers may take at most eight times as long; in order, all with all, it would be sixteen."""
+    """Four times the layers may take at most eight times as long; each with each it would be sixteen."""
     spent = []
     for count in (3_000, 12_000):
         old, new = enormous(count, NAMES[before]), enormous(count - 300, NAMES[after], extra=1)
         spent.append(min(seconds(lambda: attribution(old, new, "macs")) for _ in range(2 if count == 3_000 else 1)))  # noqa: B023
-    assert spent[1] < 8 * spent[0] + 0.1
+    assert spent[1] < 8 * spent[0] + 1
 
 
 def test_200_000_layers_are_told_and_outlined_in_bounded_time() -> None:

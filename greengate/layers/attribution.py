@@ -52,8 +52,8 @@ def attribute(baseline: Profile, candidate: Profile, comparisons: Mapping[str, C
         per = candidate.workload.batch_size if amount == "macs" else 1
         peak = amount == "activation_bytes"
         where = _contributions(_entries(matches, amount), factor / per, None if peak else total)
-        # A peak is no sum: layers that put out more may explain a higher one, and never a lower one.
-        if not peak or sum(one.delta for one in where) * total > 0:
+        # A peak is no sum: it can rise by at most as much as layers put out more.
+        if not peak or _explains(sum(one.delta for one in where), total):
             found[metric] = replace(found[metric], where=where)
     return found
 
@@ -65,6 +65,10 @@ def attribution(baseline: Sequence[Layer], candidate: Sequence[Layer], metric: s
     """
     amount, factor = _AMOUNTS[metric]
     return _contributions(_entries(match(baseline, candidate), amount), float(factor), None)
+
+
+def _explains(output: float, peak: float) -> bool:
+    return output >= peak if peak > 0 else output <= peak
 
 
 def _difference(compared: Comparison) -> float:
@@ -118,10 +122,10 @@ class _Group:
 
     def parts(self, stages: bool) -> list[_Group]:
         """Split one level deeper; `stages`: also siblings that differ only by number, where they are few and unlike."""
-        found: dict[str | None, list[_Entry]] = {}
+        found: dict[tuple[str, str] | None, list[_Entry]] = {}
         for entry in self.entries:
-            name = family(entry.path[self.depth])[0] if len(entry.path) > self.depth else None
-            found.setdefault(name, []).append(entry)
+            deeper = len(entry.path) > self.depth
+            found.setdefault(self._key(entry) if deeper else None, []).append(entry)
         whole = found.pop(None, [])
         parts = [
             _Group(self.depth + 1, tuple(part))
@@ -129,6 +133,11 @@ class _Group:
             for part in _by_number(siblings, self.depth, stages)
         ]
         return parts + [_Group(self.depth, tuple(whole))] * bool(whole)
+
+    def _key(self, entry: _Entry) -> tuple[str, str]:
+        """Return what entries of one part share: siblings that are new, or lost, are told apart from those of both."""
+        kind = entry.kind if entry.whole == self.depth + 1 else "changed"
+        return family(entry.path[self.depth])[0], kind
 
 
 def _by_number(siblings: list[_Entry], depth: int, stages: bool) -> Iterable[list[_Entry]]:
@@ -147,28 +156,31 @@ def _by_number(siblings: list[_Entry], depth: int, stages: bool) -> Iterable[lis
     return [siblings]
 
 
-def _entries(matches: Iterable[Match], amount: str) -> tuple[_Entry, ...]:
-    """Return the layers that changed; none where a layer's amount is not known."""
+def _entries(matches: Iterable[Match], amount: str) -> tuple[_Entry, ...] | None:
+    """Return the layers that changed; None where a layer's amount is not known."""
     entries = []
     for one in matches:
         old, new = _amount(one.before, amount), _amount(one.after, amount)
         if old is None or new is None:
-            return ()
+            return None
         if old != new:
             entries.append(_Entry(one.path, one.op, new - old, one.kind, one.whole))
     return tuple(entries)
 
 
-def _contributions(entries: tuple[_Entry, ...], factor: float, total: float | None) -> tuple[Contribution, ...]:
+def _contributions(entries: tuple[_Entry, ...] | None, factor: float, total: float | None) -> tuple[Contribution, ...]:
     """Name the groups; what they leave of `total`, or of all layers' difference, is a last one without a path."""
+    if entries is None:
+        return ()
     everything = _Group(0, entries)
     difference = everything.delta * factor if total is None else total
-    if not difference or not entries:
+    if not difference:
         return ()
-    named = _most(everything)
-    if sum(group.weight for group in named) < SPREAD * everything.weight:
+    groups = _groups(everything) if entries else []
+    named = _most(groups)
+    if _changed(named) < SPREAD * _changed(groups):
         # Names that group nothing tell less than what the layers do.
-        named = _most(_Group(0, tuple(map(_by_operator, entries))))
+        named = _most(_groups(_Group(0, tuple(map(_by_operator, entries)))))
     told = [(group.path, group.delta * factor, group.kind) for group in named]
     rest = difference - sum(delta for _, delta, _ in told)
     if rest and len(told) == MOST:
@@ -181,12 +193,15 @@ def _by_operator(entry: _Entry) -> _Entry:
     return replace(entry, path=(entry.op, entry.path[-1]), whole=min(entry.whole, 1))
 
 
-def _most(everything: _Group) -> list[_Group]:
+def _changed(groups: Iterable[_Group]) -> int:
+    return sum(abs(group.delta) for group in groups)
+
+
+def _most(groups: list[_Group]) -> list[_Group]:
     """Return the groups to name, largest difference first; those that are negligible are not."""
-    least = NEGLIGIBLE * everything.weight
-    groups = [group for group in _groups(everything) if group.weight >= least and group.delta]
-    groups.sort(key=lambda group: (-abs(group.delta), group.path))
-    return groups if len(groups) <= MOST else groups[: MOST - 1]
+    least = max(1, NEGLIGIBLE * _changed(groups))
+    named = sorted((one for one in groups if abs(one.delta) >= least), key=lambda one: (-abs(one.delta), one.path))
+    return named if len(named) <= MOST else named[: MOST - 1]
 
 
 def _amount(layer: Layer | None, amount: str) -> int | None:
@@ -222,11 +237,16 @@ def _is_told_whole(group: _Group) -> bool:
 
 
 def _is_worth(group: _Group, parts: list[_Group], everything: _Group, branched: bool) -> bool:
-    """Tell whether naming the parts says more than naming the module: never where all changed alike."""
+    """Tell whether naming the parts says more than naming the module: never where all changed alike.
+
+    Modules that are new or lost are told apart from their siblings.
+    """
     if not branched:
         return group.depth == 0 or len({part.delta for part in parts}) > 1
-    most = max(part.weight for part in parts)
-    return group.weight >= LIGHT * everything.weight and most >= CONCENTRATED * group.weight
+    if group.weight < LIGHT * everything.weight:
+        return False
+    is_apart = len({part.kind for part in parts}) > 1 and len(parts) <= FEW
+    return is_apart or max(part.weight for part in parts) >= CONCENTRATED * group.weight
 
 
 def _says_more(group: _Group, part: _Group) -> bool:

@@ -124,21 +124,18 @@ def _aligned(old: Node, olds: list[str], new: Node, news: list[str]) -> Iterator
     left, right = [old.children[name] for name in olds], [new.children[name] for name in news]
     made = [node.made for node in left], [node.made for node in right]
     shapes = [node.shape for node in left], [node.shape for node in right]
-    pairs = closest(made, shapes)
-    yield from ((olds[i], news[j]) for i, j in pairs)
-    kept, grown = {olds[i] for i, _ in pairs}, {news[j] for _, j in pairs}
-    yield from ((name, name) for name in olds if name not in kept and name in new.children and name not in grown)
+    return ((olds[i], news[j]) for i, j in closest(made, shapes))
 
 
 def _renamed(before: Tree, after: Tree, found: _Found) -> None:
     """Match what names left over: by operator and numbers; then by operator between the same neighbours."""
     for index, path in enumerate(before.paths):
         if index not in found.pairs:
-            found.lost.setdefault(index, len(path))
+            found.lost.setdefault(index, len(path) + 1)  # its module is in both models
     taken = set(found.pairs.values())
     for index, path in enumerate(after.paths):
         if index not in taken:
-            found.new.setdefault(index, len(path))
+            found.new.setdefault(index, len(path) + 1)
     left, right = sorted(found.lost), sorted(found.new)
     _join(found, left, right, alike([before.made[i] for i in left], [after.made[j] for j in right]))
     gaps = _gaps(found, len(before.paths), len(after.paths))

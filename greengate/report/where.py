@@ -60,7 +60,7 @@ def _where(compared: Comparison) -> Where:
     told = [one for one in compared.where if one.path or not _is_nothing(one)]
     amount = _signed(total, dimension)
     if compared.metric == "activation_memory":
-        amount = f"what layers put out {amount}"
+        amount += " of output"
     return Where(titled(compared.metric), amount, tuple(_place(one, in_shares, dimension) for one in told))
 
 
@@ -71,7 +71,7 @@ def _is_nothing(rest: Contribution) -> bool:
 def _place(one: Contribution, in_shares: bool, dimension: Dimension) -> Place:
     amount = percent(one.share) if in_shares else _signed(one.delta, dimension)
     if not one.path:
-        return Place(f"{amount} elsewhere", "", "")
+        return Place("outside the layers that ran" if one.share == 1 else f"{amount} elsewhere", "", "")
     return Place(f"{amount} in", clip(one.path, _WIDEST), _KINDS[one.kind])
 
 

@@ -11,6 +11,7 @@ import pytest
 import verdicts
 
 from greengate.profile import Layer, Profile
+from greengate.report.numbers import ABSENT
 from greengate.report.outline import render
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -86,6 +87,14 @@ def test_a_sum_with_an_unknown_part_is_no_number() -> None:
     assert "GMAC" not in rows["encoder/layer.0"]
     assert "MACs of 1 layer are not known" in render(STORIES["unknown"])
     assert "MMAC" in rows["intermediate/dense"]
+
+
+def test_an_unknown_layer_is_named_among_any_number_of_others() -> None:
+    layers = [Layer(f"/{name}/Conv", "Conv", 1000) for name in "abcd"]
+    layers += [Layer(f"/{name * 2}/Add", "Add", 0) for name in "abcd"]
+    rows = render(profiled([*layers, Layer("/odd/Fancy", "Fancy", None)])).splitlines()
+    assert any(row.split() == ["odd/Fancy", ABSENT] for row in rows)
+    assert any(row.startswith("4 more") for row in rows)
 
 
 def test_a_network_of_200_blocks_fits_a_screen() -> None:

@@ -38,8 +38,12 @@ def said(*comparisons: Comparison) -> list[str]:
             parts(MACS, ("encoder/layer.12", 1.5), ("head", -0.5), kind="added"),
             "MACs +1.90 GMAC: +2.85 GMAC in encoder/layer.12 (new), -950 MMAC in head (new)",
         ),
+        (
+            parts(MACS, ("a", 1.2), ("b", -0.4), ("", 0.2)),
+            "MACs +1.90 GMAC: +2.28 GMAC in a, -760 MMAC in b, +380 MMAC elsewhere",
+        ),
         (parts(MACS, ("a", 1.2), ("", -0.2)), "MACs +1.90 GMAC: +2.28 GMAC in a, -380 MMAC elsewhere"),
-        (parts(MEMORY, ("a", 1.0)), "Activation memory what layers put out +1.00 MB: 100 % in a"),
+        (parts(MEMORY, ("a", 1.0)), "Activation memory +1.00 MB of output: 100 % in a"),
     ],
 )
 def test_a_sentence_says_where(compared: Comparison, sentence: str) -> None:
@@ -112,6 +116,6 @@ def test_explain_says_it_beside_the_arithmetic() -> None:
     assert not any(line.startswith("  where") for line in explain.render(verdicts.failing(), "p50").splitlines())
 
 
-def test_a_contribution_without_a_path_is_the_last_of_a_sentence() -> None:
-    whole = replace(MACS, where=(Contribution("", 1.9e9, 1.0),))
-    assert said(whole) == ["MACs +1.90 GMAC: 100 % elsewhere"]
+def test_what_no_layer_explains_is_said_to_be_outside_them() -> None:
+    whole = replace(SIZE, where=(Contribution("", -2_004_444.0, 1.0),))
+    assert said(whole) == ["Size -2.00 MB: outside the layers that ran"]
