@@ -344,6 +344,11 @@ def test_whole_modules_are_called_new_or_removed(story: str, expected: list[str]
     assert [one.kind for one in attribution(before, after, "macs")] == expected
 
 
+def test_one_node_fewer_in_a_module_does_not_remove_the_module() -> None:
+    before, after, _ = STORIES["a node without a name"]
+    assert [one.kind for one in attribution(after, before, "macs")] == ["changed"]
+
+
 def test_a_new_layer_in_an_old_module_does_not_make_the_module_new() -> None:
     found = attribution(bert(2), [*bert(2), mm("/encoder/layer.1/ffn/gate/MatMul", 9)], "macs")
     assert [(one.path, one.kind) for one in found] == [("encoder/layer.1/ffn/gate", "added")]
