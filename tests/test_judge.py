@@ -215,7 +215,7 @@ def test_an_absolute_reason_never_says_that_a_number_exceeds_itself() -> None:
     assert reason == "120.000001 MB is beyond the limit of 120.000000 MB"
 
 
-# --- the trial's own noise, and second looks ---------------------------------------------------------------------------
+# --- the trial's own noise, and second looks --------------------------------------------------------------------------
 
 
 def paired(value: float, half: float, noise: Noise | None = None, seconds: float = 10.0) -> Change:
