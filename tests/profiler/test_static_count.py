@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graphs import BOOL, FLOAT, INT64, Shape, model, save, value, weight
+from graphs import BOOL, FLOAT, INT64, UINT8, Shape, model, save, value, weight
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
@@ -21,7 +21,7 @@ from greengate.profile import Input, InputSpec, Measurement, Missing, WorkloadSp
 from greengate.profiler import feed, onnx_model
 from greengate.profiler.backends import onnx_session
 from greengate.profiler.jobs import CountJob, Refused
-from greengate.profiler.operations import static
+from greengate.profiler.operations import known, static
 
 MS = "com.microsoft"
 op = helper.make_node
@@ -98,6 +98,29 @@ def looped(times: int) -> onnx.ModelProto:
     return chain(nodes, scalar("n", times), scalar("go", True, "bool"), weight("w", (3, 3)))
 
 
+def ended() -> onnx.ModelProto:
+    """Return a Loop of 7 rounds whose body says after the first that it is the last."""
+    proto = looped(0)
+    proto.graph.initializer[0].CopyFrom(scalar("n", 7))
+    body = proto.graph.node[0].attribute[0].g
+    body.initializer.append(scalar("stop", False, "bool"))
+    body.node[1].input[0] = "stop"
+    return proto
+
+
+def chosen() -> onnx.ModelProto:
+    """Return a product whose rows are as many as a stored mask lets through."""
+    nodes = [
+        op("NonZero", ["mask"], ["places"]),
+        op("Transpose", ["places"], ["rows"], perm=[1, 0]),
+        op("Gather", ["x", "flat"], ["picked"], axis=1),
+        op("MatMul", ["picked", "w"], ["y"]),
+    ]
+    nodes.insert(2, op("Reshape", ["rows", "all"], ["flat"]))
+    mask = numpy_helper.from_array(np.array([True, False, True]), "mask")
+    return chain(nodes, mask, whole("all", -1), weight("w", (2, 5)))
+
+
 def scanned() -> onnx.ModelProto:
     body = helper.make_graph(
         [op("MatMul", ["row", "w"], ["p"]), op("Add", ["state", "p"], ["next"]), op("Relu", ["next"], ["out"])],
@@ -144,6 +167,13 @@ def contributed() -> onnx.ModelProto:
     return chain(nodes, *weights, x=(1, 2, 3), domains={MS: 1})
 
 
+def fused() -> onnx.ModelProto:
+    """Return a convolution with the sum and the activation behind it, in front of a plain one."""
+    node = op("FusedConv", ["x", "w", "b", "z"], ["a"], domain=MS, activation="Relu")
+    weights = [weight("w", (3, 3, 3, 3)), weight("b", (3,)), weight("z", (1, 3, 6, 6))]
+    return chain([node, op("Conv", ["a", "w"], ["y"])], *weights, x=(1, 3, 8, 8), domains={MS: 1})
+
+
 def quantised() -> onnx.ModelProto:
     nodes = [
         op("DynamicQuantizeLinear", ["x"], ["q", "q_s", "q_z"]),
@@ -173,6 +203,10 @@ CASES = {
     # 7 rounds of 2x3x3, then 7x2x3x3 on what they stacked
     "loop": (looped(7), WorkloadSpec(), 7 * 18 + 126),
     "no round": (looped(0), WorkloadSpec(), 18),
+    # one round, then the product behind the loop
+    "stopped": (ended(), WorkloadSpec(), 18 + 18),
+    # 2 of 3 columns: 2x2 by 2x5
+    "mask": (chosen(), WorkloadSpec(), 20),
     # 5 rows of 3x3, then 5x3x3
     "scan": (scanned(), WorkloadSpec(), 90),
     "then": (branched(), WorkloadSpec(inputs=(InputSpec("flag", value=1),)), 2 * 3 * 4),
@@ -180,6 +214,8 @@ CASES = {
     "function": (called(), WorkloadSpec(), 36),
     # three products of 1x2 rows by 3x3
     "contrib": (contributed(), WorkloadSpec(), 54),
+    # 3x6x6 and 3x4x4 places, each of 27 products
+    "fused": (fused(), WorkloadSpec(), 108 * 27 + 48 * 27),
     "quantised": (quantised(), WorkloadSpec(), 36),
     # 3 rows of 1 by 1x5
     "range": (ranged(), WorkloadSpec(), 15),
@@ -201,11 +237,11 @@ def test_static_is_what_runs(name: str, tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.network
 @pytest.mark.parametrize("name", REAL_MODELS)
 def test_real_models_count_the_same_without_running(name: str) -> None:
-    known = REAL_MODELS[name]
+    pinned = REAL_MODELS[name]
     proto = onnx_model.read(str(fetch(name))).proto
-    told = macs(proto, known.workload)
+    told = macs(proto, pinned.workload)
     assert isinstance(told, Measurement), told
-    assert told.value == known.macs
+    assert told.value == pinned.macs
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -231,11 +267,101 @@ def test_elementwise_work_is_static_too() -> None:
     assert (told.value, told.method) == (6, "static")
 
 
+def packed(columns: int, depth: int) -> onnx.TensorProto:
+    """Return a weight of 4 bits for MatMulNBits: [N, blocks of 32, bytes]."""
+    return weight("w", (columns, depth // 32, 16), "uint8")
+
+
+_SCALES = [weight("s", (), "float32"), weight("t", (), "float32")]
+
+#: One contrib operator each: inputs fed, weights, attributes.
+CONTRIB: dict[str, tuple[list[str], Shape, list[onnx.TensorProto], dict[str, Any]]] = {
+    "FusedMatMul": (["x", "w"], (2, 3, 4), [weight("w", (5, 4))], {"transB": 1}),
+    "FusedMatMul left": (["x", "w"], (2, 3, 4), [weight("w", (2, 3, 5))], {"transA": 1}),
+    "FusedMatMul batches": (["x", "w"], (1, 3, 4), [weight("w", (7, 4, 5))], {}),
+    "DynamicQuantizeMatMul": (["x", "w", "s"], (2, 3, 4), [weight("w", (4, 5), "uint8"), *_SCALES], {}),
+    "MatMulNBits": (
+        ["x", "w", "s"],
+        (2, 3, 64),
+        [packed(5, 64), weight("s", (10,))],
+        {"K": 64, "N": 5, "block_size": 32},
+    ),
+    "Attention": (["x", "w", "b"], (1, 3, 8), [weight("w", (8, 24)), weight("b", (24,))], {"num_heads": 2}),
+    "Attention sizes": (
+        ["x", "w", "b"],
+        (1, 3, 8),
+        [weight("w", (8, 20)), weight("b", (20,))],
+        {"num_heads": 2, "qkv_hidden_sizes": [8, 8, 4]},
+    ),
+    "MultiHeadAttention": (
+        ["x", "k", "v"],
+        (1, 3, 8),
+        [weight("k", (1, 5, 8)), weight("v", (1, 5, 12))],
+        {"num_heads": 2},
+    ),
+    "MultiHeadAttention heads": (
+        ["x", "k", "v"],
+        (1, 3, 8),
+        [weight("k", (1, 2, 5, 4)), weight("v", (1, 2, 5, 4))],
+        {"num_heads": 2},
+    ),
+    "FusedGemm": (["x", "w"], (2, 3), [weight("w", (5, 3))], {"transB": 1, "activation": "Relu"}),
+    "BiasGelu": (["x", "b"], (2, 3), [weight("b", (3,))], {}),
+    "QuickGelu": (["x"], (2, 3), [], {}),
+    "QuantizeLinear": (["x", "s", "z"], (2, 3), [*_SCALES, scalar("z", 0, "uint16")], {}),
+    "QuantizeLinear plain": (["x", "s"], (2, 3), _SCALES, {}),
+    "SkipSimplifiedLayerNormalization": (["x", "x", "b"], (1, 2, 3), [weight("b", (3,))], {}),
+}
+
+
+@pytest.mark.parametrize("name", CONTRIB)
+def test_contrib_operators_have_the_shapes_that_the_runtime_gives_them(name: str) -> None:
+    import onnxruntime
+
+    inputs, shape, weights, attributes = CONTRIB[name]
+    kind, *_ = name.split()
+    node = op(kind, inputs, ["y"], domain=MS, **attributes)
+    used = [item for item in weights if item.name in inputs]
+    outputs = [value("y", None, {"QuantizeLinear": TensorProto.UINT16, "QuantizeLinear plain": UINT8}.get(name, FLOAT))]
+    proto = model([node], [value("x", shape)], used, outputs, domains={MS: 1})
+    (ran,) = onnxruntime.InferenceSession(proto.SerializeToString()).run(None, {"x": np.ones(shape, np.float32)})
+    stored = {item.name: known.constant(item) for item in used} | {"x": known.tensor(FLOAT, shape)}
+    (found_,) = known.Inference({"": 17, MS: 1}, 9).outputs(node, [stored[item] for item in inputs])
+    assert found_.shape == ran.shape
+    assert found_.type.tensor_type.elem_type == helper.np_dtype_to_tensor_dtype(ran.dtype)
+
+
+def test_contrib_operators_for_other_machines_by_their_definition() -> None:
+    infer = known.Inference({"": 17, MS: 1}, 9)
+    half = infer.outputs(
+        op("BiasSplitGelu", ["x", "b"], ["y"], domain=MS), [known.tensor(FLOAT, (2, 3, 8)), known.OPEN]
+    )
+    assert half[0].shape == (2, 3, 4)
+    # 4 heads of Q, 2 each of K and V, of 8: packed they are 64 wide, alone Q is 32
+    grouped = op("GroupQueryAttention", ["x"], ["y"], domain=MS, num_heads=4, kv_num_heads=2)
+    assert infer.outputs(grouped, [known.tensor(FLOAT, (1, 3, 64))])[0].shape == (1, 3, 32)
+    apart = op("GroupQueryAttention", ["x", "k", "v"], ["y"], domain=MS, num_heads=4, kv_num_heads=2)
+    q, k = known.tensor(FLOAT, (1, 3, 32)), known.tensor(FLOAT, (1, 3, 16))
+    assert infer.outputs(apart, [q, k, k])[0].shape == (1, 3, 32)
+    names = ["x", "w", "s", "t"]
+    given_ = [
+        known.tensor(UINT8, (2, 3)),
+        known.tensor(UINT8, (3, 5)),
+        known.tensor(FLOAT, ()),
+        known.tensor(FLOAT, ()),
+    ]
+    (restored,) = infer.outputs(op("MatMulIntegerToFloat", names, ["y"], domain=MS), given_)
+    assert (restored.shape, restored.type.tensor_type.elem_type) == ((2, 5), FLOAT)
+    moved = op("FusedMatMul", ["x", "x"], ["y"], domain=MS, transBatchA=1)
+    assert infer.outputs(moved, [k, k])[0].shape is None
+
+
 # --- what cannot run here -----------------------------------------------------------------------
 
 
-def test_a_model_without_kernels_here_is_counted(tmp_path: Path) -> None:
+def test_a_model_without_kernels_here_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """bfloat16 convolutions run on GPUs only."""
+    monkeypatch.chdir(tmp_path)  # the runtime leaves its record
     kind = TensorProto.BFLOAT16
     kernel = helper.make_tensor("w", kind, (8, 3, 3, 3), np.ones(216))
     outputs = [helper.make_tensor_value_info("y", kind, None)]
@@ -263,6 +389,16 @@ def test_a_size_that_is_found_while_running_is_named() -> None:
     ]
     proto = chain(nodes, weight("w", (2, 5)), x=(100, 100))
     assert reason(proto) == "not told by the graph alone: MatMul 'after': dimension 0 of 'f'"
+
+
+def test_chance_decides_nothing() -> None:
+    """A random mask must not be drawn once and believed."""
+    proto = chosen()
+    proto.graph.initializer[0].CopyFrom(weight("half", (3,)))
+    nodes = [op("Bernoulli", ["half"], ["drawn"], seed=1.0), op("Cast", ["drawn"], ["mask"], to=BOOL)]
+    for node in reversed(nodes):
+        proto.graph.node.insert(0, node)
+    assert "dimension" in reason(proto)
 
 
 def test_a_small_input_that_is_fed_decides_sizes() -> None:
@@ -356,6 +492,13 @@ def test_a_function_that_calls_itself_is_said() -> None:
     function = helper.make_function("mine", "Again", ["a"], ["b"], body, opsets)
     node = op("Again", ["x"], ["y"], domain="mine")
     assert reason(chain([node], domains={"mine": 1}, functions=[function]))
+
+
+def test_control_flow_without_its_graphs_is_open_not_a_crash() -> None:
+    node = op("If", ["flag"], ["y"])
+    proto = model([node], [value("flag", (), BOOL)])
+    told = reason(proto, WorkloadSpec(inputs=(InputSpec("flag", value=1),)))
+    assert "cannot be followed" in told
 
 
 def test_shapes_that_do_not_fit_are_open() -> None:

@@ -20,12 +20,12 @@ SkipSimplifiedLayerNormalization SparseAttention
 _ALIKE = frozenset(_LIKE_THE_FIRST.split())
 
 #: Standard operators with more attributes: what fuses an activation, or another element type.
-_STANDARD = {"FusedConv": "Conv", "FusedGemm": "Gemm"} | {
-    name: name for name in ("DequantizeLinear", "Pad", "QLinearConv", "QuantizeLinear", "Trilu")
-}
+_STANDARD = {"FusedConv": "Conv", "FusedGemm": "Gemm"} | {name: name for name in ("Pad", "QLinearConv", "Trilu")}
 
 #: The input whose element type the output has, where it is not the first.
-_TYPED = {"MatMulIntegerToFloat": 2}
+_TYPED = {"MatMulIntegerToFloat": 2, "DequantizeLinear": 1, "QuantizeLinear": 2}
+
+_UINT8 = 2
 
 
 def as_standard(node: Any) -> Any:
@@ -57,7 +57,9 @@ def contrib_shape(node: Any, given: Sequence[Known]) -> list[Known]:
     if rule is None or node.domain != DOMAIN or shapes[0] is None:
         return []
     try:
-        return [tensor(given[_TYPED.get(node.op_type, 0)].type.tensor_type.elem_type, rule(node, shapes))]
+        typed = _TYPED.get(node.op_type, 0)
+        kind = given[typed].type.tensor_type.elem_type if typed < len(given) else _UINT8
+        return [tensor(kind, rule(node, shapes))]
     except (LookupError, TypeError, ValueError, AttributeError):
         return []
 
@@ -120,5 +122,7 @@ _RULES: dict[str, Callable[[Any, Sequence[Any]], list[int]]] = {
     "Attention": _attention,
     "MultiHeadAttention": _many_heads,
     "GroupQueryAttention": _grouped,
+    "DequantizeLinear": lambda _, shapes: list(shapes[0]),
+    "QuantizeLinear": lambda _, shapes: list(shapes[0]),
     "BiasSplitGelu": lambda _, shapes: [*shapes[0][:-1], shapes[0][-1] // 2],
 }

@@ -49,12 +49,16 @@ def count(
     `proto` is a ModelProto with or without weights. `values` are arrays that are fed: small ones decide branches and
     sizes, as when the model runs. `ledger` learns every weight. Raises nothing: what cannot be told is in `open`.
     """
-    fed = values or {}
     try:
-        model = _inlined(proto)
-    except Exception as error:  # noqa: BLE001 - the inliner takes what a file says
-        first = (str(error).splitlines() or [""])[0]
-        return StaticCount(counting.count({}, ()), (f"its functions cannot be inlined: {first[:200]}",))
+        return _count(_inlined(proto), inputs, values or {}, ledger)
+    except Exception as error:  # noqa: BLE001 - a file can say anything
+        first = (str(error).splitlines() or [""])[0][:200]
+        return StaticCount(
+            counting.count({}, ()), (f"the graph, which cannot be followed: {type(error).__name__} {first}",)
+        )
+
+
+def _count(model: Any, inputs: Sequence[Input], fed: Mapping[str, Any], ledger: Ledger | None) -> StaticCount:
     stored = tuple(declared(model, ledger, _numbers(fed)))
     ran = Walk(Inference(_opsets(model), model.ir_version), stored).run(model.graph, inputs, fed)
     counted = counting.count(ran.executed, stored)

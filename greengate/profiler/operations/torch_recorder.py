@@ -65,9 +65,8 @@ def _dispatched(mode: Any, tally: Tally, func: Any, args: Any, kwargs: dict[str,
 
     if isinstance(func, torch._ops.HigherOrderOperator):
         return _control_flow(mode, tally, func, args, kwargs)
-    name = func._schema.name
-    formula = _formula(func)
-    if formula is None and not is_free(func):
+    name, formula, free = func._schema.name, _formula(func), is_free(func)
+    if formula is None and not free:
         with mode:
             parts = func.decompose(*args, **kwargs)
         if parts is not NotImplemented:
@@ -76,7 +75,7 @@ def _dispatched(mode: Any, tally: Tally, func: Any, args: Any, kwargs: dict[str,
     out = func(*args, **kwargs)
     if formula is not None:
         _count(tally, name, formula, args, out)
-    elif is_free(func):
+    elif free:
         tally.free[name] += 1
     tally.activation[tally.path[-1]] += _new_bytes(args, out)
     return out

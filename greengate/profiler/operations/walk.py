@@ -15,7 +15,7 @@ from greengate.profiler.operations.trace import Executed
 
 __all__ = ["Inference", "Ran", "Walk"]
 
-_INT64 = 7
+_FLOAT, _INT64, _BOOL = 1, 7, 9
 
 _Names = MutableMapping[str, Known]
 
@@ -52,7 +52,7 @@ class Walk:
         kinds = {item.name: item.type.tensor_type.elem_type for item in graph.input}
         fed: dict[str, Known] = {}
         for item in inputs:
-            shaped = tensor(kinds[item.name], item.shape)
+            shaped = tensor(kinds.get(item.name, _FLOAT), item.shape)
             value = values.get(item.name)
             steers = value is not None and value.size <= SMALL and value.dtype.kind in "iub"
             fed[item.name] = Known(shaped.type, value if steers else None)
@@ -108,7 +108,7 @@ class Walk:
 
     def _loop(self, node: Any, name: str, given: Sequence[Known], known: ChainMap[str, Known], ran: Ran) -> list[Known]:
         """Walk the body once, and count it as often as it runs: its shapes must be those of every round."""
-        body = node.attribute[0].g if len(node.attribute) == 1 else _attribute(node, "body").g
+        body = _attribute(node, "body").g
         carried = [Known(item.type) for item in given[2:]]
         starts = [tensor(_INT64, ()), _true(), *carried]
         inner, names = self._graph(body, known, dict(zip((item.name for item in body.input), starts, strict=False)))
@@ -118,9 +118,9 @@ class Walk:
         steady = all(
             item.dims is not None and item.dims == start.dims for item, start in zip(after, carried, strict=True)
         )
-        self._repeat(inner, rounds if steady or rounds in (0, 1) else None, f"Loop {name!r}: how often it runs", ran)
-        if rounds is not None and not steady and rounds > 1 and self._macs(inner) != 0:
-            ran.doubts.append(f"Loop {name!r}: its shapes, which change from round to round")
+        varies = rounds is not None and rounds > 1 and not steady
+        doubt = "its shapes, which change from round to round" if varies else "how often it runs"
+        self._repeat(inner, None if varies else rounds, f"Loop {name!r}: {doubt}", ran)
         return [*after, *(_stacked(item, rounds, 0) for item in ended[1 + len(carried) :])]
 
     def _scan(self, node: Any, name: str, given: Sequence[Known], known: ChainMap[str, Known], ran: Ran) -> list[Known]:
@@ -162,7 +162,7 @@ def _attribute(node: Any, name: str) -> Any:
 def _true() -> Known:
     import numpy as np
 
-    return Known(tensor(9, ()).type, np.array(True))
+    return Known(tensor(_BOOL, ()).type, np.array(True))
 
 
 def _rounds(node: Any, given: Sequence[Known], still: Known) -> int | None:
