@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,16 @@ def test_an_encoder_traced_with_its_fused_operator_counts_the_same() -> None:
     assert found.macs == net.macs
 
 
+def test_an_encoder_traced_into_plain_operators_counts_the_same() -> None:
+    """TorchScript's own passes must not run while counting: they call operators in ways of their own."""
+    net = nets.NETS["encoder"]
+    with nets.quiet():
+        module = torch.jit.trace(net.build(), net.input, check_trace=False)
+    found = counted(module, net.input)
+    assert "aten::addmm" in found.counted
+    assert found.macs == net.macs
+
+
 def test_padding_is_not_skipped_in_the_count() -> None:
     net = nets.NETS["encoder"]
     mask = torch.tensor([[False] * 5 + [True] * 2])
@@ -201,6 +212,9 @@ def test_cudnn_and_fused_attention_formulas_by_hand() -> None:
     """No processor runs these; the arguments are those of the operators' schemas."""
     weights = [ones(16, 3), ones(16, 4), ones(16), ones(16)]
     assert TORCH_FORMULAS["aten::_cudnn_rnn"]((ones(5, 2, 3), weights, 4, None, ones(1, 2, 4)), None) == 10 * 16 * 7
+    # keys wider than values go another way on a processor: 2 heads, 5 queries x 7 keys x (4 + 6)
+    apart = (ones(1, 2, 5, 4), ones(1, 2, 7, 4), ones(1, 2, 7, 6))
+    assert TORCH_FORMULAS["aten::_scaled_dot_product_efficient_attention"](apart, None) == 2 * 35 * 10
     # projections: 2 x (2x5 + 2x7) x 8x8; attention: 2 x 2 x 5x7 x 8
     fused = TORCH_FORMULAS["aten::_native_multi_head_attention"]
     assert fused((ones(2, 5, 8), ones(2, 7, 8), ones(2, 7, 8)), None) == 2 * 24 * 64 + 2 * 2 * 35 * 8
@@ -340,11 +354,15 @@ def test_an_operator_of_another_library_is_unknown_until_it_is_taken_apart() -> 
     try:
         library.define("fused(Tensor x) -> Tensor")
         library.impl("fused", lambda x: x @ x, "CPU")
+        library.define("tagged(Tensor x) -> Tensor", tags=(torch.Tag.pointwise,))
+        library.impl("tagged", lambda x: x @ x, "CPU")
         library.define("composed(Tensor x) -> Tensor")
         library.impl("composed", lambda x: x @ x, "CompositeImplicitAutograd")
         fused = counted(Calls(lambda x: torch.ops.greengate_test.fused(torch.ops.greengate_test.fused(x))), ones(3, 3))
         assert isinstance(fused.macs, Missing)
         assert "greengate_test::fused x2" in fused.macs.reason
+        tagged = counted(Calls(torch.ops.greengate_test.tagged), ones(3, 3))
+        assert tagged.unknown == {"greengate_test::tagged": 1}  # anyone can claim to be pointwise
         assert counted(Calls(torch.ops.greengate_test.composed), ones(3, 3)).macs == 27
     finally:
         library._destroy()
@@ -409,6 +427,7 @@ def test_layers_are_modules_by_path_with_what_they_hold_and_put_out() -> None:
     assert (layers["stem.1"].macs, layers["stem.1"].params) == (0, 16)
     # the sum, its pool with places (8 bytes each), and the mean are the root's own
     assert layers["Block"].activation_bytes == 4 * 2048 + 12 * 8 * 64 + 4 * 8
+    assert layers["head"].activation_bytes == 4 * 10  # the transposed view of its weight is not new
     assert sum(layer.params for layer in layers.values()) == sum(item.numel() for item in net.build().parameters())
     assert list(layers)[:3] == ["Block", "stem.0", "stem.1"]
 
@@ -428,6 +447,12 @@ def test_a_shared_module_is_one_layer_that_ran_twice() -> None:
     assert (layer.name, layer.macs, layer.params) == ("0", 2 * 48, 20)
 
 
+def test_a_parameter_under_two_names_is_counted_once() -> None:
+    module = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
+    module[1].weight = module[0].weight
+    assert [layer.params for layer in counted(module, ones(3, 4)).layers if layer.op == "Linear"] == [16, 0]
+
+
 def test_everything_is_put_back_also_after_a_failure() -> None:
     module = nn.Sequential(nn.Linear(4, 4), nn.Dropout())
     module[1].eval()
@@ -445,6 +470,7 @@ def test_everything_is_put_back_also_after_a_failure() -> None:
         counted(module, ones(3, 5))
     assert (module.training, module[0].training, module[1].training) == (True, True, False)
     assert torch.is_grad_enabled()
+    assert not any(item._forward_hooks or item._forward_pre_hooks for item in module.modules())
     assert torch.backends.mha.get_fastpath_enabled() is fast
     with FlopCounterMode(display=False) as counter:  # no mode of ours is left on the stack
         module(ones(3, 4))
@@ -508,6 +534,20 @@ def test_fvcore_says_what_it_does_not_take() -> None:
     assert "fails: IndexError" in check(mixed.build(), mixed.input)  # its own einsum
 
 
+def test_fvcores_deprecations_are_not_news() -> None:
+    needs.package("fvcore")
+    code = """
+import torch
+from greengate.profiler.operations.torch_count import count_module
+print(*count_module(torch.nn.Linear(4, 5), (torch.ones(3, 4),)).notes)
+"""
+    command = [sys.executable, "-W", "error::DeprecationWarning", "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert "60 MACs in contractions" in ran.stdout
+    assert ran.stderr == ""
+
+
 def test_without_fvcore_there_is_no_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch_check.util, "find_spec", lambda _: None)
     net = nets.NETS["cnn"]
@@ -515,8 +555,6 @@ def test_without_fvcore_there_is_no_line(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_the_tables_need_no_torch() -> None:
-    import subprocess
-
     code = (
         "import sys, greengate.profiler.operations.torch_count; "
         "print([name for name in ('torch', 'fvcore', 'numpy') if name in sys.modules])"
