@@ -203,3 +203,18 @@ def test_a_warm_up_that_does_not_settle_ends_and_says_so(
     found = launch(diary.both(), 1, job(seconds=seconds, max_calls=2))
     assert len(diary.calls) == 2 * (rounds + 2)
     assert "not steady" in found.notes[0]
+
+
+def test_three_roles_come_in_all_six_orders_drawn_anew_from_the_seed() -> None:
+    from itertools import islice
+
+    def drawn(seed: int) -> list[tuple[str, ...]]:
+        roles = ("baseline", "candidate", "control")
+        job = LaunchJob(dict.fromkeys(roles, ""), roles, WorkloadSpec(), seed, 0.1, 6, 60)  # type: ignore[arg-type]
+        return list(islice(pairing._orders(job), 60))
+
+    for start in range(0, 60, 6):
+        assert len(set(drawn(1)[start : start + 6])) == 6
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+    assert drawn(1)[:6] != drawn(1)[6:12]
