@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 
 from greengate.cli.usage import GreedyFiles
@@ -45,6 +47,8 @@ def check(
     from greengate.errors import Exit
     from greengate.tasks.record import write_part
 
+    if part is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", part):
+        raise click.BadParameter("use letters, digits, `_`, `.` and `-`: it names a folder", param_hint="--part")
     outputs = reporters(reports)
     request = gate.Request(
         budget=budget,

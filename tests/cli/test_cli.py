@@ -99,6 +99,8 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["check", "--max-seconds", "soon"], 2),
         (["check", "--max-seconds", "0"], 2),
         (["check", "--profile"], 2),
+        (["check", "--part", "../out"], 2),
+        (["check", "--part", ""], 2),
         (["profile"], 2),
         (["check", "-b", "gone.yaml"], 2),
         (["check", "--report", "pdf=x"], 2),
