@@ -214,7 +214,8 @@ class Launch:
 
     `samples[role][series]` are integers: `wall` and `cpu` in ns per call, paired by index across roles unless the
     models ran in processes of their own (`together` is False); `load` in ns and `peak` in bytes, one each.
-    `seconds` were spent inside calls, `took` in all.
+    `seconds` were spent inside calls, `took` in all. `feeds` is how many inputs were gone through: call i of a role
+    got input (i // 2) % feeds.
     """
 
     seed: int
@@ -223,6 +224,7 @@ class Launch:
     seconds: float
     together: bool = True
     took: float = 0.0
+    feeds: int = 1
 
 
 @dataclass(frozen=True)

@@ -72,12 +72,14 @@ class FootprintJob:
 class Sampled:
     """Answer to LaunchJob and FootprintJob: samples[role][series], see profile.Launch; a footprint's role is candidate.
 
-    `seconds` is the time spent inside calls, `notes` what a reader should know (not steady, bimodal ...).
+    `seconds` is the time spent inside calls, `notes` what a reader should know (not steady ...), `feeds` how many
+    inputs the calls went through.
     """
 
     samples: Mapping[str, Mapping[str, tuple[int, ...]]]
     seconds: float
     notes: tuple[str, ...] = ()
+    feeds: int = 1
 
 
 Job = CountJob | LaunchJob | FootprintJob

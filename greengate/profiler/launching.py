@@ -54,7 +54,8 @@ def launch(
             samples[only or role] |= series
     notes = tuple(note for answer, _ in answers for note in answer.notes)
     seconds = round(sum(answer.seconds for answer, _ in answers), 6)
-    return Launch(seed, tuple(order), samples, seconds, together), notes
+    feeds = max((answer.feeds for answer, _ in answers), default=1)
+    return Launch(seed, tuple(order), samples, seconds, together, feeds=feeds), notes
 
 
 def _call_job(

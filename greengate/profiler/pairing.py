@@ -52,7 +52,8 @@ def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> Sampled:
     samples: dict[str, dict[str, tuple[int, ...]]]
     samples = {role: {"wall": tuple(kept.wall), "cpu": tuple(kept.cpu)} for role, kept in series.items()}
     seconds = sum(sum(kept.wall) for kept in series.values()) / 1e9
-    return Sampled(samples, seconds, () if steady else ("the calls were not steady when the warm-up ended",))
+    notes = () if steady else ("the calls were not steady when the warm-up ended",)
+    return Sampled(samples, seconds, notes, feeds)
 
 
 def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> dict[Role, _Series]:
@@ -64,9 +65,14 @@ def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> dict[Role,
         turn < job.min_calls or spent < enough or (turn < job.enough_calls and spent < most) or turn % 2
     ):
         for role in next(orders):
-            spent += _call(role, calls[role], (turn // 2) % feeds, series[role])
+            spent += _call(role, calls[role], feed_of(turn, feeds), series[role])
         turn += 1
     return series
+
+
+def feed_of(turn: int, feeds: int) -> int:
+    """Return which input the calls of a turn get: each in two turns before the next."""
+    return (turn // 2) % feeds
 
 
 def _orders(job: LaunchJob) -> Iterator[tuple[Role, ...]]:

@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 
 from greengate import stats
 from greengate.profile import Launch
+from greengate.profiler.pairing import feed_of
 
 #: Calls below which a shape cannot be told.
 _CALLS = 40
 #: Two clusters are two speeds where they explain this share of the variance, stand this far apart, and both are common.
 _EXPLAINED, _APART, _COMMON = 0.9, 0.1, 0.15
+#: A speed follows the data where the inputs explain this share of the variance of the ranks, and stand _APART.
+_FOLLOWS = 0.5
 
 
 def remarks(launches: Sequence[Launch]) -> Iterator[str]:
-    """Yield one sentence for each role whose calls have two speeds in most launches."""
+    """Yield one sentence for each role whose speed follows its inputs, or has two speeds in most launches."""
     for role in ("baseline", "candidate"):
-        series = [samples["wall"] for launch in launches if "wall" in (samples := launch.samples.get(role, {}))]
+        timed = [launch for launch in launches if "wall" in launch.samples.get(role, {})]
+        series = [launch.samples[role]["wall"] for launch in timed]
+        feeds = max((launch.feeds for launch in timed), default=1)
+        if (
+            found := by_input([launch.samples[role]["wall"] for launch in timed if launch.feeds == feeds], feeds)
+        ) is not None:
+            slower, explained = found
+            yield (
+                f"the {role}'s time follows its inputs: the slowest of {feeds:,} takes {slower:+.0%} longer than the "
+                f"fastest, and which input it is explains {explained:.0%} of how calls differ; "
+                "its percentiles are those of these inputs"
+            )
+            continue
         split = [found for one in series if (found := two_speeds(one)) is not None]
         if series and len(split) > len(series) / 2:
             slow, share = stats.median([one[0] for one in split]), stats.median([one[1] for one in split])
@@ -53,3 +69,46 @@ def two_speeds(walls: Sequence[int]) -> tuple[float, float] | None:
     share = (count - at) / count
     clear = best / spread >= _EXPLAINED and slow - fast >= math.log1p(_APART) and _COMMON <= share <= 1 - _COMMON
     return (math.expm1(slow - fast), share) if clear else None
+
+
+def by_input(series: Sequence[Sequence[int]], feeds: int) -> tuple[float, float] | None:
+    """Return how much slower the slowest input is than the fastest, and the share of the variance inputs explain.
+
+    `series` holds the wall times of each launch, whose call i got input feed_of(i, feeds). The share is that of the
+    ranks within a launch, adjusted for the number of inputs (epsilon squared, Kelley 1935): 0 on average where inputs
+    do not matter. None where they do not, or where there are too few calls to tell.
+    """
+    ranks: dict[int, list[float]] = defaultdict(list)
+    logs: dict[int, list[float]] = defaultdict(list)
+    for walls in series:
+        if feeds < 2 or len(walls) < _CALLS or min(walls) <= 0:
+            continue
+        middle = math.log(stats.median(walls))
+        for turn, (wall, rank) in enumerate(zip(walls, _ranks(walls), strict=True)):
+            ranks[feed_of(turn, feeds)].append(rank)
+            logs[feed_of(turn, feeds)].append(math.log(wall) - middle)
+    explained = _explained(ranks)
+    if explained < _FOLLOWS:
+        return None
+    medians = [stats.median(found) for found in logs.values()]
+    slower = math.expm1(max(medians) - min(medians))
+    return (slower, explained) if slower >= _APART else None
+
+
+def _ranks(values: Sequence[int]) -> list[float]:
+    """Return the rank of each value, 0..1, equal values sharing one; so that a few stray calls weigh little."""
+    places: dict[int, list[int]] = defaultdict(list)
+    for place, value in enumerate(sorted(values)):
+        places[value].append(place)
+    shared = {value: math.fsum(found) / len(found) / len(values) for value, found in places.items()}
+    return [shared[value] for value in values]
+
+
+def _explained(groups: Mapping[int, Sequence[float]]) -> float:
+    count = sum(map(len, groups.values()))
+    if len(groups) < 2 or count <= len(groups):
+        return 0.0
+    mean = math.fsum(map(math.fsum, groups.values())) / count
+    within = math.fsum((x - math.fsum(group) / len(group)) ** 2 for group in groups.values() for x in group)
+    total = math.fsum((x - mean) ** 2 for group in groups.values() for x in group)
+    return 1 - (within / (count - len(groups))) / (total / (count - 1)) if total else 0.0

@@ -13,16 +13,17 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from graphs import BOOL, external, linear, model, relu, save, value, weight
+from graphs import BOOL, INT64, external, linear, model, relu, save, value, weight
 from onnx import TensorProto, helper, numpy_helper
 
 from greengate.budget import WorkerLimits
 from greengate.errors import Diagnostic
 from greengate.metrics import METRICS
-from greengate.profile import InputSpec, Measurement, Role, WorkloadSpec
+from greengate.profile import InputSpec, Launch, Measurement, Role, WorkloadSpec
 from greengate.profiler.backends import FORMATS
 from greengate.profiler.backends import onnx as backend
 from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
+from greengate.profiler.steady import remarks
 
 GOLDEN = Path(__file__).parent / "golden"
 LIMITS = WorkerLimits(timeout=60)
@@ -290,6 +291,27 @@ def test_a_launch_plays_recorded_batches() -> None:
     np.savez("d.npz", x=np.ones((7, 4), "float32"))
     found = launch({"candidate": "m.onnx"}, WorkloadSpec(recorded="d.npz", batch_size=2), seconds=0.0)
     assert len(found.samples["candidate"]["wall"]) == 10
+
+
+def test_a_model_whose_time_follows_its_inputs_is_told_from_one_with_two_speeds() -> None:
+    """Each recorded row says how often the loop runs: 5, 50 or 500 times."""
+    body = helper.make_graph(
+        [op("MatMul", ["s", "w"], ["s2"]), op("Identity", ["c"], ["c2"])],
+        "body",
+        [value("i", (), INT64), value("c", (), BOOL), value("s", None)],
+        [value("c2", (), BOOL), value("s2", None)],
+    )
+    nodes = [
+        op("ReduceMax", ["x"], ["most"], keepdims=0),
+        op("Cast", ["most"], ["n"], to=INT64),
+        op("Loop", ["n", "", "x"], ["y"], body=body),
+    ]
+    save(model(nodes, [value("x", ("N", 64))], [weight("w", (64, 64))]), Path("m.onnx"))
+    np.savez("d.npz", x=np.repeat(np.array([[5.0], [50.0], [500.0]], "float32"), 64, axis=1))
+    made = launch({"candidate": "m.onnx"}, WorkloadSpec(recorded="d.npz"), min_calls=60, max_calls=60)
+    assert made.feeds == 3
+    (said,) = remarks([Launch(0, ("candidate",), made.samples, made.seconds, feeds=made.feeds)])
+    assert said.startswith("the candidate's time follows its inputs: the slowest of 3 takes +")
 
 
 @pytest.mark.parametrize("order", [("baseline", "candidate"), ("candidate", "baseline")])

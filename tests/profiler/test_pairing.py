@@ -88,6 +88,13 @@ def test_both_calls_of_a_pair_get_one_feed_and_each_feed_both_orders() -> None:
     seen = [(role[0], feed) for role, feed in diary.timed(24)]
     assert seen[:8] == [("b", 0), ("c", 0), ("c", 0), ("b", 0), ("b", 1), ("c", 1), ("c", 1), ("b", 1)]
     assert [feed for _, feed in seen[8:16]] == [2] * 4 + [0] * 4
+    turns = [feed for role, feed in seen if role == "b"]
+    assert turns == [pairing.feed_of(turn, 3) for turn in range(12)]
+
+
+@pytest.mark.parametrize("feeds", [1, 3])
+def test_how_many_feeds_there_were_is_kept(feeds: int) -> None:
+    assert launch(Diary().both(), feeds, job()).feeds == feeds
 
 
 @settings(max_examples=30, deadline=None)

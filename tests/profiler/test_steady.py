@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greengate.profile import Launch
-from greengate.profiler.steady import remarks, two_speeds
+from greengate.profiler.steady import by_input, remarks, two_speeds
 
 
 def walls(*speeds: tuple[float, int], noise: float = 0.01, seed: int = 0) -> tuple[int, ...]:
@@ -49,8 +49,8 @@ def test_any_series_has_an_answer(series: list[int]) -> None:
     assert found is None or (found[0] > 0 and 0 < found[1] < 1)
 
 
-def launch(baseline: tuple[int, ...], candidate: tuple[int, ...]) -> Launch:
-    return Launch(0, (), {"baseline": {"wall": baseline}, "candidate": {"wall": candidate}}, 1.0)
+def launch(baseline: tuple[int, ...], candidate: tuple[int, ...], feeds: int = 1) -> Launch:
+    return Launch(0, (), {"baseline": {"wall": baseline}, "candidate": {"wall": candidate}}, 1.0, feeds=feeds)
 
 
 def test_the_role_is_named_when_most_launches_show_it() -> None:
@@ -60,3 +60,72 @@ def test_the_role_is_named_when_most_launches_show_it() -> None:
     assert said.startswith("the candidate's calls have two speeds")
     assert list(remarks([launch(one, two)] * 2 + [launch(one, one)] * 3)) == []
     assert list(remarks([])) == []
+
+
+def fed(costs: tuple[float, ...], calls: int = 120, noise: float = 0.02, seed: int = 0) -> tuple[int, ...]:
+    """Calls whose time is that of their input, each input in two calls before the next, as the timing loop does."""
+    rng = random.Random(seed)
+    return tuple(round(1e6 * costs[(turn // 2) % len(costs)] * (1 + abs(rng.gauss(0, noise)))) for turn in range(calls))
+
+
+@pytest.mark.parametrize(
+    ("costs", "noise", "found"),
+    [
+        ((1.0, 1.0, 1.0, 1.0), 0.02, False),
+        ((1.0, 1.2, 1.5, 2.0), 0.02, True),
+        ((1.0, 1.5), 0.02, True),
+        ((1.0,) * 49 + (3.0,), 0.05, False),  # one slow input in fifty explains little: a stray call would look alike
+        ((1.0, 1.02, 1.04, 1.06), 0.001, False),  # clear, but too small to matter
+        ((1.0, 1.1, 1.2, 1.3), 0.5, False),  # drowned
+        (tuple(1 + index / 25 for index in range(50)), 0.05, True),
+        ((1.0,) * 60, 0.3, False),  # as many inputs as pairs of calls: nothing but chance
+        ((1.0, 2.0), 0.0, True),
+        ((1.0, 1.0), 0.0, False),
+    ],
+)
+def test_a_speed_that_follows_its_inputs_is_told(costs: tuple[float, ...], noise: float, found: bool) -> None:
+    series = [fed(costs, noise=noise, seed=seed) for seed in range(6)]
+    assert (by_input(series, len(costs)) is not None) is found
+
+
+def test_how_much_the_inputs_explain() -> None:
+    slower, explained = by_input([fed((1.0, 1.5, 2.0), seed=seed) for seed in range(6)], 3) or (0.0, 0.0)
+    assert slower == pytest.approx(1.0, abs=0.03)
+    assert 0.85 < explained < 1  # ranks within an input still differ
+
+
+def test_stray_calls_hide_nothing_and_invent_nothing() -> None:
+    rng = random.Random(5)
+
+    def stray(walls: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(wall * (20 if rng.random() < 0.03 else 1) for wall in walls)
+
+    assert by_input([stray(fed((1.0, 1.5, 2.0), seed=seed)) for seed in range(6)], 3) is not None
+    assert by_input([stray(fed((1.0, 1.0, 1.0), seed=seed)) for seed in range(6)], 3) is None
+
+
+@pytest.mark.parametrize("feeds", [0, 1])
+def test_one_input_explains_nothing(feeds: int) -> None:
+    assert by_input([walls((1.0, 50), (2.0, 50))] * 6, feeds) is None
+
+
+def test_too_few_calls_tell_nothing_of_inputs() -> None:
+    assert by_input([fed((1.0, 2.0), calls=20)] * 6, 2) is None
+    assert by_input([], 2) is None
+    assert by_input([(0,) * 100], 2) is None
+
+
+@given(st.lists(st.lists(st.integers(0, 10**9), max_size=90), max_size=3), st.integers(1, 60))
+def test_any_series_has_an_answer_about_its_inputs(series: list[list[int]], feeds: int) -> None:
+    found = by_input(series, feeds)
+    assert found is None or (found[0] >= 0.1 and 0.5 <= found[1] <= 1)
+
+
+def test_data_is_named_rather_than_two_speeds() -> None:
+    """Two inputs of two speeds are one thing, and it is said once; with one input it is two speeds."""
+    even = walls((1.0, 120))
+    found = [launch(even, fed((1.0, 2.0), seed=seed), feeds=2) for seed in range(6)]
+    (said,) = remarks(found)
+    assert said.startswith("the candidate's time follows its inputs: the slowest of 2 takes +100% longer")
+    (said,) = remarks([launch(even, one.samples["candidate"]["wall"]) for one in found])
+    assert said.startswith("the candidate's calls have two speeds")
