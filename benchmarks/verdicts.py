@@ -141,16 +141,16 @@ def careful(model: str, before: Path, after: Path, seconds: float) -> stats.Esti
     return ratio
 
 
-def calibrate(model: str, source: Path, wanted: float, target: Path) -> float:
-    """Write a model that takes `wanted` more (a fraction) and return the true change by a long trial."""
+def calibrate(model: str, source: Path, wanted: float, target: Path) -> stats.Estimate:
+    """Write a model that takes `wanted` more (a fraction) and return ln of the true change by a long trial."""
     columns = 512
     for _ in range(6):
         heavier(source, target, columns)
-        found = math.expm1(careful(model, source, target, 8).value)
+        found = math.expm1(careful(model, source, target, 14).value)
         if abs(found - wanted) < 0.1 * wanted:
             break
         columns = max(16, round(columns * wanted / max(found, 0.002) / 16) * 16)
-    return math.expm1(careful(model, source, target, 40).value)
+    return careful(model, source, target, 40)
 
 
 def ours(model: str, before: Path, after: Path, folder: Path) -> dict[str, Any]:
@@ -261,9 +261,9 @@ def prepared(raw: Path, folder: Path, models: Sequence[str], changes: Sequence[s
                 heavier(sources[model], target, known[model, change]["columns"])
             else:
                 true = calibrate(model, sources[model], _work(CHANGES[change]), target)
-                columns = _columns(target)
-                append(raw, {"kind": "truth", "model": model, "change": change, "true": true, "columns": columns})
-                print(f"{model} {change}: truly {true:+.2%} with {columns} columns", flush=True)
+                said = {"true": math.expm1(true.value), "half_width": true.half_width, "columns": _columns(target)}
+                append(raw, {"kind": "truth", "model": model, "change": change} | said)
+                print(f"{model} {change}: truly {said['true']:+.2%}, {said['columns']} columns", flush=True)
             found[model, change] = target
     return found
 

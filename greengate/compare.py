@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from greengate import estimate, stats
@@ -26,9 +26,16 @@ def compare_trial(trial: Trial) -> Comparisons:
     found = {name: _compare(metric, baseline, candidate, together=True) for name, metric in METRICS.items()}
     for metric in estimate.ESTIMATORS:
         found[metric] = _paired(trial, metric, trial.launches)
-        if len(trial.looks) > 1:
+        if _looked_twice(trial, metric):
             found[metric] = replace(found[metric], first=_at_first_look(trial, metric))
     return found
+
+
+def _looked_twice(found: Trial | Profile, metric: str) -> bool:
+    """Tell whether a second look was taken, and measured this metric."""
+    series = estimate.ESTIMATORS[metric].series
+    fresh = found.launches[found.looks[0] :] if len(found.looks) > 1 else ()
+    return any(series in launch.samples.get("candidate", {}) for launch in fresh)
 
 
 def _paired(trial: Trial, metric: str, launches: Sequence[Launch]) -> Comparison:
@@ -45,12 +52,33 @@ def _at_first_look(trial: Trial, metric: str) -> FirstLook:
 
 def compare_profiles(baseline: Profile, candidate: Profile) -> Comparisons:
     """Compare two profiles made apart; noisy metrics only on matching hardware, workload and runtime."""
-    return {name: _compare(metric, baseline, candidate) for name, metric in METRICS.items()}
+
+    def compared(candidate: Profile) -> Comparisons:
+        return {name: _compare(metric, baseline, candidate) for name, metric in METRICS.items()}
+
+    return _in_both_looks(candidate, compared)
 
 
 def without_baseline(candidate: Profile, missing: Missing) -> Comparisons:
     """Return comparisons of a candidate with nothing: absolute limits can be judged, relative ones cannot."""
-    return {name: Comparison(name, missing, _measured(candidate, name), missing) for name in METRICS}
+
+    def compared(candidate: Profile) -> Comparisons:
+        return {name: Comparison(name, missing, _measured(candidate, name), missing) for name in METRICS}
+
+    return _in_both_looks(candidate, compared)
+
+
+def _in_both_looks(candidate: Profile, compared: Callable[[Profile], Comparisons]) -> Comparisons:
+    """Compare all launches of a candidate, and beside them those of the first look where there was a second."""
+    found = compared(candidate)
+    again = [metric for metric in estimate.ESTIMATORS if _looked_twice(candidate, metric)]
+    if not again:
+        return found
+    launches, batch = candidate.launches[: candidate.looks[0]], candidate.workload.batch_size
+    early = {metric: estimate.measure(launches, "candidate", metric, batch) for metric in again}
+    first = compared(replace(candidate, measurements={**candidate.measurements, **early}))
+    looked = {m: replace(found[m], first=FirstLook(first[m].candidate, first[m].change)) for m in again}
+    return {**found, **looked}
 
 
 def _measured(profile: Profile, metric: str) -> Measurement | Missing:

@@ -26,6 +26,7 @@ SHARE = 0.5
 #: Nobody waits longer than this for one rule, in seconds.
 MOST_ADVISED = 3600.0
 
+_LOOK_AGAIN = "give it time for a second look with --max-seconds, or measure it again with this version"
 _LONGER = "measure longer with --max-seconds, on a quieter machine, or widen the limit"
 
 
@@ -60,37 +61,51 @@ def _judge_rule(rule: Rule, model: ModelCase, context: Context) -> Outcome:
     status = worst.status
     if rule.severity == "warn" and status > Status.WARN:
         status = Status.WARN
-    reason, help_ = worst.reason, _next_step(worst, comparison)
+    reason, help_ = worst.reason, _next_step(worst, rule, comparison)
     return Outcome(rule.id, model.name, rule.metric, status, reason, help_, checks, rule.span)
 
 
-def _next_step(check: Check, comparison: Comparison) -> str:
+def _next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
     needed = comparison.candidate if check.limit.kind in ("max", "min") else comparison.change
     if isinstance(needed, Missing):
         return needed.help
     if check.status is not Status.INCONCLUSIVE:
         return ""
+    if comparison.first is None and _fails(check.limit, rule, comparison):
+        return _LOOK_AGAIN
     return _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
 
 
 def unconfirmed(rules: Iterable[Rule], model: ModelCase) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
-    anywhere = Context("ci", strict=True)
     return frozenset(
         rule.metric
         for rule in rules
         if binds(rule, model.name)
         and METRICS[rule.metric].kind == "noisy"
-        and any(check.status is Status.FAIL for check in _judge_rule(rule, model, anywhere).checks)
+        and (found := model.comparisons.get(rule.metric)) is not None
+        and any(_fails(limit, rule, found) for limit in rule.limits)
     )
+
+
+def _fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:
+    """Tell whether the launches at hand are beyond a limit, whatever a first look said."""
+    return _judge_look(limit, rule, comparison, Context("ci", strict=True)).status is Status.FAIL
 
 
 def _judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
     check = _judge_look(limit, rule, comparison, context)
     if comparison.first is None:
-        return check
+        return _unconfirmed(check) if METRICS[rule.metric].kind == "noisy" else check
     first = replace(comparison, candidate=comparison.first.candidate, change=comparison.first.change)
     return _agree(_judge_look(limit, rule, first, context), check)
+
+
+def _unconfirmed(check: Check) -> Check:
+    """Leave a failure of one look open: the launches that first seem to fail are more often chance than the next."""
+    if check.status is not Status.FAIL:
+        return check
+    return replace(check, status=Status.INCONCLUSIVE, reason=f"{check.reason}, and no second look confirmed it")
 
 
 def _agree(first: Check, both: Check) -> Check:

@@ -195,7 +195,11 @@ class Layer:
 
 @dataclass(frozen=True)
 class Profile:
-    """All measurements of one model, on one hardware, under one workload."""
+    """All measurements of one model, on one hardware, under one workload.
+
+    `launches` are the raw samples of a model measured by itself, `looks` their number at each look, as in a Trial;
+    a profile within a trial, or in a store, has none.
+    """
 
     model: Model
     hardware: Hardware
@@ -206,6 +210,8 @@ class Profile:
     greengate: str
     notes: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()
+    launches: tuple[Launch, ...] = ()
+    looks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,11 @@ def judged(the_rule: Any, comparison: Comparison, **more: Any) -> Status:
     return only([the_rule], {comparison.metric: comparison}, **more).status
 
 
+def confirmed(found: Comparison) -> Comparison:
+    """Return a comparison whose first look said what all launches say."""
+    return replace(found, first=FirstLook(found.candidate, found.change))
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "found", "status"),
     [
@@ -52,7 +57,7 @@ def judged(the_rule: Any, comparison: Comparison, **more: Any) -> Status:
     ],
 )
 def test_a_change_is_judged_on_its_whole_interval(kind: str, value: float, found: Change, status: Status) -> None:
-    assert judged(rule("throughput", limit(kind, value)), compared("throughput", found)) is status
+    assert judged(rule("throughput", limit(kind, value)), confirmed(compared("throughput", found))) is status
 
 
 @pytest.mark.parametrize(
@@ -74,7 +79,7 @@ def test_an_absolute_limit_is_judged_on_the_candidate_alone(
 ) -> None:
     no_baseline = Missing("no baseline", "incomparable")
     metric = "latency_p95" if value < 1 else "size"
-    found = Comparison(metric, no_baseline, candidate, no_baseline)
+    found = confirmed(Comparison(metric, no_baseline, candidate, no_baseline))
     assert judged(rule(metric, limit(kind, value)), found) is status
 
 
@@ -242,7 +247,8 @@ QUIET, LOUD = Noise(0.0, -0.004, 0.005), Noise(0.01, -0.07, 0.09)
     ],
 )
 def test_noise_forbids_what_it_could_explain(found: Change, status: Status, words: str) -> None:
-    outcome = only([rule("latency_p50", limit("max_increase", 0.05))], {"latency_p50": compared("latency_p50", found)})
+    found_twice = {"latency_p50": confirmed(compared("latency_p50", found))}
+    outcome = only([rule("latency_p50", limit("max_increase", 0.05))], found_twice)
     assert outcome.status is status
     assert words in outcome.reason
 
@@ -250,7 +256,7 @@ def test_noise_forbids_what_it_could_explain(found: Change, status: Status, word
 def test_noise_forbids_on_the_other_side_too() -> None:
     the_rule = rule("throughput", limit("max_decrease", 0.05))
     for value, status in ((-0.08, I), (-0.2, F), (0.0, I), (0.5, P)):
-        assert judged(the_rule, compared("throughput", paired(value, 0.01, LOUD))) is status
+        assert judged(the_rule, confirmed(compared("throughput", paired(value, 0.01, LOUD)))) is status
 
 
 @pytest.mark.parametrize(
@@ -284,6 +290,31 @@ def test_a_second_look_confirms_or_leaves_open(first: float, both: float, status
     outcome = only([rule("latency_p50", limit("max_increase", 0.05))], {"latency_p50": again})
     assert outcome.status is status
     assert ("confirmed by a second look" in outcome.reason) is (status is F)
+
+
+@pytest.mark.parametrize(
+    ("the_rule", "found"),
+    [
+        (rule("latency_p50", limit("max_increase", 0.05)), compared("latency_p50", paired(0.3, 0.01, QUIET))),
+        (rule("latency_p50", limit("max_increase", 0.05)), compared("latency_p50", change(0.3, 0.01))),
+        (rule("throughput", limit("max_decrease", 0.05)), compared("throughput", paired(-0.3, 0.01, QUIET))),
+        (
+            rule("latency_p95", limit("max", 0.045)),
+            Comparison("latency_p95", Missing("none", "skipped"), noisy(0.09, 0.08, 0.1), Missing("none", "skipped")),
+        ),
+    ],
+)
+def test_one_look_never_fails_a_noisy_rule(the_rule: Any, found: Comparison) -> None:
+    outcome = only([the_rule], {found.metric: found})
+    assert outcome.status is I
+    assert outcome.reason.endswith(", and no second look confirmed it")
+    assert "a second look" in outcome.help
+    twice = only([the_rule], {found.metric: confirmed(found)})
+    assert (twice.status, twice.help) == (F, "")
+
+
+def test_one_look_is_enough_for_what_is_exact() -> None:
+    assert judged(rule("size", limit("max_increase", 0.05)), compared("size", change(0.06))) is F
 
 
 def test_an_absolute_limit_is_confirmed_too() -> None:

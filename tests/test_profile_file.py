@@ -132,7 +132,9 @@ def test_a_layer_stands_on_one_line_without_its_zeros() -> None:
 "activation_bytes": 64},
     {"name": "/encoder/layer.0/ffn/Add", "op": "Add", "macs": 0, "activation_bytes": 64},
     {"name": "/odd \u2028 \\"name\\"", "op": "Fancy", "macs": null}
-  ]
+  ],
+  "launches": [],
+  "looks": []
 }
 """)
     assert profile_file.load(text, "p.json").layers == LAYERS  # type: ignore[union-attr]

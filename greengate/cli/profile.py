@@ -24,8 +24,8 @@ def profile(
 ) -> int:
     """Measure MODEL, a name in the budget or a path, and show or save every metric.
 
-    With --against both models are measured side by side and the raw pairs are kept,
-    so that `greengate check --profile FILE` can judge them elsewhere.
+    With --against both models are measured side by side. Raw samples are kept, of two
+    looks, so that `greengate check --profile FILE` can judge them elsewhere.
 
     \b
     greengate profile model.onnx

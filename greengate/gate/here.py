@@ -48,17 +48,20 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
         precision = {} if setting.request.static_only else precision_for(budget, name)
         found, spent = _time(model, precision, setting)
         case = _case(model, found)
-        if isinstance(found, Trial) and (doubted := unconfirmed(budget.rules, case)):
-            found = _confirm(model, found, doubted, setting)
-            case, spent = _case(model, found), found.seconds
+        if doubted := unconfirmed(budget.rules, case):
+            found, spent = _confirm(model, found, spent, doubted, setting)
+            case = _case(model, found)
         measured[name] = found
         cases.append(case)
         seconds += spent
     return Measured(tuple(cases), measured, seconds)
 
 
-def start(chosen: Chosen, setting: Setting) -> Profile | Trial:
-    """Measure one model, all metrics, beside its baseline where one is asked for. Raises GreengateError."""
+def start(chosen: Chosen, setting: Setting, twice: bool) -> Profile | Trial:
+    """Measure one model, all metrics, beside its baseline where one is asked for, in two looks when `twice`.
+
+    Raises GreengateError.
+    """
     (ready,) = prepare((chosen,), setting)
     if isinstance(ready.baseline, Missing) and setting.request.against not in (None, "none"):
         raise BaselineError(Diagnostic("baseline-missing", ready.baseline.reason, ready.baseline.help))
@@ -67,7 +70,9 @@ def start(chosen: Chosen, setting: Setting) -> Profile | Trial:
         raise BaselineError(Diagnostic("baseline-missing", message, "name its file with --against file:PATH"))
     if ready.unfed is not None:
         raise BaselineError(Diagnostic("input-mismatch", f"the baseline: {ready.unfed.reason}", ready.unfed.help))
-    found, _ = _time(ready, {} if setting.request.static_only else everything(), setting)
+    found, spent = _time(ready, {} if setting.request.static_only else everything(), setting)
+    if twice:
+        found, _ = _confirm(ready, found, spent, frozenset(estimate.ESTIMATORS), setting)
     return found
 
 
@@ -102,9 +107,17 @@ def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple
     return both, both.seconds
 
 
-def _confirm(one: Ready, found: Trial, metrics: frozenset[str], setting: Setting) -> Trial:
-    effort = Effort(dict.fromkeys(metrics, PRECISION), setting.request.max_seconds)
-    return trial.confirm(found, _roles(one), effort, limits_of(setting.budget), setting.progress)
+def _confirm(
+    one: Ready, found: Profile | Trial, spent: float, metrics: frozenset[str], setting: Setting
+) -> tuple[Profile | Trial, float]:
+    """Take a second look at what has a first one."""
+    if not found.launches:
+        return found, spent
+    effort, limits = Effort(dict.fromkeys(metrics, PRECISION), setting.request.max_seconds), limits_of(setting.budget)
+    if isinstance(found, Profile):
+        return trial.confirm_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
+    both = trial.confirm(found, _roles(one), effort, limits, setting.progress)
+    return both, both.seconds
 
 
 def _roles(one: Ready) -> dict[Role, Subject]:

@@ -22,7 +22,7 @@ def merge(profiles: Sequence[Profile]) -> Profile:
         metric: _merged([one.measurements.get(metric, value) for one in profiles])
         for metric, value in first.measurements.items()
     }
-    return replace(first, measurements=found)
+    return replace(first, measurements=found, launches=(), looks=())
 
 
 def _merged(rounds: Sequence[Measurement | Missing]) -> Measurement | Missing:

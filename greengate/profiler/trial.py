@@ -56,13 +56,15 @@ def profile(
 ) -> tuple[Profile, float]:
     """Add the noisy metrics of one model, measured by itself, to its counted profile; return the seconds it took.
 
+    The first look takes at most estimate.FIRST_SHARE of the time, as in a trial.
     Raises ModelError when the model is at fault.
     """
     if not counted.model.files:
         return counted, 0.0
-    run = _launch_until_precise({"candidate": subject}, effort, limits, progress)
+    run = _launch_until_precise({"candidate": subject}, _first_look(effort), limits, progress)
     measured = _with_noisy(counted, "candidate", run.launches, run.failure, effort)
-    return replace(measured, notes=(*measured.notes, *run.notes)), run.seconds
+    kept = (run.launches, (len(run.launches),)) if run.launches else ((), ())
+    return replace(measured, notes=(*measured.notes, *run.notes), launches=kept[0], looks=kept[1]), run.seconds
 
 
 def trial(
@@ -80,14 +82,17 @@ def trial(
     sound = {role: subject for role, subject in subjects.items() if counted[role].model.files}
     if len(sound) == 2:
         sound["control"] = sound["baseline"]
-    first = replace(effort, max_seconds=effort.max_seconds * estimate.FIRST_SHARE)
-    run = _launch_until_precise(sound, first, limits, progress)
+    run = _launch_until_precise(sound, _first_look(effort), limits, progress)
     before, after = (
         _with_noisy(counted[role], role, run.launches, run.failure, effort) if role in sound else counted[role]
         for role in ("baseline", "candidate")
     )
     notes = (*_input_notes(before, after), *run.notes)
     return Trial(before, after, run.launches, run.ended_by, run.seconds, notes, (len(run.launches),))
+
+
+def _first_look(effort: Effort) -> Effort:
+    return replace(effort, max_seconds=effort.max_seconds * estimate.FIRST_SHARE)
 
 
 def confirm(
@@ -98,11 +103,10 @@ def confirm(
     Returns the trial with both looks; the same trial where not one more launch fits into the time.
     """
     roles: dict[Role, Subject] = {**subjects, "control": subjects["baseline"]}
-    again = Effort(dict.fromkeys(effort.precision, 0.0), effort.max_seconds - found.seconds)
-    run = _launch_until_precise(roles, again, limits, progress, begun=found.launches)
-    launches = (*found.launches, *run.launches)
+    run = _again(found.launches, roles, _left(effort, found.seconds), limits, progress)
     if not run.launches:
-        return found
+        return replace(found, notes=_notes(found.notes, run))
+    launches = (*found.launches, *run.launches)
     before = _with_noisy(found.baseline, "baseline", launches, run.failure, effort)
     after = _with_noisy(found.candidate, "candidate", launches, run.failure, effort)
     return replace(
@@ -111,9 +115,53 @@ def confirm(
         candidate=after,
         launches=launches,
         seconds=round(found.seconds + run.seconds, 3),
-        notes=tuple(dict.fromkeys((*found.notes, *run.notes))),
+        notes=_notes(found.notes, run),
         looks=(*found.looks, len(launches)),
     )
+
+
+def confirm_alone(
+    found: Profile,
+    seconds: float,
+    subject: Subject,
+    effort: Effort,
+    limits: WorkerLimits,
+    *,
+    progress: Progress = silent,
+) -> tuple[Profile, float]:
+    """Take a second look at one model measured by itself, as `confirm` does; `seconds` were spent on the first.
+
+    Returns the profile with both looks and the seconds of both.
+    """
+    run = _again(found.launches, {"candidate": subject}, _left(effort, seconds), limits, progress)
+    if not run.launches:
+        return replace(found, notes=_notes(found.notes, run)), seconds
+    launches = (*found.launches, *run.launches)
+    both = _with_noisy(found, "candidate", launches, run.failure, effort)
+    looks = (*found.looks, len(launches))
+    both = replace(both, launches=launches, looks=looks, notes=_notes(found.notes, run))
+    return both, round(seconds + run.seconds, 3)
+
+
+def _left(effort: Effort, spent: float) -> Effort:
+    return replace(effort, max_seconds=effort.max_seconds - spent)
+
+
+def _again(
+    begun: Sequence[Launch],
+    roles: Mapping[Role, Subject],
+    effort: Effort,
+    limits: WorkerLimits,
+    progress: Progress,
+) -> _Run:
+    """Launch as often again as `begun`, in the time of `effort`."""
+    again = replace(effort, precision=dict.fromkeys(effort.precision, 0.0))
+    return _launch_until_precise(roles, again, limits, progress, begun=begun)
+
+
+def _notes(found: Sequence[str], run: _Run) -> tuple[str, ...]:
+    broke = [f"the second look ended early: {run.failure.reason}"] if run.failure is not None else []
+    return tuple(dict.fromkeys((*found, *run.notes, *broke)))
 
 
 @dataclass(frozen=True)

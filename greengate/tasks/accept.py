@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import getpass
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from greengate import budget_file, gate, git, profile_file
@@ -70,7 +71,7 @@ def _given(request: gate.Request) -> dict[str, Profile]:
         if name in found:
             message = f"{path} is the second file for {name!r}"
             raise GreengateError(Diagnostic("profile-mismatch", message, "give one file a model"))
-        found[name] = profile
+        found[name] = replace(profile, launches=(), looks=())  # a store keeps numbers, not samples
     return found
 
 

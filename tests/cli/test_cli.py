@@ -379,6 +379,30 @@ def test_a_profile_goes_to_stdout_alone(here: Path, capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["schema"] == "greengate.trial/1"
 
 
+def test_a_store_keeps_numbers_not_samples(here: Path) -> None:
+    assert run("profile", "net", "-o", "old.json") == 0
+    assert json.loads((here / "old.json").read_text())["launches"]
+    assert run("baseline", "accept", "net", "--reason", "measured before", "--profile", "old.json") == 0
+    (stored,) = (here / ".greengate" / "baselines").rglob("0001.json")
+    assert json.loads(stored.read_text())["profile"]["launches"] == []
+
+
+@pytest.mark.parametrize("against", [(), ("--against", "file:net.fake.yaml")])
+def test_what_no_rule_bounds_yet_is_looked_at_twice(
+    here: Path, capsys: pytest.CaptureFixture[str], against: tuple[str, ...]
+) -> None:
+    """A profile may be judged later, by rules that fail it: the second look is in the file."""
+    assert run("profile", "net", *against, "-o", "-") == 0
+    found = json.loads(capsys.readouterr().out)
+    first, both = found["looks"]
+    assert len(found["launches"]) == both == 2 * first
+    (here / "found.json").write_text(json.dumps(found))
+    (here / "budgets.yaml").write_text(BUDGET + "  - {id: pace, metric: latency_p50, max: 1 ms}\n")
+    capsys.readouterr()
+    assert run("check", "--profile", "found.json", "--against", "none") == 1
+    assert "confirmed by a second look" in " ".join(capsys.readouterr().out.split())
+
+
 def test_the_schema_is_json(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("schema") == 0
     assert json.loads(capsys.readouterr().out)["$schema"].startswith("https://json-schema.org/")

@@ -8,7 +8,7 @@ import pytest
 
 from greengate import estimate, stats
 from greengate.budget import WorkerLimits
-from greengate.compare import compare_trial
+from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import ModelError, Span
 from greengate.profile import Measurement, Missing, Trial, WorkloadSpec
 from greengate.profiler import exact, trial
@@ -225,7 +225,48 @@ def test_without_time_for_one_more_launch_there_is_no_second_look(tmp_path: Path
     both = subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B")
     made = run(*both, Effort(STEADY, 60))
     pair = dict(zip(("baseline", "candidate"), both, strict=True))
-    assert trial.confirm(made, pair, Effort(STEADY, made.seconds + 0.1), LIMITS) is made  # type: ignore[arg-type]
+    assert trial.confirm(made, pair, Effort(STEADY, made.seconds + 0.1), LIMITS) == made  # type: ignore[arg-type]
+
+
+def test_a_second_look_that_breaks_is_said(tmp_path: Path) -> None:
+    both = subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B")
+    made = run(*both, Effort(STEADY, 60))
+    pair = dict(zip(("baseline", "candidate"), both, strict=True))
+    subject(tmp_path, "b", "size: 1 B\nbreaks: 'launch: it was killed by SIGSEGV'")
+    again = trial.confirm(made, pair, Effort(STEADY, 60), LIMITS)  # type: ignore[arg-type]
+    assert (again.looks, again.launches) == (made.looks, made.launches)
+    assert "the second look ended early: it was killed by SIGSEGV" in again.notes
+    assert compare_trial(again)["latency_p50"].first is None
+
+
+def test_a_model_alone_is_looked_at_twice_too(tmp_path: Path) -> None:
+    one = subject(tmp_path, "a", "latency: 5 ms\nnoise: 1%\nlaunch_noise: 1%")
+    effort = Effort({"latency_p50": 0.02, "peak_memory": 0.05}, 60)
+    made, spent = trial.profile(one, exact.count(one, LIMITS, "now"), effort, LIMITS)
+    assert made.looks == (len(made.launches),)
+    again, seconds = trial.confirm_alone(made, spent, one, Effort(STEADY, 60), LIMITS)
+    first, both = again.looks
+    assert (first, both, seconds > spent) == (len(made.launches), 2 * len(made.launches), True)
+    assert again.launches[:first] == made.launches
+    compared = without_baseline(again, Missing("no baseline", "incomparable"))
+    # Anyone can find both looks again in the raw samples.
+    assert compared["latency_p50"].candidate == estimate.measure(again.launches, "candidate", "latency_p50", 1)
+    assert compared["latency_p50"].first is not None
+    assert compared["latency_p50"].first.candidate == made.measurements["latency_p50"]
+    assert compared["peak_memory"].first is None  # nobody asked for it again
+    stored = compare_profiles(made, again)["latency_p50"]
+    assert stored.first is not None
+    assert stored.first.candidate == made.measurements["latency_p50"]
+    assert without_baseline(made, Missing("no baseline", "incomparable"))["latency_p50"].first is None
+
+
+def test_a_model_alone_that_breaks_at_the_second_look_keeps_its_first(tmp_path: Path) -> None:
+    one = subject(tmp_path, "a", "latency: 5 ms")
+    made, spent = trial.profile(one, exact.count(one, LIMITS, "now"), Effort(STEADY, 60), LIMITS)
+    subject(tmp_path, "a", "latency: 5 ms\nbreaks: 'launch: it was killed by SIGSEGV'")
+    again, seconds = trial.confirm_alone(made, spent, one, Effort(STEADY, 60), LIMITS)
+    assert (again.looks, again.measurements, seconds) == (made.looks, made.measurements, spent)
+    assert "the second look ended early: it was killed by SIGSEGV" in again.notes
 
 
 def test_models_that_do_not_fit_together_run_apart_and_it_is_said(tmp_path: Path) -> None:
