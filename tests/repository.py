@@ -71,7 +71,9 @@ def unprivileged() -> Iterator[Path]:
         if root := os.geteuid() == 0:
             os.chown(folder, 65534, 65534)
             os.seteuid(65534)
-        yield folder
-        if root:
-            os.seteuid(0)
-        folder.chmod(0o700)
+        try:
+            yield folder
+        finally:
+            if root:
+                os.seteuid(0)
+            folder.chmod(0o700)

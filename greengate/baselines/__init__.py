@@ -61,17 +61,19 @@ class Scheme(Protocol):
         ...
 
 
-#: Every scheme and the module below this package that finds its baselines; True: written with `:REST`.
-SCHEMES: dict[str, tuple[str, bool]] = {
-    "auto": ("auto", False),
-    "none": ("none", False),
-    "file": ("file", True),
-    "profile": ("profile", True),
-    "dir": ("dir", True),
+#: Every scheme, the module below this package that finds its baselines, and what is written after the colon.
+SCHEMES: dict[str, tuple[str, str]] = {
+    "auto": ("auto", ""),
+    "none": ("none", ""),
+    "file": ("file", "PATH"),
+    "profile": ("profile", "FILE"),
+    "dir": ("dir", "PATH"),
+    "git": ("branch", "BRANCH"),
+    "ref": ("ref", "REF"),
 }
 
 #: Schemes that the format reserves and a later version will read.
-NOT_YET = ("git", "ref", "mlflow")
+NOT_YET = ("mlflow",)
 
 
 def choose(flag: str | None, model: str | None, file: str | None) -> str:
@@ -86,18 +88,19 @@ def resolve(uri: str, request: Request) -> Found | Missing:
     Raises BaselineError `baseline-scheme` for a URI that cannot be read, and what Scheme.find raises.
     """
     scheme, colon, rest = uri.partition(":")
-    if scheme not in SCHEMES or bool(rest) != SCHEMES[scheme][1] or (colon and not rest):
+    if scheme not in SCHEMES or bool(rest) != bool(SCHEMES[scheme][1]) or (colon and not rest):
         raise BaselineError(_unreadable(uri, scheme))
     module = cast("Scheme", import_module(f"greengate.baselines.{SCHEMES[scheme][0]}"))
     return module.find(rest, request)
 
 
 def _unreadable(uri: str, scheme: str) -> Diagnostic:
-    known = ", ".join(f"{name}:PATH" if rest else name for name, (_, rest) in SCHEMES.items())
+    known = ", ".join(f"{name}:{rest}" if rest else name for name, (_, rest) in SCHEMES.items())
     if scheme in NOT_YET:
         message = f"baseline {uri!r}: the scheme {scheme!r} is not read yet by this version"
     elif scheme in SCHEMES:
-        message = f"baseline {uri!r}: {scheme!r} is written {'with a path' if SCHEMES[scheme][1] else 'alone'}"
+        rest = SCHEMES[scheme][1]
+        message = f"baseline {uri!r}: {scheme!r} is written {f'{scheme}:{rest}' if rest else 'alone'}"
     elif ":" in uri:
         message = f"baseline {uri!r}: {scheme!r} is not a scheme"
     else:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from greengate.baselines import STORE, Found, Request, dir, ref
+from greengate.baselines import STORE, Found, Request, dir, ref, stored
 from greengate.profile import Missing
 
 
 def find(rest: str, request: Request) -> Found | Missing:  # noqa: ARG001 - one signature for every scheme
     """Return the first baseline in the order above. Raises BaselineError where the store is damaged."""
-    if request.merge_base is not None and (found := ref.find(request.merge_base, request)) is not None:
+    if request.merge_base is not None and (found := ref.at_merge_base(request.merge_base, request)) is not None:
         return found
     if (request.folder / STORE).is_dir():
         return dir.find(STORE.as_posix(), request)
-    return Missing("no baseline: none was named and none is stored", "incomparable", dir.accept_command(request))
+    return Missing("no baseline: none was named and none is stored", "incomparable", stored.accept_command(request))

@@ -96,9 +96,11 @@ def _save(top: Path, commit: str, entry: git.Entry, target: Path) -> None:
         if entry.size > git.LFS_LARGEST or (sha256 := git.lfs_digest(target.read_bytes())) is None:
             return
         if (content := git.lfs_object(top, sha256)) is None:
+            if git.lfs_smudge(top, target.read_bytes(), target) and files.sha256(target) == sha256:
+                return
             raise NotAtHand(
                 f"{entry.path} at {commit[:12]} is kept in Git LFS and was not downloaded",
-                f"run `git lfs fetch origin {commit}`",
+                f"install git-lfs and run `git lfs fetch origin {commit}`",
             )
         shutil.copyfile(content, target)
 

@@ -1,4 +1,4 @@
-"""The directory store: ROOT/<model>/<hardware>/<NNNN>.json, numbered, chained by digest, never changed.
+"""Versions in a place: <model>/<hardware>/<NNNN>.json, numbered, chained by digest, never changed.
 
 One file is one accepted version (`greengate.baseline/1`). Each holds the digest of the version before it.
 """
@@ -7,22 +7,22 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import errno
 import hashlib
 import re
 import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from greengate import codec, files, profile_file
+from greengate import codec, profile_file
+from greengate.baselines.place import Directory, Place, damaged
 from greengate.errors import BaselineError, Diagnostic, GreengateError
 from greengate.profile import Profile
 
 SCHEMA = "greengate.baseline/1"
 _FILE = re.compile(r"([0-9]{4,9})\.json")
+_LATER = re.compile(r"greengate\.baseline/[1-9][0-9]{0,8}")
 _KEPT = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-.")
-_STAMP = "%Y-%m-%dT%H:%M:%SZ"
+STAMP = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Version:
     """One accepted baseline of one model on one hardware.
 
     `accepted` is UTC, `by` who accepted it, `commit` what was checked out then, `previous` the digest of the file
-    of the version before, `passed` whether it was within the budget (None: nobody looked).
+    of the version before, `passed` whether it was within the budget (None: nobody looked), `restores` the earlier
+    version that this one brings back.
     """
 
     model: str
@@ -42,10 +43,20 @@ class Version:
     previous: str | None
     passed: bool | None
     profile: Profile
+    restores: int | None = None
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The versions of one model on one hardware, in order, with the digest of each one's file."""
+
+    folder: str
+    versions: tuple[Version, ...]
+    digests: tuple[str, ...]
 
 
 def accept(
-    store: Path,
+    store: Path | Place,
     profile: Profile,
     reason: str,
     *,
@@ -53,56 +64,68 @@ def accept(
     by: str,
     commit: str | None = None,
     passed: bool | None = None,
+    restores: int | None = None,
 ) -> Version:
     """Add a profile to the store as the next version of its model on its hardware.
 
     Several writers at once each get a number of their own, and the chain stays whole. `now` carries its time zone.
     Raises BaselineError `baseline-damaged` where the chain to add to is, ReportError `cannot-write`.
     """
-    stamp = now.astimezone(datetime.UTC).strftime(_STAMP)
-    folder = store / safe_name(profile.model.name) / profile.hardware.id
+    stamp = now.astimezone(datetime.UTC).strftime(STAMP)
+    place, name, hardware = _place(store), profile.model.name, profile.hardware.id
     while True:
-        chain, previous = _chain(folder, profile.model.name)
-        number = len(chain) + 1
-        version = Version(profile.model.name, number, stamp, reason, by, commit, previous, passed, profile)
+        chain = _chain(place, f"{safe_name(name)}/{hardware}", name)
+        number, previous = len(chain.versions) + 1, chain.digests[-1] if chain.digests else None
+        version = Version(name, number, stamp, reason, by, commit, previous, passed, profile, restores)
         text = profile_file.dump(SCHEMA, codec.encode(version))
-        if files.create_exclusive(path_of(store, version), text):
+        if place.create(path_in(version), text, f"Accept {name} version {number} on {hardware}\n\n{reason}"):
             return version
 
 
-def history(store: Path, model: str) -> tuple[Version, ...]:
+def history(store: Path | Place, model: str) -> tuple[Version, ...]:
     """Return every version of a model, oldest first, each chain checked. Raises BaselineError `baseline-damaged`."""
-    found = [version for chain in _chains(store, model) for version in chain]
+    found = [version for chain in chains(store, model) for version in chain.versions]
     return tuple(sorted(found, key=_age))
 
 
-def latest(store: Path, model: str, hardware: str | None) -> Version | None:
+def latest(store: Path | Place, model: str, hardware: str | None) -> Version | None:
     """Return the version that is the baseline; None where the model has none.
 
     The newest over all hardware says which model it is; of the versions with that model's digest, the newest made
     on this `hardware` is preferred. Raises BaselineError `baseline-damaged`.
     """
-    chains = _chains(store, model)
-    if not chains:
+    found = [chain.versions for chain in chains(store, model)]
+    if not found:
         return None
-    newest = max((chain[-1] for chain in chains), key=_age)
+    newest = max((chain[-1] for chain in found), key=_age)
     here = [
         version
-        for chain in chains
+        for chain in found
         for version in chain
         if version.profile.hardware.id == hardware and version.profile.model.digest == newest.profile.model.digest
     ]
     return here[-1] if here else newest
 
 
-def models(store: Path) -> tuple[str, ...]:
+def models(store: Path | Place) -> tuple[str, ...]:
     """Return the names of all models that have a version. Raises BaselineError `baseline-damaged`."""
-    return tuple(sorted(_model_name(folder) for folder in _folders(store) if any(map(_numbered, _folders(folder)))))
+    place = _place(store)
+    with_versions = (
+        folder
+        for folder in place.folders("")
+        if any(_numbered(place, f"{folder}/{hardware}") for hardware in place.folders(folder))
+    )
+    return tuple(sorted(_model_name(place, folder) for folder in with_versions))
 
 
 def path_of(store: Path, version: Version) -> Path:
-    """Return the file a version is kept in."""
-    return store / safe_name(version.model) / version.profile.hardware.id / f"{version.version:04d}.json"
+    """Return the file a version is kept in, in a folder."""
+    return store / path_in(version)
+
+
+def path_in(version: Version) -> str:
+    """Return where in its store a version is kept."""
+    return f"{safe_name(version.model)}/{version.profile.hardware.id}/{version.version:04d}.json"
 
 
 def safe_name(model: str) -> str:
@@ -119,87 +142,76 @@ def safe_name(model: str) -> str:
     return "".join(kept)
 
 
-def _model_name(folder: Path) -> str:
+def _model_name(place: Place, folder: str) -> str:
     try:
-        name = urllib.parse.unquote(folder.name, errors="surrogatepass")
+        name = urllib.parse.unquote(folder, errors="surrogatepass")
     except UnicodeError:
         name = ""
-    if not name or safe_name(name) != folder.name:
-        _damaged(folder, "is not a folder this store would make", "move it out of the store")
+    if not name or safe_name(name) != folder:
+        damaged(place, folder, "is not a folder this store would make", "move it out of the store")
     return name
 
 
-def _list(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG):
-            return []
-        _damaged(folder, f"cannot be read: {error.strerror}", "check the permissions of the store")
+def _numbered(place: Place, folder: str) -> dict[int, str]:
+    return {int(match[1]): f"{folder}/{match[0]}" for name in place.names(folder) if (match := _FILE.fullmatch(name))}
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [path for path in _list(folder) if path.is_dir()]
+def chains(store: Path | Place, model: str) -> list[Chain]:
+    """Return every hardware's chain of a model, each checked. Raises BaselineError `baseline-damaged`."""
+    place = _place(store)
+    folder = safe_name(model)
+    found = [_chain(place, f"{folder}/{hardware}", model) for hardware in place.folders(folder)]
+    return [chain for chain in found if chain.versions]
 
 
-def _numbered(folder: Path) -> dict[int, Path]:
-    return {int(match[1]): path for path in _list(folder) if (match := _FILE.fullmatch(path.name))}
-
-
-def _chains(store: Path, model: str) -> list[list[Version]]:
-    chains = [_chain(folder, model)[0] for folder in _folders(store / safe_name(model))]
-    return [chain for chain in chains if chain]
-
-
-def _chain(folder: Path, model: str) -> tuple[list[Version], str | None]:
-    """Return one hardware's versions in order and the digest of the last file, every link checked."""
-    found = _numbered(folder)
-    chain: list[Version] = []
-    previous = None
-    for number in range(1, max(found, default=0) + 1):
-        path = folder / f"{number:04d}.json"
+def _chain(place: Place, folder: str, model: str) -> Chain:
+    """Return one hardware's versions in order, every link checked."""
+    found = _numbered(place, folder)
+    paths = [f"{folder}/{number:04d}.json" for number in range(1, max(found, default=0) + 1)]
+    for number, path in enumerate(paths, 1):
         if found.get(number) != path:
-            _damaged(path, "is missing, and later versions build on it")
-        version, digest = _read(path)
-        if version.previous != previous:
-            _damaged(
-                path, "does not follow from the version before it: one of the two was changed after it was written"
-            )
-        if (version.model, version.version, version.profile.hardware.id) != (model, number, folder.name):
-            _damaged(path, "holds another model, version or hardware than its place says")
-        chain.append(version)
-        previous = digest
-    return chain, previous
+            damaged(place, path, "is missing, and later versions build on it")
+    versions: list[Version] = []
+    digests: list[str] = []
+    for number, (path, data) in enumerate(zip(paths, place.read(paths), strict=True), 1):
+        version = _read(place, path, data)
+        if version.previous != (digests[-1] if digests else None):
+            what = "does not follow from the version before it: one of the two was changed after it was written"
+            damaged(place, path, what)
+        if (version.model, version.version, version.profile.hardware.id) != (model, number, folder.rpartition("/")[2]):
+            damaged(place, path, "holds another model, version or hardware than its place says")
+        versions.append(version)
+        digests.append(f"sha256:{hashlib.sha256(data).hexdigest()}")
+    return Chain(folder, tuple(versions), tuple(digests))
 
 
-def _read(path: Path) -> tuple[Version, str]:
+def _read(place: Place, path: str, data: bytes) -> Version:
     try:
-        data = path.read_bytes()
-        fields = profile_file.parse(data.decode(), str(path))
+        fields = profile_file.parse(data.decode(), place.shown(path))
         if (schema := fields.pop("schema", None)) != SCHEMA:
-            _damaged(path, f"has the schema {schema!r} instead of {SCHEMA!r}")
+            damaged(place, path, f"has the schema {schema!r} instead of {SCHEMA!r}", _other_schema(schema))
         version = codec.decode(Version, fields)
-        if datetime.datetime.strptime(version.accepted, _STAMP).strftime(_STAMP) != version.accepted:
-            _damaged(path, f"has the date {version.accepted!r} instead of one like 2026-01-31T09:30:00Z")
-    except OSError as error:
-        _damaged(path, f"cannot be read: {error.strerror or error}", "check the permissions of the store")
+        if datetime.datetime.strptime(version.accepted, STAMP).strftime(STAMP) != version.accepted:
+            damaged(place, path, f"has the date {version.accepted!r} instead of one like 2026-01-31T09:30:00Z")
     except (ValueError, OverflowError) as error:
-        _damaged(path, str(error))
+        damaged(place, path, str(error))
     except BaselineError:
         raise
     except GreengateError as error:
         finding = error.diagnostics[0]
-        raise BaselineError(dataclasses.replace(finding, code="baseline-damaged", help=_mend(path))) from error
-    return version, f"sha256:{hashlib.sha256(data).hexdigest()}"
+        raise BaselineError(dataclasses.replace(finding, code="baseline-damaged", help=place.mend(path))) from error
+    return version
+
+
+def _other_schema(schema: object) -> str:
+    """Return the next step for a version that a later release wrote; nothing for what nobody wrote."""
+    later = isinstance(schema, str) and _LATER.fullmatch(schema)
+    return f"a later greengate wrote it: update this one, which reads {SCHEMA}" if later else ""
+
+
+def _place(store: Path | Place) -> Place:
+    return Directory(store) if isinstance(store, Path) else store
 
 
 def _age(version: Version) -> tuple[str, int, str]:
     return version.accepted, version.version, version.profile.hardware.id
-
-
-def _mend(path: Path) -> str:
-    return f"restore it from history, for example `git checkout HEAD -- {path.parent}`; versions are never edited"
-
-
-def _damaged(path: Path, what: str, help: str = "") -> NoReturn:
-    raise BaselineError(Diagnostic("baseline-damaged", f"{path} {what}", help or _mend(path)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,6 @@ from pathlib import Path
 from greengate import git
 from greengate.baselines import MergeBase
 from greengate.errors import Diagnostic, GreengateError
-
-_LONGEST_BRANCH = 255
-_NOT_IN_A_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$|^[-/.]")
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def branch(text: object, where: str) -> str | None:
     """Return a branch name git would allow, or None for nothing. Raises GreengateError `bad-value`."""
     if text is None or text == "":
         return None
-    if isinstance(text, str) and len(text) <= _LONGEST_BRANCH and not _NOT_IN_A_BRANCH.search(text):
+    if isinstance(text, str) and git.is_branch(text):
         return text
     raise bad_value(f"{where} is not a branch name")
 

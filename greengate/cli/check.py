@@ -12,7 +12,7 @@ from greengate.cli.usage import GreedyFiles
 @click.command(cls=GreedyFiles)
 @click.argument("models", nargs=-1, metavar="[MODEL | NAME=PATH]...")
 @click.option("-b", "--budget", default="budgets.yaml", show_default=True, metavar="FILE", help="The budget file.")
-@click.option("--against", metavar="URI", help="auto (default), none, file:PATH, profile:FILE or dir:PATH.")
+@click.option("--against", metavar="URI", help="auto (default), none, file:, profile:, dir:, git: or ref:…")
 @click.option("--static-only", is_flag=True, help="Exact metrics only; takes seconds.")
 @click.option("--profile", "profiles", multiple=True, metavar="FILE...", help="Judge these, measure nothing.")
 @click.option("--part", metavar="NAME", help="Measure what can be measured here; write trials for a last job.")

@@ -116,13 +116,13 @@ BAD = {
     "": "has no scheme",
     "AUTO": "has no scheme",
     ":": "'' is not a scheme",
-    "file": "'file' is written with a path",
-    "file:": "'file' is written with a path",
-    "profile:": "'profile' is written with a path",
+    "file": "'file' is written file:PATH",
+    "file:": "'file' is written file:PATH",
+    "profile:": "'profile' is written profile:FILE",
     "auto:x": "'auto' is written alone",
     "none:": "'none' is written alone",
-    "git:greengate": "'git' is not read yet",
-    "ref:HEAD": "'ref' is not read yet",
+    "git": "'git' is written git:BRANCH",
+    "ref:": "'ref' is written ref:REF",
     "mlflow:models/x": "'mlflow' is not read yet",
 }
 
@@ -134,7 +134,7 @@ def test_a_uri_that_cannot_be_read(repo: Repository, uri: str) -> None:
     (finding,) = caught.value.diagnostics
     assert finding.code == "baseline-scheme"
     assert BAD[uri] in finding.message
-    assert finding.help == "write one of auto, none, file:PATH, profile:PATH, dir:PATH"
+    assert finding.help == "write one of auto, none, file:PATH, profile:FILE, dir:PATH, git:BRANCH, ref:REF"
 
 
 # file, profile, none
@@ -417,7 +417,7 @@ def test_a_model_and_its_weights_come_out_of_git_lfs(repo: Repository) -> None:
     assert answer == Missing(
         f"no baseline: m.onnx at {base[:12]} is kept in Git LFS and was not downloaded",
         "incomparable",
-        f"run `git lfs fetch origin {base}`",
+        f"install git-lfs and run `git lfs fetch origin {base}`",
     )
     keep_in_lfs(repo, files["m.onnx"])
     assert "w.bin" in str(resolve("auto", request))
@@ -451,7 +451,7 @@ def test_a_scratch_that_cannot_be_written_is_a_clean_error(repo: Repository) -> 
 
 
 @pytest.mark.parametrize(
-    ("code", "uri"), [("baseline-scheme", "git:greengate"), ("baseline-missing", "dir:.greengate/old")]
+    ("code", "uri"), [("baseline-scheme", "s3://models/old.onnx"), ("baseline-missing", "dir:.greengate/old")]
 )
 def test_the_errors_as_printed(repo: Repository, code: str, uri: str, golden: Callable[[Path, str], None]) -> None:
     with pytest.raises(BaselineError) as caught:

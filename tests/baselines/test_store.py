@@ -325,16 +325,16 @@ def test_two_writers_at_once_make_one_whole_chain(tmp_path: Path) -> None:
     root = tmp_path / "store"
     go = tmp_path / "go"
     wait = f"import os\nwhile not os.path.exists({str(go)!r}): pass\n"
-    writers = [accepting(root, 25, who, wait) for who in "ab"]
+    writers = [accepting(root, 50, who, wait) for who in "ab"]
     time.sleep(0.5)
     go.touch()
     numbers = [[int(line) for line in writer.communicate(timeout=120)[0].split()] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0]
-    assert sorted(numbers[0] + numbers[1]) == list(range(1, 51))
-    assert [version.version for version in store.history(root, "m")] == list(range(1, 51))
+    assert sorted(numbers[0] + numbers[1]) == list(range(1, 101))
+    assert [version.version for version in store.history(root, "m")] == list(range(1, 101))
     for who, mine in zip("ab", numbers, strict=True):
         reasons = {version.version: version.reason for version in store.history(root, "m")}
-        assert [reasons[number] for number in mine] == [f"{who} {index}" for index in range(25)]
+        assert [reasons[number] for number in mine] == [f"{who} {index}" for index in range(50)]
 
 
 KILL = {

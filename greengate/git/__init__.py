@@ -1,36 +1,27 @@
-"""The only caller of git: no shell, no prompts, no user interface, no surprises from the environment."""
+"""The only caller of git, reading: commits, files of commits, and where the repository stands."""
 
 from __future__ import annotations
 
 import os
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
 
-from greengate.errors import Diagnostic, GreengateError
+from greengate.git.command import COPY as _COPY
+from greengate.git.command import REMOTE as _REMOTE
+from greengate.git.command import error as _error
+from greengate.git.command import failed as _failed
+from greengate.git.command import full as _hash
+from greengate.git.command import git as _git
+from greengate.git.command import is_hash as is_hash
+from greengate.git.command import run as _run
 
-#: Seconds a local command, a command that copies a file, and one that asks a remote may take.
-_LOCAL, _COPY, _REMOTE = 60.0, 600.0, 120.0
-
-#: Repository and user settings that would run programs or change what is read.
-_SETTINGS = (
-    *("core.fsmonitor=false", "log.showSignature=false", "protocol.ext.allow=never"),
-    *("gc.auto=0", "maintenance.auto=false"),
-)
-
-#: Variables git sets for its hooks; under them `-C folder` would not decide which repository is meant.
-_FOREIGN = (
-    *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_COMMON_DIR", "GIT_NAMESPACE"),
-    *("GIT_OBJECT_DIRECTORY", "GIT_SHALLOW_FILE", "GIT_GRAFT_FILE"),
-)
-
-_HASH = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\n")
 LFS_LARGEST = 1024
 _LINKS = 8
+_LONGEST_BRANCH = 255
+_NOT_IN_A_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$|^[-/.]")
 
 
 @dataclass(frozen=True)
@@ -41,18 +32,6 @@ class Entry:
     blob: str
     size: int
     link: bool = False
-
-
-@dataclass(frozen=True)
-class _Answer:
-    code: int
-    out: bytes
-    err: str
-
-
-def is_hash(text: str) -> bool:
-    """Return whether the text is a full commit or blob id."""
-    return _HASH.fullmatch(text) is not None
 
 
 def root(folder: Path) -> Path | None:
@@ -83,6 +62,11 @@ def commit(folder: Path, ref: str) -> str | None:
     answer = _git(folder, "rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}", fine=(0, 1, 128))
     found = answer.out.decode("ascii", "replace").strip()
     return found if answer.code == 0 and is_hash(found) else None
+
+
+def is_branch(name: str) -> bool:
+    """Return whether a branch can be called this, by the rules of `git check-ref-format`; never what an option is."""
+    return len(name) <= _LONGEST_BRANCH and _NOT_IN_A_BRANCH.search(name) is None and name != ""
 
 
 def parents(folder: Path, commit: str) -> tuple[str, ...]:
@@ -163,6 +147,36 @@ def lfs_object(folder: Path, sha256: str) -> Path | None:
     return path if path.is_file() else None
 
 
+def lfs_smudge(folder: Path, pointer: bytes, target: Path) -> bool:
+    """Write what a Git LFS pointer stands for, downloading it; return whether that worked. Needs `git lfs`.
+
+    Raises OSError where the file cannot be created.
+    """
+    if _git(folder, "lfs", "version", fine=(0, 1)).code != 0:
+        return False
+    with target.open("wb") as file:
+        answer = _git(folder, "lfs", "smudge", given=pointer, out=file, fine=tuple(range(256)), timeout=_COPY)
+    return answer.code == 0
+
+
+def renamed_from(folder: Path, commit: str, path: str) -> str | None:
+    """Return what a file of the work tree was called in a commit, by git's own rename detection; None: not known."""
+    words = ("--name-status", "-z", "--diff-filter=R", "--find-renames", "--no-ext-diff", "--ignore-submodules=all")
+    parts = _git(folder, "diff", *words, _hash(commit), "--", timeout=_COPY).out.split(b"\0")
+    pairs = zip(parts[1::3], parts[2::3], strict=False)
+    return next((os.fsdecode(old) for old, new in pairs if os.fsdecode(new) == path), None)
+
+
+def submodule_at(folder: Path, commit: str, path: str) -> str | None:
+    """Return the submodule of a commit that a path lies in; None where it lies in none."""
+    parts = path.split("/")
+    for depth in range(1, len(parts) + 1):
+        inner = "/".join(parts[:depth])
+        if _git(folder, "ls-tree", "--full-tree", _hash(commit), "--", inner).out.startswith(b"160000 commit"):
+            return inner
+    return None
+
+
 def added_in(folder: Path, path: Path) -> str | None:
     """Return the commit that brought a file of the work tree in; None when it is not committed."""
     answer = _git(folder, "log", "-1", "--diff-filter=A", "--format=%H", "--", str(path), fine=(0, 128))
@@ -215,58 +229,3 @@ def _entry(folder: Path, commit: str, path: str) -> Entry | None:
 
 def _blob(folder: Path, blob: str) -> bytes:
     return _git(folder, "cat-file", "blob", _hash(blob), timeout=_COPY).out
-
-
-def _hash(text: str) -> str:
-    """Let only full ids through, so that nothing a user wrote can be an option or another revision."""
-    if not is_hash(text):
-        raise ValueError(f"{text!r} is not a full object id")
-    return text
-
-
-def _git(
-    folder: Path, *args: str, fine: tuple[int, ...] = (0,), out: IO[bytes] | None = None, timeout: float = _LOCAL
-) -> _Answer:
-    """Run git where it must be at hand; an exit code that is not `fine` raises `git-failed` with git's words."""
-    try:
-        answer = _run(folder, *args, out=out, timeout=timeout)
-    except OSError as error:
-        message = f"git could not be started in {str(folder)!r}: {error.strerror}"
-        raise _error(message, "install git, and check that the folder is there") from error
-    if answer.code not in fine:
-        raise _failed(answer)
-    return answer
-
-
-def _run(folder: Path, *args: str, out: IO[bytes] | None = None, timeout: float = _LOCAL) -> _Answer:
-    settings = [word for setting in _SETTINGS for word in ("-c", setting)]
-    literal = () if args[0] == "check-ignore" else ("--literal-pathspecs",)
-    command = ["git", "--no-pager", *literal, "--no-replace-objects", *settings, *args]
-    environ = {key: value for key, value in os.environ.items() if key not in _FOREIGN}
-    environ |= {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "GIT_ASKPASS": ""}
-    try:
-        done = subprocess.run(  # noqa: S603 - a list of words, every one an option or checked
-            command,
-            cwd=folder,
-            env=environ,
-            stdin=subprocess.DEVNULL,
-            stdout=out or subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise _error(f"git {args[0]} took longer than {timeout:.0f} s", "try again, or check the connection") from error
-    return _Answer(done.returncode, done.stdout or b"", done.stderr.decode("utf-8", "replace"))
-
-
-def _failed(answer: _Answer) -> GreengateError:
-    lines = [line.strip() for line in answer.err.splitlines() if line.strip()]
-    first = next((line for line in lines if line.startswith(("fatal:", "error:"))), lines[0] if lines else "")
-    message = first.removeprefix("fatal: ").removeprefix("error: ") or f"git ended with code {answer.code}"
-    fix = next((line for line in lines if line.startswith("git config ")), "")
-    return _error(message, f"run `{fix}`" if fix else "run the same git command by hand to see why")
-
-
-def _error(message: str, help: str) -> GreengateError:
-    return GreengateError(Diagnostic("git-failed", message, help))
