@@ -31,13 +31,14 @@ BEGIN, END = "<!-- tally -->", "<!-- /tally -->"
 
 @dataclass(frozen=True)
 class Result:
-    """How one case ended: `counted`, `free` (0 MACs), `unknown`, or `refused`; and why."""
+    """How one case ended: `counted`, `free` (0 MACs), `unknown`, or `refused`; why, and by which method."""
 
     name: str
     outcome: str
     reason: str = ""
     macs: float = 0
     weighed: str = ""
+    method: str = ""
 
 
 def cases() -> Iterator[tuple[str, bytes, list[Any]]]:
@@ -74,13 +75,13 @@ def _stored_inputs(folder: Path, proto: Any) -> list[Any]:
 
 def run(name: str, model: bytes, inputs: list[Any], folder: Path) -> Result:
     """Count one model as the gate's worker does."""
-    from greengate.profile import Missing, WorkloadSpec
+    from greengate.profile import Missing
     from greengate.profiler.backends.onnx_count import count_model
     from greengate.profiler.jobs import CountJob, Refused
 
     path = folder / "model.onnx"
     path.write_bytes(model)
-    spec = WorkloadSpec(recorded=_recorded(model, inputs, folder))
+    spec = _workload(model, inputs, folder)
     try:
         found = count_model(CountJob(str(path), spec), lambda _: None).measurements
     except Refused as refused:
@@ -89,26 +90,36 @@ def run(name: str, model: bytes, inputs: list[Any], folder: Path) -> Result:
     if isinstance(macs, Missing):
         return Result(name, "unknown", macs.reason)
     weighed = work.reason if isinstance(work, Missing) else ""
-    return Result(name, "counted" if macs.value else "free", "", macs.value, weighed)
+    return Result(name, "counted" if macs.value else "free", "", macs.value, weighed, macs.method)
 
 
-def _recorded(model: bytes, inputs: list[Any], folder: Path) -> str | None:
-    """Write the recorded inputs that a file of arrays can hold; the gate refuses the model for the others."""
+def _workload(model: bytes, inputs: list[Any], folder: Path) -> Any:
+    """Write the recorded inputs that a file of arrays can hold; describe tensors of types that numpy does not have.
+
+    What is no tensor is left out, for the gate to say so.
+    """
     import numpy as np
     import onnx
+
+    from greengate.profile import InputSpec, WorkloadSpec
 
     proto = onnx.ModelProto.FromString(model)
     weights = {tensor.name for tensor in proto.graph.initializer}
     names = [item.name for item in proto.graph.input if item.name not in weights]
-    kept = {}
+    kept, described = {}, []
     for name, value in zip(names, inputs, strict=False):
-        if isinstance(value, np.ndarray) or np.isscalar(value):
-            array = np.asarray(value)
+        if isinstance(value, onnx.TensorProto):
+            described.append(InputSpec(name, tuple(value.dims)))
+        if not (isinstance(value, np.ndarray) or np.isscalar(value)):
+            continue
+        array = np.asarray(value)
+        if array.dtype.kind != "V":
             kept[name] = array.astype(str) if array.dtype == object else array
-    if not kept:
-        return None
-    np.savez(folder / "inputs.npz", **kept)
-    return str(folder / "inputs.npz")
+        else:
+            described.append(InputSpec(name, array.shape))
+    if kept:
+        np.savez(folder / "inputs.npz", **kept)
+    return WorkloadSpec(inputs=tuple(described), recorded=str(folder / "inputs.npz") if kept else None)
 
 
 def tally(limit: int | None = None, every: int = 1) -> list[Result]:
@@ -140,6 +151,9 @@ def report(results: list[Result], seconds: float) -> str:
         f"| unknown: `macs` is Missing, with the operator's name | {outcomes['unknown']:,} |",
         f"| refused, with a reason | {outcomes['refused']:,} |",
         "| anything else | 0 |",
+        "",
+        f"{sum(result.method == 'static' for result in results):,} of those counted cannot run here, and were counted "
+        "without running.",
     ]
     for outcome, title in (("unknown", "Unknown, by operator:"), ("refused", "Refused, by reason:")):
         groups: dict[str, list[str]] = defaultdict(list)
@@ -161,6 +175,7 @@ _SAME = (
     (r"^operators that this version does not count: | \(\d+ of \d+ operators understood\)$", ""),
     (r"^operators whose work shapes do not tell: ", ""),
     (r"input ['`][^'`]*['`]", "an input"),
+    (r"an input is no tensor of known rank, which", "an input that is no tensor, which"),
     (r"an input is \S+, which this version cannot feed", "an input of a type that this version cannot feed"),
     (r"(No corresponding Numpy type).*", r"\1 for an output"),
     (r"onnxruntime [\d.]+", "onnxruntime"),

@@ -81,8 +81,6 @@ def test_a_rule_reads_by_itself() -> None:
         "help": judged().outcomes[0].help,
         "span": None,
         "checks": None,
-        "under": "",
-        "proof": [],
     }
 
 

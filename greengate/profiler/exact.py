@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greengate import __version__, estimate
 from greengate.budget import WorkerLimits
@@ -45,8 +45,7 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         return _broken(subject, failure, created)
     spec = subject.workload
     left_out = Missing("only exact metrics were measured", "skipped", "measure it without --static-only")
-    unfed = None if counted.feed else counted.measurements.get("macs")
-    noisy = dict.fromkeys(estimate.ESTIMATORS, unfed if isinstance(unfed, Missing) else left_out)
+    noisy = dict.fromkeys(estimate.ESTIMATORS, counted.unrun or left_out)
     return Profile(
         model=Model(
             subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
@@ -60,6 +59,20 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         notes=counted.notes,
         layers=counted.layers,
     )
+
+
+def unrun(counted: Profile) -> Missing | None:
+    """Return why a counted model cannot be run here; None where it can be tried."""
+    latency = counted.measurements.get("latency_p50")
+    return latency if isinstance(latency, Missing) and latency.kind != "skipped" else None
+
+
+def untimed(counted: Profile) -> Profile:
+    """Say of a baseline that runs why it was not timed."""
+    if unrun(counted) is not None:
+        return counted
+    missing = Missing("the candidate gives nothing to time it beside", "incomparable")
+    return replace(counted, measurements={**counted.measurements, **dict.fromkeys(estimate.ESTIMATORS, missing)})
 
 
 def count_all(subjects: Sequence[Subject], limits: WorkerLimits, created: str) -> tuple[Profile | ModelError, ...]:

@@ -26,7 +26,10 @@ class CountJob:
 
 @dataclass(frozen=True)
 class Counted:
-    """Answer to CountJob. `measurements` has size, params, macs, flops and activation_memory."""
+    """Answer to CountJob. `measurements` has size, params, macs, flops and activation_memory.
+
+    `unrun` is why the model cannot run here, so that its operations were counted without running it, or not at all.
+    """
 
     files: tuple[File, ...]
     inputs: tuple[Input, ...]
@@ -35,6 +38,7 @@ class Counted:
     measurements: Mapping[str, Measurement | Missing]
     notes: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()
+    unrun: Missing | None = None
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from greengate.budget import WorkerLimits
 from greengate.profile import Ended, Input, Launch, Missing, Profile, Role, Trial
 from greengate.profiler import lock
 from greengate.profiler.backends import format_of
-from greengate.profiler.exact import Subject, refused
+from greengate.profiler.exact import Subject, refused, unrun, untimed
 from greengate.profiler.jobs import Refused, WorkerFailed
 from greengate.profiler.launching import LAUNCHES, launch
 from greengate.profiler.steady import remarks
@@ -59,7 +59,7 @@ def profile(
     The first look takes at most estimate.FIRST_SHARE of the time, as in a trial.
     Raises ModelError when the model is at fault.
     """
-    if not counted.model.files:
+    if unrun(counted) is not None:
         return counted, 0.0
     run = _launch_until_precise({"candidate": subject}, _first_look(effort), limits, progress)
     measured = _with_noisy(counted, "candidate", run.launches, run.failure, effort)
@@ -76,19 +76,25 @@ def trial(
 ) -> Trial:
     """Measure baseline and candidate together, with the baseline a second time as the control.
 
-    The first look takes at most estimate.FIRST_SHARE of the time. A role whose worker broke while counting is left
-    out: its numbers are Missing, and so is every change. Raises ModelError when a model is at fault.
+    The first look takes at most estimate.FIRST_SHARE of the time. A role that cannot run here, or whose worker broke
+    while counting, is left out: its numbers are Missing, and so is every change. Raises ModelError when a model is at
+    fault.
     """
-    sound = {role: subject for role, subject in subjects.items() if counted[role].model.files}
-    if len(sound) == 2:
-        sound["control"] = sound["baseline"]
-    run = _launch_until_precise(sound, _first_look(effort), limits, progress)
+    sound = {role: subject for role, subject in subjects.items() if unrun(counted[role]) is None}
+    if "candidate" not in sound:  # nobody judges a baseline by itself
+        return Trial(untimed(counted["baseline"]), counted["candidate"], (), "none", 0.0)
+    run = _launch_until_precise(_with_control(sound), _first_look(effort), limits, progress)
     before, after = (
         _with_noisy(counted[role], role, run.launches, run.failure, effort) if role in sound else counted[role]
         for role in ("baseline", "candidate")
     )
     notes = (*_input_notes(before, after), *run.notes)
     return Trial(before, after, run.launches, run.ended_by, run.seconds, notes, (len(run.launches),))
+
+
+def _with_control(roles: Mapping[Role, Subject]) -> dict[Role, Subject]:
+    """Add the baseline a second time, where it runs beside the candidate."""
+    return {**roles, "control": roles["baseline"]} if len(roles) == 2 else dict(roles)
 
 
 def _first_look(effort: Effort) -> Effort:
@@ -100,15 +106,18 @@ def confirm(
 ) -> Trial:
     """Take a second look at the metrics of `effort` with fresh launches: as many as the first had, if time allows.
 
-    Returns the trial with both looks; the same trial where not one more launch fits into the time.
+    Returns the trial with both looks; the same trial where not one more launch fits into the time. A role that the
+    first look left out is left out again.
     """
-    roles: dict[Role, Subject] = {**subjects, "control": subjects["baseline"]}
-    run = _again(found.launches, roles, _left(effort, found.seconds), limits, progress)
+    ran = {role: subject for role, subject in subjects.items() if role in found.launches[0].samples}
+    run = _again(found.launches, _with_control(ran), _left(effort, found.seconds), limits, progress)
     if not run.launches:
         return replace(found, notes=_notes(found.notes, run))
     launches = (*found.launches, *run.launches)
-    before = _with_noisy(found.baseline, "baseline", launches, run.failure, effort)
-    after = _with_noisy(found.candidate, "candidate", launches, run.failure, effort)
+    before, after = (
+        _with_noisy(one, role, launches, run.failure, effort) if role in ran else one
+        for role, one in (("baseline", found.baseline), ("candidate", found.candidate))
+    )
     return replace(
         found,
         baseline=before,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from greengate.budget import Rule, rules_for
+from greengate.budget import Rule
 from greengate.metrics import METRICS
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.words import clean, plural, short_digest
@@ -37,6 +37,7 @@ def facts(verdict: Verdict) -> list[Fact]:
     found = [
         *_shared("Hardware", case.models, lambda model: hardware_text(model.hardware)),
         *_shared("Workload", case.models, lambda model: workload_text(model.workload)),
+        *(fact for fact in _shared("Operations", case.models, counted_text) if fact.text),
         *_shared("Runtime", case.models, lambda model: runtime_text(model.runtime)),
         Fact("Policy", clean(f"{case.policy.source} ({short_digest(case.policy.digest)})")),
         *_shared("Baseline", case.models, lambda model: baseline_text(model.baseline)),
@@ -73,6 +74,18 @@ def workload_text(workload: Workload | None) -> str:
     return clean(f"batch size {workload.batch_size}, {threads}, precision {workload.precision}, feed {feed}")
 
 
+def counted_text(model: ModelCase) -> str:
+    """Say which sides' operations were counted without running them; empty where both ran."""
+    compared = model.comparisons.get("macs")
+    sides = {} if compared is None else {"baseline": compared.baseline, "candidate": compared.candidate}
+    methods = {role: side.method for role, side in sides.items() if isinstance(side, Measurement)}
+    static = [role for role, method in methods.items() if method == "static"]
+    if not static:
+        return ""
+    ran = [f"{role} {method}" for role, method in methods.items() if method != "static"]
+    return ", ".join([f"{' and '.join(static)} counted without running (static)", *ran])
+
+
 def runtime_text(runtime: Mapping[str, str]) -> str:
     """Name the runtime's parts with their versions."""
     return clean(", ".join(f"{name} {version}" for name, version in runtime.items())) or "none"
@@ -97,11 +110,8 @@ def scope_text(context: Context) -> str:
 
 
 def rule_of(verdict: Verdict, outcome: Outcome) -> Rule | None:
-    """Return the rule an outcome judges as it holds for its model, None where the policy has none of its name."""
-    case = verdict.case
-    policy = case.base if outcome.under == "base" and case.base is not None else case.budget
-    model = next((one.bound_as for one in case.models if one.name == outcome.model), outcome.model)
-    return next((rule for rule in rules_for(policy, model) if rule.id == outcome.rule), None)
+    """Return the rule an outcome judges, None where the budget has none of its name."""
+    return next((rule for rule in verdict.case.budget.rules if rule.id == outcome.rule), None)
 
 
 def gaps(comparisons: Iterable[tuple[str, Comparison]]) -> list[Gap]:

@@ -19,7 +19,7 @@ from onnx import TensorProto, helper, numpy_helper
 from greengate.budget import WorkerLimits
 from greengate.errors import Diagnostic
 from greengate.metrics import METRICS
-from greengate.profile import InputSpec, Launch, Measurement, Role, WorkloadSpec
+from greengate.profile import InputSpec, Launch, Measurement, Missing, Role, WorkloadSpec
 from greengate.profiler.backends import FORMATS
 from greengate.profiler.backends import onnx as backend
 from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
@@ -105,39 +105,140 @@ def test_every_refusal_reads_as_its_golden_text(code: str, golden: Callable[[Pat
     golden(GOLDEN / f"{code}.txt", text.replace(f"onnxruntime {version('onnxruntime')}", "onnxruntime 1.x"))
 
 
+BFLOAT16 = TensorProto.BFLOAT16
+
+
+def on_a_gpu() -> onnx.ModelProto:
+    """Return a convolution of a type that no CPU kernel takes: 4 x 4 places, 8 x 3 x 3 x 3 weights, padded."""
+    kernel = helper.make_tensor("w", BFLOAT16, (8, 3, 3, 3), np.ones(216))
+    nodes = [op("Conv", ["x", "w"], ["y"], name="stem", pads=[1, 1, 1, 1])]
+    return model(nodes, [value("x", ("batch", 3, 4, 4), BFLOAT16)], [kernel], [value("y", None, BFLOAT16)], opset=22)
+
+
+CUSTOM = model(
+    [op("MatMul", ["x", "w"], ["h"], name="head"), op("Foo", ["h"], ["y"], domain="com.acme")],
+    [value("x", (1, 4))],
+    [weight("w", (4, 3))],
+    domains={"com.acme": 1},
+)
+
+
 @pytest.mark.parametrize(
     ("proto", "words"),
     [
         (model([op("Gelu", ["x"], ["y"])], [value("x", (1, 4))]), "no operator Gelu in opset 17"),
-        (
-            model([op("Foo", ["x"], ["y"], domain="com.acme")], [value("x", (1, 4))], domains={"com.acme": 1}),
-            "no operator com.acme:Foo",
-        ),
-        (relu(opset=99), "no opset 99"),
         (relu(ir_version=99), "no IR version 99"),
-        (
-            model(
-                [op("Cast", ["x"], ["d"], to=16), op("Conv", ["d", "d"], ["y"])],
-                [value("x", (1, 1, 4, 4))],
-                outputs=[value("y", None, TensorProto.BFLOAT16)],
-                opset=22,
-            ),
-            "no implementation of Conv (opset 22)",
-        ),
+        (model([*CUSTOM.graph.node], [value("x", (1, 4))], [weight("w", (4, 3))]), "No opset import for domain"),
+    ],
+)
+def test_what_no_runtime_can_read_is_refused(proto: onnx.ModelProto, words: str) -> None:
+    found = refused(_saved(proto)())
+    assert found.code in ("model-unsupported", "model-invalid")
+    assert words in found.message
+
+
+@pytest.mark.parametrize(
+    ("proto", "why", "macs"),
+    [
+        (CUSTOM, "no operator com.acme:Foo", "operators that this version does not count: com.acme.Foo"),
+        (relu(opset=99), "no opset 99", "opset 99 is newer than onnx"),
+        (on_a_gpu(), "no implementation of Conv (opset 22)", 16 * 8 * 27),
         (
             model(
                 [op("Identity", ["x"], ["y"])],
-                [value("x", (1, 4), TensorProto.BFLOAT16)],
-                outputs=[value("y", None, TensorProto.BFLOAT16)],
+                [value("x", (1, 4), BFLOAT16)],
+                outputs=[value("y", None, BFLOAT16)],
                 opset=22,
             ),
             "input 'x' is tensor(bfloat16)",
+            0,
+        ),
+        (
+            model(
+                [op("LSTM", ["x", "w", "r"], ["y"], hidden_size=2, layout=1)],
+                [value("x", (1, 5, 3))],
+                [weight("w", (1, 8, 3)), weight("r", (1, 8, 2))],
+            ),
+            "cannot run all of it: Exception during initialization: layout_ == 0 was false. Batchwise",
+            5 * (8 * 3 + 8 * 2),
         ),
     ],
 )
-def test_what_the_runtime_lacks_is_named(proto: onnx.ModelProto, words: str) -> None:
-    found = refused(_saved(proto)())
-    assert (found.code, words in found.message) == ("model-unsupported", True), found.message
+def test_what_cannot_run_here_is_counted_by_its_graph(proto: onnx.ModelProto, why: str, macs: int | str) -> None:
+    found = count(_saved(proto)())
+    assert found.unrun is not None
+    assert why in found.unrun.reason
+    assert found.unrun.help
+    assert "/" not in found.unrun.reason.replace("com.acme", "")  # nobody's folders
+    size, params, told = (found.measurements[name] for name in ("size", "params", "macs"))
+    assert isinstance(size, Measurement)
+    assert isinstance(params, Measurement)
+    assert (size.value, params.method) == (len(proto.SerializeToString()), "read")
+    if isinstance(macs, str):
+        assert isinstance(told, Missing)
+        assert macs in told.reason
+        assert not found.notes
+    else:
+        assert isinstance(told, Measurement)
+        assert (told.value, told.method) == (macs, "static")
+        assert "counted without running" in found.notes[0]
+    assert found.measurements["activation_memory"] == found.unrun
+    assert isinstance(found.measurements["quantized_share"], Missing)
+
+
+def test_a_broken_file_is_not_taken_for_one_of_another_runtime() -> None:
+    """The runtime stops at the operator that it does not have; what it did not come to is looked at all the same."""
+    behind = op("Relu", ["h", "h"], ["z"], name="odd")
+    front = op("Foo", ["x"], ["f"], domain="com.acme", name="first")
+    nodes = [front, op("Neg", ["f"], ["h"]), behind, op("Neg", ["z"], ["y"])]
+    found = refused(_saved(model(nodes, [value("x", (1, 4))], domains={"com.acme": 1}))())
+    assert found.code == "model-invalid"
+    assert found.message == "m.onnx is no valid ONNX: Relu 'odd' has 2 inputs, and takes 1 to 1"
+    circle = [op("Foo", ["x"], ["y"], domain="com.acme"), op("Neg", ["b"], ["a"]), op("Neg", ["a"], ["b"])]
+    assert refused(_saved(model(circle, [value("x", (1, 4))], domains={"com.acme": 1}))()).code == "model-invalid"
+
+
+def test_inputs_left_open_are_asked_for_where_a_model_cannot_run_too() -> None:
+    proto = on_a_gpu()
+    proto.graph.input[0].CopyFrom(value("x", ("batch", 3, "h", "w"), BFLOAT16))
+    assert refused(_saved(proto)()).code == "input-open"
+    found = count("m.onnx", WorkloadSpec(batch_size=2, inputs=(InputSpec("x", (2, 3, 8, 8)),)))
+    assert found.measurements["macs"].value == 64 * 8 * 27  # per item
+    assert (found.inputs[0].dtype, found.inputs[0].shape) == ("bfloat16", (2, 3, 8, 8))
+
+
+def test_inputs_of_other_kinds_leave_what_the_files_tell() -> None:
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, None))
+    sequence = helper.make_value_info("x", kind)
+    found = count(_saved(model([op("SequenceLength", ["x"], ["y"])], [sequence], outputs=[value("y", (), INT64)]))())
+    assert isinstance(found.measurements["size"], Measurement)
+    assert "is no tensor of known rank" in found.measurements["macs"].reason
+    assert found.unrun is not None
+
+
+def test_outputs_of_types_beyond_numpy_run() -> None:
+    nodes = [op("MatMul", ["x", "w"], ["h"]), op("Cast", ["h"], ["y"], to=BFLOAT16)]
+    outputs = [value("y", None, BFLOAT16)]
+    proto = model(nodes, [value("x", (2, 4))], [weight("w", (4, 3))], outputs, opset=19)
+    found = count(_saved(proto)())
+    assert found.unrun is None
+    assert (found.measurements["macs"].value, found.measurements["macs"].method) == (24, "executed")
+    timed = backend.run(FootprintJob("m.onnx", WorkloadSpec(), 1), LIMITS)
+    assert timed.samples["candidate"]["load"][0] > 0
+
+
+def test_weights_of_a_model_that_cannot_run_are_never_loaded() -> None:
+    """3 GB of bfloat16 in a sparse file, under a memory limit that they do not fit into."""
+    size = 3 * 2**30
+    with Path("w.bin").open("wb") as file:
+        file.truncate(size)
+    kernel = TensorProto(name="w", data_type=BFLOAT16, dims=(2**29, 3, 1, 1), data_location=TensorProto.EXTERNAL)
+    kernel.external_data.add(key="location", value="w.bin")
+    proto = on_a_gpu()
+    proto.graph.initializer[0].CopyFrom(kernel)
+    found = backend.run(CountJob(_saved(proto)(), WorkloadSpec()), WorkerLimits(timeout=60, memory=2.5e9))
+    assert found.measurements["macs"].value == 36 * 2**29 * 3
+    assert found.measurements["size"].value == size + Path("m.onnx").stat().st_size
 
 
 @pytest.mark.parametrize(

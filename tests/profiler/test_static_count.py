@@ -20,7 +20,7 @@ from realmodels import REAL_MODELS, fetch
 from greengate.profile import Input, InputSpec, Measurement, Missing, WorkloadSpec
 from greengate.profiler import feed, onnx_model
 from greengate.profiler.backends import onnx_session
-from greengate.profiler.jobs import CountJob, Refused
+from greengate.profiler.jobs import CountJob
 from greengate.profiler.operations import known, static
 
 MS = "com.microsoft"
@@ -359,15 +359,12 @@ def test_contrib_operators_for_other_machines_by_their_definition() -> None:
 # --- what cannot run here -----------------------------------------------------------------------
 
 
-def test_a_model_without_kernels_here_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_without_kernels_here_is_counted() -> None:
     """bfloat16 convolutions run on GPUs only."""
-    monkeypatch.chdir(tmp_path)  # the runtime leaves its record
     kind = TensorProto.BFLOAT16
     kernel = helper.make_tensor("w", kind, (8, 3, 3, 3), np.ones(216))
     outputs = [helper.make_tensor_value_info("y", kind, None)]
     proto = model([op("Conv", ["x", "w"], ["y"])], [value("x", ("batch", 3, 8, 8), kind)], [kernel], outputs, opset=22)
-    with pytest.raises(Refused, match="no implementation of Conv"):
-        onnx_session.run(CountJob(save(proto, tmp_path / "m.onnx"), WorkloadSpec()), lambda _: None)
     feeds = fed(proto, WorkloadSpec())
     assert feeds.inputs == (Input("x", "bfloat16", (1, 3, 8, 8), "synthesised"),)
     assert found(proto).count.macs == 8 * 36 * 27
@@ -378,6 +375,7 @@ def test_an_operator_nobody_knows_is_named(tmp_path: Path) -> None:
     told = reason(chain(nodes, weight("w", (3, 3)), domains={"acme": 1}))
     assert "operators that this version does not count: acme.Magic" in told
     assert "MatMul 'head': the shape of 'm'" in told
+    assert "Magic 'Magic" not in told  # said once
 
 
 def test_a_size_that_is_found_while_running_is_named() -> None:
@@ -569,7 +567,7 @@ def test_no_model_of_onnxs_own_tests_crashes_it() -> None:
         counted = static.count(case.model, inputs, values)
         if counted.open or counted.count.unknown:
             open_.add(case.name)
-    assert {name for name in open_ if "image_decoder" not in name and "flexattention" not in name} == {
+    assert {name for name in open_ if "image_decoder" not in name} == {
         *("test_adagrad", "test_adagrad_multiple", "test_adam", "test_adam_multiple"),
         *("test_momentum", "test_momentum_multiple", "test_nesterov_momentum"),
     }

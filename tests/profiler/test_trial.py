@@ -140,9 +140,36 @@ def test_a_worker_that_breaks_while_counting_leaves_reasons_not_numbers(tmp_path
         if broken in (role, "both"):
             assert isinstance(one, Missing)
             assert one == Missing("it was killed by SIGSEGV", "failed", "this model breaks on purpose")
-        else:
+        elif role == "candidate":
             assert isinstance(one, Measurement)
+        else:
+            assert one == Missing("the candidate gives nothing to time it beside", "incomparable")
+    assert (made.ended_by == "none") == (broken != "baseline")
     assert isinstance(estimate.change(made.launches, "latency_p50"), Missing)
+
+
+@pytest.mark.parametrize("still", ["baseline", "candidate", "both"])
+def test_a_model_that_cannot_run_here_is_not_tried(tmp_path: Path, still: str) -> None:
+    """A launch of it would break: `cannot_run` models are counted and never run."""
+    cannot = "macs: 5 MAC\ncannot_run: it has no kernel\nbreaks: 'launch: it was run all the same'"
+    before = subject(tmp_path, "a", cannot if still in ("baseline", "both") else "macs: 4 MAC")
+    after = subject(tmp_path, "b", cannot if still in ("candidate", "both") else "macs: 4 MAC")
+    made = run(before, after, Effort(STEADY))
+    for role, found in (("baseline", made.baseline), ("candidate", made.candidate)):
+        latency, macs = found.measurements["latency_p50"], found.measurements["macs"]
+        assert isinstance(macs, Measurement)
+        assert macs.method == ("static" if still in (role, "both") else "declared")
+        if still in (role, "both"):
+            reason = "the model cannot run here: it has no kernel"
+            assert latency == Missing(reason, "failed", "install another runtime")
+            assert found.measurements["activation_memory"] == latency
+    assert isinstance(made.candidate.measurements["latency_p50"], Missing) == (still != "baseline")
+    assert bool(made.launches) == (still == "baseline")
+    if still == "baseline":
+        again = trial.confirm(made, {"baseline": before, "candidate": after}, Effort(STEADY), WorkerLimits())
+        assert len(again.launches) == 2 * len(made.launches)
+        assert again.baseline == made.baseline
+        assert all(set(launch.samples) == {"candidate"} for launch in again.launches)
 
 
 def test_a_worker_that_breaks_while_timing_ends_the_trial(tmp_path: Path) -> None:

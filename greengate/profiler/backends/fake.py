@@ -9,7 +9,7 @@ import hashlib
 import math
 import random
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
 
@@ -26,7 +26,7 @@ STARTING = 0.5
 _EXACT = ("size", "params", "macs", "activation_memory")
 _TIMES = ("latency", "cpu_time", "load_time")
 _NOISES = ("noise", "launch_noise")
-_WORDS = ("unknown_op", "breaks", "refuses", "note")
+_WORDS = ("unknown_op", "breaks", "refuses", "cannot_run", "note")
 _KEYS = ("fake", *_EXACT, *_TIMES, *_NOISES, *_WORDS, "peak_memory", "input")
 
 _elapsed_ns = 0
@@ -134,16 +134,24 @@ def _count(costs: Costs, job: CountJob) -> Counted:
     if "refuses" in costs.words:
         missing = Missing(f"it cannot run under this workload: {costs.words['refuses']}", "incomparable")
         read = {name: value for name, value in found.items() if METRICS[name].workload_free}
-        return Counted(
-            (costs.file,), (), "", {}, {**dict.fromkeys(("macs", "flops", "activation_memory"), missing), **read}
-        )
+        unfed = {**dict.fromkeys(("macs", "flops", "activation_memory"), missing), **read}
+        return Counted((costs.file,), (), "", {}, unfed, unrun=missing)
     macs = found["macs"]
     found["flops"] = macs if isinstance(macs, Missing) else Measurement(2 * macs.value, macs.method, detail=macs.detail)
     shape = (job.workload.batch_size, *costs.input[1:])
     inputs = (Input("x", "float32", shape, "written in the fake"),)
     feed = "sha256:" + hashlib.sha256(repr((shape, job.workload.seed)).encode()).hexdigest()
     notes = (costs.words["note"],) if "note" in costs.words else ()
-    return Counted((costs.file,), inputs, feed, {"fake": "1"}, found, notes)
+    if "cannot_run" not in costs.words:
+        return Counted((costs.file,), inputs, feed, {"fake": "1"}, found, notes)
+    missing = Missing(f"the model cannot run here: {costs.words['cannot_run']}", "failed", "install another runtime")
+    static = {
+        name: replace(one, method="static")
+        for name, one in found.items()
+        if name in ("macs", "flops") and isinstance(one, Measurement)
+    }
+    exact = {**found, **static, "activation_memory": missing}
+    return Counted((costs.file,), inputs, feed, {}, exact, notes, unrun=missing)
 
 
 def _launch(costs: Mapping[Role, Costs], job: LaunchJob) -> Sampled:

@@ -8,9 +8,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from greengate.profile import Measurement, Missing, WorkloadSpec
-from greengate.profiler import feed, onnx_model, recorded
+from greengate.profile import Measurement, Missing
+from greengate.profiler import feed, onnx_model
 from greengate.profiler.backends.onnx_runtime import PROVIDER, Loaded, load
+from greengate.profiler.backends.onnx_unrun import (
+    COUNTS,
+    UNSUPPORTED,
+    Found,
+    arrays_of,
+    count_files,
+    count_unrun,
+    size,
+    weights,
+)
 from greengate.profiler.jobs import UNFED, Counted, CountJob, Refused
 from greengate.profiler.operations import trace
 from greengate.profiler.operations.counting import Count, Line, count
@@ -21,12 +31,9 @@ from greengate.profiler.operations.weights import Ledger
 from greengate.profiler.worker import Stage
 
 _T = TypeVar("_T")
-_Found = dict[str, Measurement | Missing]
 
 #: Models up to this size are loaded a second time while they run the first time: it saves seconds, and costs memory.
 _SIDE_BY_SIDE = 32 * 1024 * 1024
-
-_COUNTS = ("macs", "flops", "elementwise_ops", "quantized_share")
 
 #: Operators of an optimised run that multiply numbers of 8 bits or fewer.
 _NARROW = frozenset({*(op for _, op in QUANTISED), "MatMulNBits"})
@@ -36,27 +43,24 @@ _TOKEN = re.compile(r"_token_\d+$")
 def count_model(job: CountJob, stage: Stage) -> Counted:
     """Take every exact metric of one model: files, parameters, operations, the arena's peak.
 
-    A lenient job on a model that cannot be fed is answered with what its files tell. Raises Refused.
+    A model that the runtime does not take is counted without running it. A lenient job on a model that cannot be fed
+    is answered with what its files tell. Raises Refused.
     """
     try:
-        return _count_fed(job, stage)
+        return _count_somehow(job, stage)
     except Refused as refused:
         if not job.lenient or refused.code not in UNFED:
             raise
-        return _count_files(job, refused)
+        return count_files(job, refused)
 
 
-def _count_files(job: CountJob, refused: Refused) -> Counted:
-    model, ledger = onnx_model.read(job.path), Ledger()
-    for _ in declared(model.proto, ledger, {}):
-        pass
-    missing = Missing(f"it cannot run under this workload: {refused.message}", "incomparable", refused.help)
-    measurements = {**dict.fromkeys((*_COUNTS, "activation_memory"), missing), "size": _size(model), **_weights(ledger)}
-    return Counted(model.files(), (), "", {}, measurements)
-
-
-def _size(model: onnx_model.OnnxModel) -> Measurement:
-    return Measurement(model.size, "read", detail=f"{len(model.found)} file" + "s" * (len(model.found) > 1))
+def _count_somehow(job: CountJob, stage: Stage) -> Counted:
+    try:
+        return _count_fed(job, stage)
+    except Refused as refused:
+        if refused.code != UNSUPPORTED:
+            raise
+        return count_unrun(job, refused, stage)
 
 
 def _count_fed(job: CountJob, stage: Stage) -> Counted:
@@ -88,8 +92,8 @@ def _count_fed(job: CountJob, stage: Stage) -> Counted:
         feed=fed.digest,
         runtime={"onnxruntime": onnxruntime.__version__, "provider": PROVIDER},
         measurements={
-            "size": _size(model),
-            **_weights(ledger),
+            "size": size(model),
+            **weights(ledger),
             **(
                 _operations(found, narrowed, job.workload.batch_size, len(fed.feeds)) if as_stored.whole else _cut_off()
             ),
@@ -98,11 +102,6 @@ def _count_fed(job: CountJob, stage: Stage) -> Counted:
         notes=fed.notes,
         layers=layers(found.lines, stored),
     )
-
-
-def arrays_of(workload: WorkloadSpec) -> dict[str, Any] | None:
-    """Read recorded data, where the workload has any."""
-    return recorded.read(workload.recorded) if workload.recorded else None
 
 
 def _second(work: Callable[[], Loaded], ahead: bool) -> Callable[[], Loaded]:
@@ -158,24 +157,16 @@ def _narrowed(optimised: trace.Trace) -> frozenset[str]:
     return frozenset(_TOKEN.sub("", node.name) for node in optimised.executed if node.op in _NARROW)
 
 
-def _weights(ledger: Ledger) -> _Found:
-    elements, detail = ledger.elements, "stored tensors without int64, bool and string ones"
-    bits: Measurement | Missing = Missing("the model stores no weights", "unsettled")
-    if elements:
-        bits = Measurement(ledger.bits / elements, "read", detail=detail)
-    return {"params": Measurement(elements, "read", detail=detail), "weight_bits": bits}
-
-
-def _cut_off() -> _Found:
+def _cut_off() -> Found:
     reason = f"the run has more than {trace.MAX_EVENTS:,} steps, which onnxruntime does not record in full"
-    return dict.fromkeys(_COUNTS, Missing(reason))
+    return dict.fromkeys(COUNTS, Missing(reason))
 
 
-def _operations(found: Count, narrowed: frozenset[str], batch: int, feeds: int) -> _Found:
+def _operations(found: Count, narrowed: frozenset[str], batch: int, feeds: int) -> Found:
     """Return macs, flops and elementwise_ops per item and quantized_share, or why they are Missing."""
     if found.unknown:
         reason = f"operators that this version does not count: {_listed(found.unknown)} ({found.coverage})"
-        return dict.fromkeys(_COUNTS, Missing(reason, help="a count without them would be too small"))
+        return dict.fromkeys(COUNTS, Missing(reason, help="a count without them would be too small"))
     detail = f"as executed with graph optimisations off, 1 thread: {found.coverage}"
     detail += f", {found.counted} nodes counted, {found.free} free"
     detail += f"; first of {feeds} recorded batches" if feeds > 1 else ""

@@ -16,18 +16,29 @@ PROVIDER = "CPUExecutionProvider"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A session of the runtime and what goes in and out of it."""
+    """A session of the runtime and what goes in and out of it; `plain` where numpy has a type for every output."""
 
     session: Any
     outputs: list[str]
     path: str
+    plain: bool = True
 
     def call(self, inputs: Mapping[str, Any]) -> None:
         """Run once. Raises Refused where the model fails on its inputs."""
         try:
-            self.session.run(self.outputs, inputs)
+            if self.plain:
+                self.session.run(self.outputs, inputs)
+            else:
+                self._call_apart(inputs)
         except Exception as error:
             raise _run_fault(self.path, error) from error
+
+    def _call_apart(self, inputs: Mapping[str, Any]) -> None:
+        """Run once and leave the outputs where the runtime keeps them."""
+        from onnxruntime import OrtValue
+
+        values = {name: OrtValue.ortvalue_from_numpy(array) for name, array in inputs.items()}
+        self.session.run_with_ort_values(self.outputs, values)
 
     def signatures(self) -> list[feed.Signature]:
         """Return the inputs the session must be given. Raises Refused for kinds that cannot be made."""
@@ -57,7 +68,9 @@ def load(path: str, threads: int, profile_as: str | None = None, as_stored: bool
         session = onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
     except Exception as error:
         raise _load_fault(path, error) from error
-    return Loaded(session, [item.name for item in session.get_outputs()], path)
+    outputs = session.get_outputs()
+    plain = not any(item.type.removeprefix("tensor(").rstrip(")") in _BEYOND_NUMPY for item in outputs)
+    return Loaded(session, [item.name for item in outputs], path, plain)
 
 
 _DTYPES = {
@@ -69,6 +82,12 @@ _DTYPES = {
     **{f"{sign}int{bits}": f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)},
 }
 
+#: Types of outputs that numpy has no name for.
+_BEYOND_NUMPY = frozenset(
+    {"bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2", "float8e5m2fnuz", "float8e8m0", "float4e2m1"}
+    | {"int4", "uint4", "int2", "uint2"}
+)
+
 
 def _signature(path: str, item: Any) -> feed.Signature:
     kind = re.fullmatch(r"tensor\((\w+)\)", item.type)
@@ -79,6 +98,12 @@ def _signature(path: str, item: Any) -> feed.Signature:
 
 
 # --- what the runtime says when it fails --------------------------------------------------------
+
+_OTHER_RUNTIME = "export with an older opset, or install a newer onnxruntime"
+_OWN_OPERATORS = "only operators that onnxruntime brings along can run here: use those to have it measured"
+
+#: What kernels say of a valid operator that they have only in part.
+_LACKING = re.compile(r"\bnot (?:yet |currently )?(?:supported|implemented)\b|install necessary language-pack")
 
 _UNSUPPORTED = (
     (r"No Op registered for (\S+) with domain_version of (\d+)", "no operator {0} in opset {1}"),
@@ -100,8 +125,18 @@ def _load_fault(path: str, error: Exception) -> Exception:
     for pattern, words in _UNSUPPORTED:
         if found := re.search(pattern, text):
             message = f"{path}: onnxruntime {onnxruntime.__version__} has {words.format(*found.groups())}"
-            return Refused("model-unsupported", message, "export with an older opset, or install a newer onnxruntime")
+            return Refused("model-unsupported", message, _OWN_OPERATORS if ":" in found[1] else _OTHER_RUNTIME)
+    if _LACKING.search(text):
+        return _lacking(path, error)
     return Refused("model-invalid", f"{path}: onnxruntime refuses the model: {_first(text)}", "export the model again")
+
+
+def _lacking(path: str, error: Exception) -> Refused:
+    """Return what it means that a kernel lacks a part of its operator."""
+    import onnxruntime
+
+    message = f"{path}: onnxruntime {onnxruntime.__version__} cannot run all of it: {_first(str(error))}"
+    return Refused("model-unsupported", message, _OTHER_RUNTIME)
 
 
 def _run_fault(path: str, error: Exception) -> Exception:
@@ -109,6 +144,8 @@ def _run_fault(path: str, error: Exception) -> Exception:
     text = str(error)
     if ran_out_of_memory(text):
         return MemoryError(_first(text))
+    if type(error).__name__ == "NotImplemented" or _LACKING.search(text):
+        return _lacking(path, error)
     help_ = "describe inputs that it takes: `inputs: {name: {shape: [...], min: ..., max: ...}}`, or recorded ones"
     return Refused("input-mismatch", f"{path}: the model fails on its inputs: {_first(text)}", help_)
 
@@ -117,5 +154,5 @@ def _first(text: str) -> str:
     """Return the runtime's first line without its number, source file and C++ signature."""
     line = (text.strip().splitlines() or [""])[0]
     line = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", line)
-    line = re.sub(r"/\S+\.(?:cc|h):\d+ .*?\) (?=[A-Z\[a-z_]+)", "", line)
+    line = re.sub(r"/\S+\.(?:cc|h):\d+ .*?\) (?:const )?(?=[A-Z\[a-z_]+)", "", line)
     return re.sub(r"Load model from \S+ failed:\s*", "", line)[:300].strip()

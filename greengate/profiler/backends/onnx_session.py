@@ -10,8 +10,9 @@ from pathlib import Path
 
 from greengate.profile import Role
 from greengate.profiler import feed, pairing
-from greengate.profiler.backends.onnx_count import arrays_of, count_model
+from greengate.profiler.backends.onnx_count import count_model
 from greengate.profiler.backends.onnx_runtime import Loaded, load
+from greengate.profiler.backends.onnx_unrun import arrays_of
 from greengate.profiler.jobs import (
     Answer,
     CountJob,

@@ -84,8 +84,9 @@ def _opsets(model: Any) -> dict[str, int]:
 
 
 def _open(counted: Count, ran: Ran) -> list[str]:
-    """Return the nodes that are not understood because of an open dimension."""
-    lines = [(line.op, line.name) for line in counted.lines if line.macs is None]
+    """Return the nodes that are not understood because of an open dimension, not because nobody knows them."""
+    strange = {title.rpartition(".")[2] for title in counted.unknown if "(" not in title}
+    lines = [(line.op, line.name) for line in counted.lines if line.macs is None and line.op not in strange]
     return [ran.hints[key] for key in lines if key in ran.hints]
 
 

@@ -13,8 +13,15 @@ import pytest
 
 SCRIPT = Path(__file__).parents[3] / "benchmarks" / "backend_tally.py"
 
-#: Models that the runtime can run and that need a value which is computed inside the model.
-UNKNOWN: dict[str, str] = {}
+#: What makes MACs Missing, and how often: training, pictures decoded inside a model, and what is fed as no tensor.
+UNKNOWN = {
+    "ImageDecoder": 9,
+    "ai.onnx.preview.training.Adagrad": 2,
+    "ai.onnx.preview.training.Adam": 2,
+    "ai.onnx.preview.training.Gradient": 2,
+    "ai.onnx.preview.training.Momentum": 3,
+    "an input that is no tensor, which this version cannot feed": 24,
+}
 
 #: The body of AffineGrid stores a plane as a slice of space, and multiplies by the whole of it.
 EXPANDED_OTHERWISE = {"test_affine_grid_2d", "test_affine_grid_2d_align_corners"}
@@ -49,14 +56,16 @@ def quiet() -> Any:
 def test_every_model_ends_as_a_count_or_with_a_reason() -> None:
     found = results()
     assert len(found) > 1500
-    assert {result.name: result.reason for result in found if result.outcome == "unknown"} == UNKNOWN
+    kind = script()._kind
+    assert Counter(kind(result.reason) for result in found if result.outcome == "unknown") == UNKNOWN
     outcomes = Counter(result.outcome for result in found)
     assert set(outcomes) <= {"counted", "free", "unknown", "refused"}
-    assert outcomes["counted"] + outcomes["free"] > 0.8 * len(found)
+    assert outcomes["counted"] + outcomes["free"] > 0.97 * len(found)
+    assert sum(result.method == "static" for result in found) > 200
 
 
 def test_every_refusal_is_the_runtime_s_or_the_feed_s() -> None:
-    allowed = ("model-unsupported: ", "model-invalid: ", "input-mismatch: ", "recorded-data: ")
+    allowed = ("input-mismatch: the model fails on its inputs: ", "recorded-data: ")
     for result in results():
         if result.outcome == "refused":
             assert result.reason.startswith(allowed), result

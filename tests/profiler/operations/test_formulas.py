@@ -245,6 +245,15 @@ CASES: dict[str, Case] = {
         1680,
         6 * SCORES,
     ),
+    # the same by heads: 7 keys x (120 + 120)
+    "FlexAttention": (
+        ("ai.onnx.preview", "FlexAttention"),
+        [(2, 3, 5, 4), (2, 1, 7, 4), (2, 1, 7, 4)],
+        [(2, 3, 5, 4)],
+        {},
+        1680,
+        6 * SCORES,
+    ),
     # 10 tokens x 8x36 weights = 2880; 5 keys x (120 + 120) = 1200; 360 biases, 150 scores x 6
     "com.microsoft Attention": (
         (MS, "Attention"),

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from greengate.profiler.operations.formulas.attention import (
     beside,
+    beside_flexible,
     decoding,
+    flexible,
     grouped,
     macs,
     multi_head,
@@ -107,6 +109,7 @@ _ROWS: dict[tuple[str, str], tuple[Formula, Formula]] = {
     ("", "LinearAttention"): (linear_attention, beside_linear_attention),
     (_MS, "LinearAttention"): (linear_attention, beside_linear_attention),
     ("", "Attention"): (macs(standard), beside(standard)),
+    ("ai.onnx.preview", "FlexAttention"): (macs(flexible), beside_flexible),
     (_MS, "Attention"): (macs(_OWN_ATTENTION), beside(_OWN_ATTENTION)),
     (_MS, "QAttention"): (macs(_QUANTISED_ATTENTION), beside(_QUANTISED_ATTENTION)),
     (_MS, "MultiHeadAttention"): (macs(multi_head), beside(multi_head)),

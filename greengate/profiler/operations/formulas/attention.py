@@ -71,6 +71,22 @@ def standard(node: Executed, attributes: Attributes) -> Sizes:
     return Sizes(math.prod(query), math.prod(node.output(0)), keys, heads, rows, masked=masked)
 
 
+def flexible(node: Executed, _: Attributes) -> Sizes:
+    """Read ai.onnx.preview FlexAttention: Q [B, heads, L, D], K [B, heads_kv, S, D], V [B, heads_kv, S, D_v].
+
+    MACs: S x (numel(Q) + numel(Y)). What graphs inside do to scores and weights is element-wise.
+    """
+    query, key = node.input(0), node.input(1)
+    return Sizes(math.prod(query), math.prod(node.output(0)), key[2], query[1], query[0] * query[2])
+
+
+def beside_flexible(node: Executed, attributes: Attributes) -> int:
+    """Return its element-wise work. Raises NotUnderstood where a graph inside changes scores or weights."""
+    if {"score_mod", "prob_mod"}.intersection(told(attributes)):
+        raise NotUnderstood("a graph inside that changes every score")
+    return flexible(node, attributes).beside
+
+
 def projecting(mask: int, past: int, bias: int | None) -> Reader:
     """Read com.microsoft Attention and QAttention: X [B, L, I] times W [I, D_q + D_k + D_v], then attention.
 
