@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from greengate.errors import Span
 from greengate.profile import WorkloadSpec
 
-LimitKind = Literal["max", "min", "max_increase", "max_decrease"]
+LimitKind = Literal[
+    "max",
+    "min",
+    "max_increase",
+    "max_decrease",
+    "suspicious_increase",  # better by more than this asks for a look
+    "suspicious_decrease",
+    "min_increase",  # what a gain must reach
+    "min_decrease",
+]
 Severity = Literal["fail", "warn", "off"]
+OnInconclusive = Literal["fail", "warn"]
 
 
 @dataclass(frozen=True)
 class Limit:
     """One number of a rule.
 
-    `max` and `min` are absolute, in the metric's SI unit. `max_increase` and `max_decrease` bound the change:
-    a fraction (0.05 is 5 %) when `relative`, else a difference of a ratio (0.005 is 0.5 pp). `text` is as written.
+    `max` and `min` are absolute, in the metric's SI unit. All others bound the change: a fraction (0.05 is 5 %) when
+    `relative`, else a difference of a ratio (0.005 is 0.5 pp). `text` is as written.
     """
 
     kind: LimitKind
@@ -28,15 +39,50 @@ class Limit:
     span: Span
     relative: bool = True
 
+    @property
+    def absolute(self) -> bool:
+        """Whether it bounds the candidate alone, not its change."""
+        return self.kind in ("max", "min")
+
+    @property
+    def edge(self) -> float:
+        """The bound itself, signed: -0.05 for a decrease of 5 %."""
+        return -self.value if self.kind.endswith("_decrease") else self.value
+
+    @property
+    def upper(self) -> bool:
+        """Whether what is judged must not lie above the edge; else not below it."""
+        return self.kind in ("max", "max_increase", "suspicious_increase", "min_decrease")
+
 
 @dataclass(frozen=True)
 class TradeOff:
-    """What a rule grants when a gain pays for it; read and validated, not judged by this version."""
+    """What a rule grants when a gain pays for it: `limits` hold in the place of its own limits of the same kind.
 
-    accuracy_gain: float
-    approved: bool
+    Another metric must change by at least `gain`, as evaluated by greengate where `evaluated`. With `per_pp`, each
+    percentage point gained widens the rule's own limit by so much, up to `limits`. Without limits on the change, the
+    change has no ceiling but an approval's.
+    """
+
+    metric: str
+    gain: Limit
+    span: Span
+    approved: bool = False
+    limits: tuple[Limit, ...] = ()
+    evaluated: bool = False
+    per_pp: Limit | None = None
+
+
+@dataclass(frozen=True)
+class Override:
+    """What is different for some models; None and absent limits are as in the rule."""
+
+    models: tuple[str, ...]
     limits: tuple[Limit, ...]
     span: Span
+    ignore_below: float | None = None
+    severity: Severity | None = None
+    on_inconclusive: OnInconclusive | None = None
 
 
 @dataclass(frozen=True)
@@ -51,19 +97,40 @@ class Rule:
     unless: TradeOff | None = None
     severity: Severity = "fail"
     models: tuple[str, ...] = ()
+    on_inconclusive: OnInconclusive | None = None
+    overrides: tuple[Override, ...] = ()
 
 
 @dataclass(frozen=True)
 class Waiver:
-    """A dated, reasoned exception to one rule; read and validated, not judged by this version."""
+    """A dated, reasoned exception to one rule of one model; the `ceiling` holds instead of the rule's limits.
+
+    The ceiling is in the SI unit of the rule's metric; None where the budget has no such rule.
+    """
 
     rule: str
     model: str
-    ceiling: float
+    ceiling: float | None
+    text: str
     reason: str
     approved_by: str
     expires: datetime.date
     span: Span
+    granted: datetime.date | None = None
+
+
+@dataclass(frozen=True)
+class Approvers:
+    """Who may approve which rules (patterns of ids), and how many of them must.
+
+    With `four_eyes`, who wrote the change is not one of them.
+    """
+
+    rules: tuple[str, ...]
+    who: tuple[str, ...]
+    span: Span
+    needed: int = 1
+    four_eyes: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,3 +173,40 @@ class Budget:
     waivers: tuple[Waiver, ...] = ()
     baseline: str | None = None
     worker: WorkerLimits = WorkerLimits()
+    on_inconclusive: OnInconclusive | None = None
+    approvers: tuple[Approvers, ...] = ()
+    max_waiver_days: int | None = None
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a name matches one of the patterns; without patterns every name does."""
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def binds(rule: Rule, model: str) -> bool:
+    """Tell whether a rule binds a model of this name."""
+    return matches(model, rule.models)
+
+
+def rules_for(budget: Budget, model: str) -> tuple[Rule, ...]:
+    """Return the rules that bind a model, as they hold for it: overrides applied in order, `off` left out."""
+    held = (_overridden(rule, model) for rule in budget.rules if binds(rule, model))
+    return tuple(
+        replace(rule, on_inconclusive=rule.on_inconclusive or budget.on_inconclusive)
+        for rule in held
+        if rule.severity != "off"
+    )
+
+
+def _overridden(rule: Rule, model: str) -> Rule:
+    for each in rule.overrides:
+        if matches(model, each.models):
+            own = {limit.kind: limit for limit in (*rule.limits, *each.limits)}
+            rule = replace(
+                rule,
+                limits=tuple(own.values()),
+                ignore_below=rule.ignore_below if each.ignore_below is None else each.ignore_below,
+                severity=each.severity or rule.severity,
+                on_inconclusive=each.on_inconclusive or rule.on_inconclusive,
+            )
+    return rule

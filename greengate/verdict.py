@@ -116,7 +116,10 @@ class BaselineRef:
 
 @dataclass(frozen=True)
 class ModelCase:
-    """All that is judged of one model. `candidate` None: nothing was measured of it."""
+    """All that is judged of one model. `candidate` None: nothing was measured of it.
+
+    `rules_of` names the model whose rules bind it where that is not its own name.
+    """
 
     name: str
     comparisons: Mapping[str, Comparison]
@@ -126,35 +129,78 @@ class ModelCase:
     workload: Workload | None
     runtime: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    rules_of: str = ""
+
+    @property
+    def bound_as(self) -> str:
+        """The name that selectors, waivers and approvals know it by."""
+        return self.rules_of or self.name
+
+
+@dataclass(frozen=True)
+class Approval:
+    """A person's yes to one candidate: it may be as far from one baseline as `ceiling` lets it, until it expires.
+
+    Digests are of the models' files. `source` is the file it stands in; `flaw` says why its proof does not hold, and
+    is empty where a reviewed file on the base branch or a signature proves who said yes.
+    """
+
+    rule: str
+    model: str
+    candidate: str
+    baseline: str
+    ceiling: Limit
+    reason: str
+    by: str
+    granted: datetime.date
+    expires: datetime.date
+    source: str
+    proof: Literal["reviewed", "signed"] = "signed"
+    flaw: str = ""
 
 
 @dataclass(frozen=True)
 class Context:
-    """Where and how the gate runs. `strict`: what cannot be measured here is inconclusive, not deferred."""
+    """Where and how the gate runs. `strict`: what cannot be measured here is inconclusive, not deferred.
+
+    `authors` wrote the change that is judged, as far as the checkout tells.
+    """
 
     place: Literal["github", "gitlab", "ci", "laptop"]
     strict: bool
     part: str | None = None
     static_only: bool = False
+    authors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Policy:
-    """Which policy binds: where it was read, and its digest."""
+    """Which policy binds: where it was read, its digest, and the commit it was read from.
+
+    `bootstrap`: the target branch has no budget yet, so the change brings its own.
+    """
 
     source: str
     digest: str
+    commit: str | None = None
+    bootstrap: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Case:
-    """All that a verdict rests on; judge(case) reads nothing else."""
+    """All that a verdict rests on; judge(case) reads nothing else.
+
+    `budget` is the change's own; with a `base`, every rule is judged under both and the worse outcome binds.
+    """
 
     budget: Budget
     policy: Policy
     models: tuple[ModelCase, ...]
     context: Context
     today: datetime.date
+    base: Budget | None = None
+    approvals: tuple[Approval, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -167,8 +213,23 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Step:
+    """One line of an outcome's proof: a claim, what was found of it, and why; claims below it lie one deeper."""
+
+    depth: int
+    claim: str
+    status: Status
+    reason: str = ""
+    span: Span | None = None
+
+
+@dataclass(frozen=True)
 class Outcome:
-    """One rule judged for one model; `reason` is one sentence, `help` the next step."""
+    """One rule judged for one model; `reason` is one sentence, `help` the next step.
+
+    `under` says which policy binds where the target branch and the change each have one; `proof` holds what was
+    weighed beside the rule's own limits.
+    """
 
     rule: str
     model: str
@@ -178,6 +239,17 @@ class Outcome:
     help: str
     checks: tuple[Check, ...]
     span: Span
+    under: Literal["", "base", "head", "both"] = ""
+    proof: tuple[Step, ...] = ()
+
+
+@dataclass(frozen=True)
+class Notice:
+    """Something about the policy itself that a reader must know: an exception or a rule, and what became of it."""
+
+    kind: Literal["waiver", "approval", "policy"]
+    text: str
+    span: Span | None = None
 
 
 @dataclass(frozen=True)
@@ -189,6 +261,7 @@ class Verdict:
     status: Status
     seconds: float = 0.0
     greengate: str = ""
+    notices: tuple[Notice, ...] = ()
 
     @property
     def exit(self) -> Exit:

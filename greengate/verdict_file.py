@@ -13,7 +13,7 @@ from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.metrics import METRICS
 from greengate.profile import Measurement, Missing
 from greengate.units import Dimension
-from greengate.verdict import Case, Comparison, Outcome, Status, Verdict
+from greengate.verdict import Case, Comparison, Notice, Outcome, Status, Verdict
 
 SCHEMA = "greengate.verdict/1"
 
@@ -77,6 +77,7 @@ def _document(verdict: Verdict) -> dict[str, Any]:
         "exit": int(verdict.exit),
         "seconds": codec.encode(verdict.seconds),
         "rules": [_rule(verdict, outcome) for outcome in verdict.outcomes],
+        "notices": codec.encode(verdict.notices),
         "case": codec.encode(verdict.case),
     }
 
@@ -102,6 +103,8 @@ def _rule(verdict: Verdict, outcome: Outcome) -> dict[str, Any]:
         "help": outcome.help,
         "checks": codec.encode(outcome.checks),
         "span": codec.encode(outcome.span),
+        "under": outcome.under,
+        "proof": codec.encode(outcome.proof),
     }
 
 
@@ -163,6 +166,7 @@ def _rebuild(raw: dict[str, Any]) -> Verdict:
         codec.decode(Status, raw["status"], "$.status"),
         codec.decode(float, raw["seconds"], "$.seconds"),
         codec.decode(str, raw["greengate"], "$.greengate"),
+        codec.decode(tuple[Notice, ...], raw.get("notices", []), "$.notices"),
     )
 
 

@@ -8,6 +8,7 @@ expected.json, expected.err. `make bless` rewrites the expectations.
 from __future__ import annotations
 
 import datetime
+import json
 import shlex
 import shutil
 from collections.abc import Callable
@@ -58,6 +59,13 @@ def test_there_are_stories() -> None:
     assert len(STORIES) >= 20
 
 
+def readable(verdict: str) -> str:
+    """Return a verdict's JSON without what it was judged on, which the tests of verdict_file cover."""
+    raw = json.loads(verdict)
+    raw["case"] = {key: raw["case"][key] for key in ("policy", "context", "today")}
+    return json.dumps(raw, indent=2, ensure_ascii=False)
+
+
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.name)
 def test_story(
     story: Path,
@@ -70,7 +78,7 @@ def test_story(
     golden(story / "exit", str(code))
     for said, expected in (("said.md", "expected.md"), ("said.json", "expected.json")):
         if Path(said).exists():
-            golden(story / expected, Path(said).read_text())
+            golden(story / expected, Path(said).read_text() if said == "said.md" else readable(Path(said).read_text()))
         else:
             assert not (story / expected).exists(), f"{expected} is expected, nothing was said"
     if heard or (story / "expected.err").exists():

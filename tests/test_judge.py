@@ -341,8 +341,9 @@ def test_only_failing_noisy_metrics_ask_for_a_second_look() -> None:
         "size": compared("size", change(0.5)),
         "latency_p95": compared("latency_p95", paired(0.5, 0.01)),
     }
-    (model,) = case(rules, found).models
-    assert unconfirmed(rules, model) == {"latency_p50", "cpu_time"}
+    judged = case(rules, found)
+    (model,) = judged.models
+    assert unconfirmed((judged.budget,), model) == {"latency_p50", "cpu_time"}
 
 
 # --- properties -----------------------------------------------------------------------------------------------------

@@ -81,6 +81,8 @@ def test_a_rule_reads_by_itself() -> None:
         "help": judged().outcomes[0].help,
         "span": None,
         "checks": None,
+        "under": "",
+        "proof": [],
     }
 
 

@@ -43,9 +43,7 @@ def parse(source: str | bytes, shown: str) -> Budget:
 
 def not_judged_yet(budget: Budget) -> tuple[Diagnostic, ...]:
     """Return a warning for everything that this version reads and validates, but does not judge."""
-    wanted = [(rule.unless.span, f"`unless` of the rule {rule.id!r}") for rule in budget.rules if rule.unless]
-    wanted += [(item.span, f"the waiver of {item.rule!r} for {item.model!r}") for item in budget.waivers]
-    wanted += [(model.accuracy.span, f"`accuracy` of {model.name!r}") for model in budget.models if model.accuracy]
+    wanted = [(model.accuracy.span, f"`accuracy` of {model.name!r}") for model in budget.models if model.accuracy]
     advice = "a later version will; until then remove it or put it in a comment"
     warnings = (
         Diagnostic("not-judged-yet", f"{what} is valid, but this version does not judge it", advice, span, "warning")

@@ -6,10 +6,12 @@ from typing import Any
 
 from greengate.budget import (
     AccuracySource,
+    Approvers,
     Budget,
     Limit,
     LimitKind,
     ModelEntry,
+    Override,
     Rule,
     TradeOff,
     Waiver,
@@ -22,7 +24,14 @@ from greengate.metrics import METRICS
 from greengate.profile import InputSpec, WorkloadSpec
 from greengate.units import Delta
 
-_KINDS: tuple[LimitKind, ...] = ("max", "min", "max_increase", "max_decrease")
+_KINDS: tuple[LimitKind, ...] = (
+    "max",
+    "min",
+    "max_increase",
+    "max_decrease",
+    "suspicious_increase",
+    "suspicious_decrease",
+)
 
 
 def build(root: Value, path: str, digest: str) -> Budget:
@@ -39,6 +48,9 @@ def build(root: Value, path: str, digest: str) -> Budget:
         waivers=tuple(_waiver(item, metrics) for item in entries(root, "waivers")),
         baseline=_optional(root, "baseline"),
         worker=WorkerLimits(**_plain(root.get("worker"))),
+        on_inconclusive=_optional(root, "on_inconclusive"),
+        approvers=tuple(_approvers(item) for item in entries(root, "approvers")),
+        max_waiver_days=_optional(root, "max_waiver_days"),
     )
 
 
@@ -47,7 +59,7 @@ def _plain(value: Value | None) -> dict[str, Any]:
     return {} if value is None else {key: item.content for key, item in value.content.items()}
 
 
-def _optional(parent: Value, key: str) -> str | None:
+def _optional(parent: Value, key: str) -> Any:
     found = parent.get(key)
     return None if found is None else found.content
 
@@ -101,31 +113,67 @@ def _limit(kind: LimitKind, written: Value) -> Limit:
 
 
 def _rule(entry: Value) -> Rule:
-    unless, ignored, severity = entry.get("unless"), entry.get("ignore_below"), entry.get("severity")
-    floor = None if ignored is None else ignored.content
+    unless = entry.get("unless")
     return Rule(
         id=_name(rule_id(entry)),
         metric=entry.content["metric"].content,
         limits=_limits(entry),
         span=entry.span,
-        ignore_below=floor.value if isinstance(floor, Delta) else floor,
+        ignore_below=_floor(entry),
         unless=None if unless is None else _trade_off(unless),
-        severity="fail" if severity is None else severity.content,
-        models=tuple(item.content for item in entries(entry, "models")),
+        severity=_optional(entry, "severity") or "fail",
+        models=_texts(entry, "models"),
+        on_inconclusive=_optional(entry, "on_inconclusive"),
+        overrides=tuple(_override(item) for item in entries(entry, "overrides")),
+    )
+
+
+def _texts(entry: Value, key: str) -> tuple[str, ...]:
+    return tuple(item.content for item in entries(entry, key))
+
+
+def _floor(entry: Value) -> float | None:
+    floor: Delta | float | None = _optional(entry, "ignore_below")
+    return floor.value if isinstance(floor, Delta) else floor
+
+
+def _override(entry: Value) -> Override:
+    return Override(
+        models=_texts(entry, "models"),
+        limits=_limits(entry),
+        span=entry.span,
+        ignore_below=_floor(entry),
+        severity=_optional(entry, "severity"),
+        on_inconclusive=_optional(entry, "on_inconclusive"),
     )
 
 
 def _trade_off(entry: Value) -> TradeOff:
-    approved = entry.get("approved")
+    gain, rate = entry.get("accuracy_gain"), entry.get("per_pp")
+    kind: LimitKind = "min_decrease" if "min_decrease" in entry.content else "min_increase"
     return TradeOff(
-        accuracy_gain=entry.content["accuracy_gain"].content.value,
-        approved=approved is not None and approved.content,
-        limits=_limits(entry),
+        metric=_optional(entry, "metric") or "accuracy",
+        gain=_limit(kind, entry.content[kind] if gain is None else gain),
         span=entry.span,
+        approved=_optional(entry, "approved") or False,
+        limits=_limits(entry),
+        evaluated=_optional(entry, "evaluated") or False,
+        per_pp=None if rate is None else _limit("max_increase", rate),
     )
 
 
 def _waiver(entry: Value, metrics: dict[str, str]) -> Waiver:
     plain = _plain(entry)
-    plain["ceiling"] = quantity(plain["ceiling"], METRICS[metrics[plain["rule"]]].dimension)
-    return Waiver(**plain, span=entry.span)
+    written, metric = plain.pop("ceiling"), metrics.get(plain["rule"])
+    ceiling = None if metric is None else quantity(written, METRICS[metric].dimension)
+    return Waiver(**plain, ceiling=ceiling, text=written.text, span=entry.span)
+
+
+def _approvers(entry: Value) -> Approvers:
+    return Approvers(
+        rules=_texts(entry, "rules"),
+        who=_texts(entry, "who"),
+        span=entry.span,
+        needed=_optional(entry, "needed") or 1,
+        four_eyes=_optional(entry, "four_eyes") or False,
+    )

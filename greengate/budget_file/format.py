@@ -7,6 +7,7 @@ from greengate.budget_file.shape import (
     ONE_LINE,
     SELECTOR,
     URI,
+    AnyChange,
     ByMetric,
     Change,
     Date,
@@ -102,12 +103,58 @@ _TRADE_OFF = Keys(
             Change("ratio", positive=True, below_100=True),
             "The gain in accuracy that pays, in percentage points.",
             "0.5 pp",
-            required=True,
         ),
-        "approved": Key(Flag(), "Whether a person's signed approval is needed as well; false if absent.", "true"),
+        "metric": Key(
+            Text(choices=tuple(METRICS), code="unknown-metric"), "Another metric that pays instead.", "latency_p95"
+        ),
+        "min_decrease": Key(AnyChange(), "By how much that metric must fall.", "20%"),
+        "min_increase": Key(AnyChange(), "By how much that metric must grow.", "20%"),
+        "evaluated": Key(Flag(), "Whether greengate must have evaluated it itself; false if absent.", "true"),
+        "approved": Key(Flag(), "Whether a person's approval is needed as well; false if absent.", "true"),
+        "per_pp": Key(ByMetric("per_pp"), "How much wider each percentage point gained makes the limit.", "2%"),
+        "max": Key(ByMetric("max"), "The wider limit that holds then.", "60 ms"),
+        "min": Key(ByMetric("min"), "The wider limit that holds then.", "150/s"),
         "max_increase": Key(ByMetric("max_increase"), "The wider limit that holds then.", "15%"),
         "max_decrease": Key(ByMetric("max_decrease"), "The wider limit that holds then.", "10%"),
-    }
+    },
+    any_of=("accuracy_gain", "metric"),
+    apart=(
+        ("accuracy_gain", "metric"),
+        ("accuracy_gain", "min_decrease"),
+        ("accuracy_gain", "min_increase"),
+        ("min_decrease", "min_increase"),
+    ),
+)
+
+_SEVERITY = Text(choices=("fail", "warn", "off"))
+_ON_INCONCLUSIVE = Text(choices=("fail", "warn"))
+
+_LIMITS = {
+    "max": Key(ByMetric("max"), "No more than this, with a unit.", "45 ms"),
+    "min": Key(ByMetric("min"), "No less than this, with a unit; for metrics where more is better.", "200/s"),
+    "max_increase": Key(ByMetric("max_increase"), "No more than this above the baseline, in percent.", "5%"),
+    "max_decrease": Key(
+        ByMetric("max_decrease"),
+        "No more than this below the baseline: percent, or pp of a ratio; where more is better.",
+        "0.2 pp",
+    ),
+    "suspicious_decrease": Key(
+        ByMetric("suspicious_decrease"), "A fall that is too good: somebody has to look at it.", "60%"
+    ),
+    "suspicious_increase": Key(
+        ByMetric("suspicious_increase"), "A growth that is too good: somebody has to look at it.", "60%"
+    ),
+    "ignore_below": Key(ByMetric("ignore_below"), "A change smaller than this is no change.", "0.2 ms"),
+}
+
+_OVERRIDE = Keys(
+    {
+        "models": Key(_SELECTORS, "Names or patterns of the models it is for.", '["vision-*"]', required=True),
+        **_LIMITS,
+        "severity": Key(_SEVERITY, "What breaking the rule does for them.", "warn"),
+        "on_inconclusive": Key(_ON_INCONCLUSIVE, "What a rule that cannot be decided does for them.", "warn"),
+    },
+    any_of=(*_LIMITS, "severity", "on_inconclusive"),
 )
 
 _RULE = Keys(
@@ -116,24 +163,18 @@ _RULE = Keys(
             Text(choices=tuple(METRICS), code="unknown-metric"), "What is limited.", "latency_p95", required=True
         ),
         "id": Key(_NAME, "What reports and waivers call the rule; its metric's name if absent.", "tail"),
-        "max": Key(ByMetric("max"), "No more than this, with a unit.", "45 ms"),
-        "min": Key(ByMetric("min"), "No less than this, with a unit; for metrics where more is better.", "200/s"),
-        "max_increase": Key(ByMetric("max_increase"), "No more than this above the baseline, in percent.", "5%"),
-        "max_decrease": Key(
-            ByMetric("max_decrease"),
-            "No more than this below the baseline: percent, or pp of a ratio; where more is better.",
-            "0.2 pp",
-        ),
-        "ignore_below": Key(ByMetric("ignore_below"), "A change smaller than this is no change.", "0.2 ms"),
-        "unless": Key(_TRADE_OFF, "What an accuracy gain may pay for.", "{accuracy_gain: 0.5 pp, approved: true}"),
-        "severity": Key(Text(choices=("fail", "warn", "off")), "What breaking the rule does; fail if absent.", "warn"),
-        "models": Key(
-            Items(_SELECTOR, "a selector", fewest=1),
-            "Names or patterns of the models it binds; all if absent.",
-            '["vision-*"]',
+        **_LIMITS,
+        "unless": Key(_TRADE_OFF, "What a gain may pay for.", "{accuracy_gain: 0.5 pp, approved: true}"),
+        "severity": Key(_SEVERITY, "What breaking the rule does; fail if absent.", "warn"),
+        "on_inconclusive": Key(_ON_INCONCLUSIVE, "What it does where it cannot be decided; exit 3 if absent.", "warn"),
+        "models": Key(_SELECTORS, "Names or patterns of the models it binds; all if absent.", '["vision-*"]'),
+        "overrides": Key(
+            Items(_OVERRIDE, "the override"),
+            "What is different for some models; later ones come after earlier ones.",
+            '[{models: ["vision-*"], severity: warn}]',
         ),
     },
-    any_of=("max", "min", "max_increase", "max_decrease"),
+    any_of=("max", "min", "max_increase", "max_decrease", "suspicious_decrease", "suspicious_increase"),
     any_of_code="no-limit",
     needs=(("ignore_below", ("max_increase", "max_decrease")),),
     by_metric=True,
@@ -147,6 +188,23 @@ _WAIVER = Keys(
         "reason": Key(Text(), "Why, for whoever reads the report.", '"larger head, ticket 812"', required=True),
         "approved_by": Key(_LINE, "Who granted it.", "lead@example.org", required=True),
         "expires": Key(Date(), "The last day it holds.", "2027-01-31", required=True),
+        "granted": Key(Date(), "The first day it holds; needed where `max_waiver_days` is set.", "2026-11-01"),
+    }
+)
+
+_APPROVERS = Keys(
+    {
+        "who": Key(
+            Items(_LINE, "a person", fewest=1),
+            "Who may approve: e-mail addresses or other names of signers, or patterns of them.",
+            '["lead@example.org"]',
+            required=True,
+        ),
+        "rules": Key(
+            Items(_SELECTOR, "a selector", fewest=1), "Ids or patterns of the rules; all if absent.", '["energy"]'
+        ),
+        "needed": Key(Whole(1, 100), "How many of them must approve; 1 if absent.", "1"),
+        "four_eyes": Key(Flag(), "Whether who wrote the change is none of them; false if absent.", "true"),
     }
 )
 
@@ -170,6 +228,13 @@ BUDGET = Keys(
         "workload": Key(_WORKLOAD, "How every model is run.", "{batch_size: 1, threads: 1}"),
         "baseline": Key(_URI, "What the models are compared with; auto if absent.", "auto"),
         "waivers": Key(Items(_WAIVER, "the waiver"), "Dated, reasoned exceptions to rules.", "[]"),
+        "on_inconclusive": Key(_ON_INCONCLUSIVE, "What every rule does where it cannot be decided.", "warn"),
+        "approvers": Key(
+            Items(_APPROVERS, "the line of approvers"),
+            "Who may approve which rules; everybody whose approval can be proved, if absent.",
+            '[{who: ["lead@example.org"]}]',
+        ),
+        "max_waiver_days": Key(Whole(1, 3660), "The longest a waiver may last; any time if absent.", "90"),
         "worker": Key(_WORKER, "What a measuring process may use.", "{timeout: 300 s, memory: 8 GB}"),
     }
 )

@@ -7,6 +7,7 @@ from typing import Any
 from greengate.budget_file.format import BUDGET
 from greengate.budget_file.shape import (
     END,
+    AnyChange,
     Change,
     Date,
     Flag,
@@ -76,8 +77,15 @@ def _scalar(shape: Shape) -> Schema:
         case Quantity():
             return _quantity(shape.dimension)
         case Change():
-            return {"type": "string", "pattern": delta_pattern(shape.dimension, shape.positive, shape.below_100)}
+            return _change(shape)
+        case AnyChange():
+            both: tuple[Dimension, ...] = ("count", "ratio")
+            return {"anyOf": [_change(Change(each, positive=True, below_100=True)) for each in both]}
     return {"type": ["string", "number"]}  # a limit before its metric is known
+
+
+def _change(shape: Change) -> Schema:
+    return {"type": "string", "pattern": delta_pattern(shape.dimension, shape.positive, shape.below_100)}
 
 
 def _quantity(dimension: Dimension | None) -> Schema:

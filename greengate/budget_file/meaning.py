@@ -5,17 +5,17 @@ What could not be read is left out of account: while one name is not known, no o
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from greengate.budget import matches
 from greengate.budget_file.check import Findings, Value
 from greengate.budget_file.scalars import closest, quantity, quoted
 from greengate.budget_file.shape import NAME
 from greengate.metrics import METRICS
-from greengate.units import QuantityError
+from greengate.units import Delta, QuantityError, parse_delta
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,14 @@ def find_contradictions(budget: Value, found: Findings) -> None:
     for rule in entries(budget, "rules"):
         _trade_off(rule, found)
         _selectors(rule, models, found)
+        for override in entries(rule, "overrides"):
+            _selectors(override, models, found)
+    for seat in entries(budget, "approvers"):
+        _seats(seat, rules, found)
     granted: dict[tuple[str, str], Value] = {}
     for waiver in entries(budget, "waivers"):
-        _waiver(waiver, models, rules, granted, found)
+        _waiver(waiver, rules, granted, found)
+        _lifetime(waiver, budget.get("max_waiver_days"), found)
 
 
 def entries(parent: Value, key: str) -> list[Value]:
@@ -58,11 +63,6 @@ def model_name(model: Value) -> Value | None:
 def rule_id(rule: Value) -> Value | None:
     """Return a rule's id: as written, else its metric."""
     return rule.get("id") if "id" in rule.content else rule.get("metric")
-
-
-def matches(name: str, patterns: list[str]) -> bool:
-    """Tell whether a rule with these selectors binds a model; without selectors it binds every model."""
-    return not patterns or any(fnmatch.fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _names(budget: Value, key: str, name_of: Callable[[Value], Value | None], named_by: str, found: Findings) -> Names:
@@ -104,29 +104,94 @@ def _trade_off(rule: Value, found: Findings) -> None:
     unless = rule.get("unless")
     if unless is None or rule.get("metric") is None:
         return
-    for kind in ("max_increase", "max_decrease"):
+    _gain(unless, found)
+    for kind in _GRANTED:
         own, granted = rule.get(kind), unless.get(kind)
-        if own is not None and granted is not None and granted.content.value < own.content.value:
+        if granted is None:
+            continue
+        if kind not in rule.content:
+            message = f"`unless` grants `{kind}: {granted.text}`, which the rule does not limit"
+            found.note("contradictory-limits", granted.span, message, f"give the rule a `{kind}` of its own")
+        elif own is not None and _tighter(kind, granted, own):
             message = f"`unless` grants {granted.text}, less than the rule's own {own.text}"
             found.note("contradictory-limits", granted.span, message, f"write more than {own.text}, or remove it")
+    changes = "max_increase" in rule.content or "max_decrease" in rule.content
+    if not changes and ("per_pp" in unless.content or not unless.content.keys() & set(_GRANTED)):
+        message = "`unless` widens nothing: the rule has no limit on the change"
+        found.note("contradictory-limits", unless.span, message, "say what holds instead, for example `max`")
+
+
+#: What a trade-off may grant.
+_GRANTED = ("max", "min", "max_increase", "max_decrease")
+
+
+def _tighter(kind: str, granted: Value, own: Value) -> bool:
+    new, old = (one.content.value if isinstance(one.content, Delta) else one.content for one in (granted, own))
+    return bool(new > old if kind == "min" else new < old)
+
+
+def _gain(unless: Value, found: Findings) -> None:
+    """Note a gain that does not fit the metric that pays."""
+    metric = unless.get("metric")
+    if metric is None:
+        return
+    paying = METRICS[metric.content]
+    right = "min_decrease" if paying.better == "lower" else "min_increase"
+    wrong = "min_increase" if paying.better == "lower" else "min_decrease"
+    if wrong in unless.content and (one := unless.get(wrong)) is not None:
+        message = f"{metric.content} does not gain by `{wrong}`"
+        found.note("wrong-direction", one.span, message, f"{paying.better} is better: write `{right}`")
+    elif right not in unless.content:
+        help = f"add for example `{right}: {'0.5 pp' if paying.dimension == 'ratio' else '20%'}`"
+        found.note("missing-key", metric.span, f"`unless` does not say how much {metric.content} must gain", help)
+    elif (one := unless.get(right)) is not None and one.content.relative == (paying.dimension == "ratio"):
+        try:
+            parse_delta(one.text, paying.dimension)
+        except QuantityError as error:
+            found.note(error.code, one.span, error.message, error.help)
+    if "per_pp" in unless.content and paying.dimension != "ratio" and (rate := unless.get("per_pp")) is not None:
+        message = f"{metric.content} does not gain percentage points"
+        found.note("bad-value", rate.span, message, "`per_pp` is for ratios, such as accuracy; remove it")
+
+
+def _seats(seat: Value, rules: Names, found: Findings) -> None:
+    for pattern in entries(seat, "rules") if rules.complete else ():
+        if not any(matches(name, (pattern.content,)) for name in rules.entries):
+            help = f"{closest(pattern.content, rules.entries)}the rules are {_few(rules)}"
+            found.note("unmatched-selector", pattern.span, f"{quoted(pattern.content)} matches no rule", help)
+
+
+def _lifetime(waiver: Value, longest: Value | None, found: Findings) -> None:
+    """Note a waiver that ends before it begins, or lasts longer than the policy lets one last."""
+    first, last = waiver.get("granted"), waiver.get("expires")
+    if last is None:
+        return
+    if first is None:
+        if longest is not None and "granted" not in waiver.content:
+            help = "add `granted`, the day it was given"
+            found.note("missing-key", waiver.span, "a waiver needs its first day where `max_waiver_days` is set", help)
+        return
+    days = (last.content - first.content).days
+    if days < 0:
+        found.note("bad-value", last.span, f"the waiver ends on {last.text}, before it begins", "mend one of the days")
+    elif longest is not None and days > longest.content:
+        message = f"the waiver lasts {days} days, longer than the {longest.content} that the policy allows"
+        found.note("bad-value", last.span, message, "let it end earlier; it can be renewed then")
 
 
 def _selectors(rule: Value, models: Names, found: Findings) -> None:
     if not models.complete:
         return
     for pattern in entries(rule, "models"):
-        if not any(matches(name, [pattern.content]) for name in models.entries):
+        if not any(matches(name, (pattern.content,)) for name in models.entries):
             message = f"{quoted(pattern.content)} matches no model"
             help = f"{closest(pattern.content, models.entries)}the models are {_few(models)}"
             found.note("unmatched-selector", pattern.span, message, help)
 
 
-def _waiver(waiver: Value, models: Names, rules: Names, granted: dict[tuple[str, str], Value], found: Findings) -> None:
+def _waiver(waiver: Value, rules: Names, granted: dict[tuple[str, str], Value], found: Findings) -> None:
+    # One that names no rule or model of the file counts as absent; the judge lists it.
     rule_name, model = waiver.get("rule"), waiver.get("model")
-    for name, names, kind in ((rule_name, rules, "rule"), (model, models, "model")):
-        if name is not None and names.complete and name.content not in names.entries:
-            help = f"{closest(name.content, names.entries)}the {kind}s are {_few(names)}"
-            found.note(f"unknown-{kind}", name.span, f"no {kind} is called {quoted(name.content)}", help)
     rule = rules.entries.get(rule_name.content) if rule_name is not None else None
     if rule_name is None or rule is None:
         return
@@ -137,10 +202,6 @@ def _waiver(waiver: Value, models: Names, rules: Names, granted: dict[tuple[str,
     if first is not waiver:
         message = f"two waivers of rule {quoted(rule_name.content)} are for {quoted(model.content)}"
         found.note("duplicate-id", waiver.span, message, f"the first is in line {first.span.line}; keep one of them")
-    patterns = [item.content for item in entries(rule, "models")]
-    if model.content in models.entries and not matches(model.content, patterns):
-        message = f"the rule {quoted(rule_name.content)} does not bind {quoted(model.content)}"
-        found.note("unmatched-selector", model.span, message, f"the rule is for {', '.join(patterns)}")
 
 
 def _ceiling(waiver: Value, rule: Value, found: Findings) -> None:

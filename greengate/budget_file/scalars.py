@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from greengate.budget_file.shape import (
+    AnyChange,
     ByMetric,
     Change,
     Date,
@@ -83,6 +84,9 @@ def scalar(shape: Shape, node: Scalar, name: str, fix: str) -> Plain | Refusal:
             return _quantity(shape, node, name)
         case Change(), "int" | "float" | "str":
             return _change(shape, node)
+        case AnyChange(), "int" | "float" | "str":
+            dimension: Dimension = "ratio" if node.text.endswith("pp") else "count"
+            return _change(Change(dimension, positive=True, below_100=True), node)
         case ByMetric(), "int" | "float" | "str":
             return node  # its metric is unknown, and that is noted where it stands
     return wrong_type(shape, node, name, fix)
@@ -205,6 +209,8 @@ def _wanted(shape: Shape) -> str:
             return f"a quantity of {MEASURES[dimension]}" if dimension not in _BARE else MEASURES[dimension]
         case Change(dimension=dimension):
             return "a change in pp" if dimension == "ratio" else "a change in %"
+        case AnyChange():
+            return "a change in % or pp"
     return "a text"
 
 

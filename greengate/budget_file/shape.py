@@ -75,10 +75,15 @@ class Change:
 
 
 @dataclass(frozen=True)
+class AnyChange:
+    """A change of a metric that stands beside it and is not known here: percent, or percentage points."""
+
+
+@dataclass(frozen=True)
 class ByMetric:
     """A limit whose shape depends on the metric that stands beside it; see bind."""
 
-    kind: LimitKind | Literal["ignore_below"]
+    kind: LimitKind | Literal["ignore_below", "per_pp"]
 
 
 @dataclass(frozen=True)
@@ -141,14 +146,20 @@ class Variants:
     variants: Mapping[str, Keys] = field(hash=False)
 
 
-Shape = Text | Whole | Number | Flag | Date | Quantity | Change | ByMetric | Never | Items | Keys | Named | Variants
+Shape = (Text | Whole | Number | Flag | Date | Quantity | Change | AnyChange | ByMetric | Never) | (
+    Items | Keys | Named | Variants
+)
 
 _OTHER_SIDE: dict[str, LimitKind] = {
     "max": "min",
     "min": "max",
     "max_increase": "max_decrease",
     "max_decrease": "max_increase",
+    "suspicious_increase": "suspicious_decrease",
+    "suspicious_decrease": "suspicious_increase",
 }
+#: Limits of metrics where lower is better; the others' are on the other side.
+_WHERE_LOWER_IS_BETTER = ("max", "max_increase", "suspicious_decrease")
 
 
 @cache
@@ -162,6 +173,8 @@ def _bound(key: Key, metric: Metric) -> Key:
     match key.shape:
         case Keys():
             return replace(key, shape=bind(key.shape, metric.id))
+        case Items(item=Keys() as item):
+            return replace(key, shape=replace(key.shape, item=bind(item, metric.id)))
         case ByMetric(kind=kind):
             shape = _limit(kind, metric)
             change = "0.5 pp" if metric.dimension == "ratio" else "5%"
@@ -175,9 +188,11 @@ def _limit(kind: str, metric: Metric) -> Shape:
     ratio = metric.dimension == "ratio"
     if kind == "ignore_below":
         return Change("ratio", positive=True, below_100=True) if ratio else Quantity(metric.dimension)
-    if (metric.better == "lower") != (kind in ("max", "max_increase")):
+    if kind == "per_pp":
+        return Change(metric.dimension, positive=True, below_100=True)
+    if (metric.better == "lower") != (kind in _WHERE_LOWER_IS_BETTER):
         return Never(metric, _OTHER_SIDE[kind])
     if kind in ("max", "min"):
         return Quantity(metric.dimension)
     # Nothing falls by 100 % and is still there, so such a limit would never fail.
-    return Change(metric.dimension, below_100=kind == "max_decrease")
+    return Change(metric.dimension, below_100=kind.endswith("_decrease"))

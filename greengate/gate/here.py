@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from greengate import estimate
 from greengate.baselines import Found
-from greengate.budget import Budget, Limit
+from greengate.budget import Budget, Limit, rules_for
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import BaselineError, Diagnostic
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
-from greengate.judge import SHARE, binds, unconfirmed
+from greengate.judge import SHARE, unconfirmed
 from greengate.layers import attribute
 from greengate.profile import Missing, Profile, Role, Trial
 from greengate.profiler import trial
@@ -45,10 +45,10 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
     seconds = 0.0
     for model in prepare(chosen, setting):
         name = model.chosen.entry.name
-        precision = {} if setting.request.static_only else precision_for(budget, name)
+        precision = {} if setting.request.static_only else precision_for((budget,), name)
         found, spent = _time(model, precision, setting)
         case = _case(model, found)
-        if doubted := unconfirmed(budget.rules, case):
+        if doubted := unconfirmed((budget,), case):
             found, spent = _confirm(model, found, spent, doubted, setting)
             case = _case(model, found)
         measured[name] = found
@@ -81,21 +81,23 @@ def everything() -> dict[str, float]:
     return {metric: PRECISION if metric in ("latency_p50", "cpu_time") else math.inf for metric in estimate.ESTIMATORS}
 
 
-def precision_for(budget: Budget, model: str) -> dict[str, float]:
+def precision_for(budgets: Iterable[Budget], model: str) -> dict[str, float]:
     """Return the noisy metrics that rules of this model name, each with the half-width its tightest limit needs."""
     found: dict[str, float] = {}
-    for rule in budget.rules:
-        if rule.metric in estimate.ESTIMATORS and binds(rule, model):
-            found[rule.metric] = min([found.get(rule.metric, math.inf), *map(_needed, rule.limits)])
+    for rule in (rule for budget in budgets for rule in rules_for(budget, model)):
+        asked = [(rule.metric, limit) for limit in rule.limits]
+        asked += [(rule.unless.metric, rule.unless.gain)] if rule.unless is not None else []
+        for metric, limit in asked:
+            if metric in estimate.ESTIMATORS:
+                found[metric] = min(found.get(metric, math.inf), _needed(limit))
     return found
 
 
 def _needed(limit: Limit) -> float:
-    if limit.kind in ("max", "min"):
+    if limit.absolute:
         return PRECISION
-    change = limit.value if limit.kind == "max_increase" else -limit.value
     # A limit of 0 % has no room on either side: ask for the finest that is asked for anywhere.
-    return max(abs(math.log1p(max(change, -0.99))) * SHARE, 0.002)
+    return max(abs(math.log1p(max(limit.edge, -0.99))) * SHARE, 0.002)
 
 
 def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:

@@ -22,6 +22,14 @@ _ALONE = {
     "min": "the limit is the least it may be",
     "max_increase": "the limit is the most it may grow",
     "max_decrease": "the limit is the most it may fall",
+    "suspicious_increase": "growing by more than this is too good to be believed unseen",
+    "suspicious_decrease": "falling by more than this is too good to be believed unseen",
+}
+
+_UNDER = {
+    "base": "the target branch's policy binds: it judges worse than the change's own, or has the rule alone",
+    "head": "the change's own policy binds: it judges worse than the target branch's, or has the rule alone",
+    "both": "the target branch's policy and the change's own agree",
 }
 
 
@@ -57,8 +65,7 @@ def _explain(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
     unit = _unit(compared)
     yield f"  baseline   {_number(compared.baseline, outcome.metric, unit)}"
     yield f"  candidate  {_number(compared.candidate, outcome.metric, unit)}"
-    edges = [check.limit.value for check in outcome.checks if check.limit.kind == "max_increase"]
-    edges += [-check.limit.value for check in outcome.checks if check.limit.kind == "max_decrease"]
+    edges = [check.limit.edge for check in outcome.checks if not check.limit.absolute]
     yield from _arithmetic(compared, unit, edges)
     for where in places([compared]):
         yield f"  where      {where.text}"
@@ -124,7 +131,7 @@ def _arithmetic(compared: Comparison, unit: str, edges: list[float]) -> Iterator
 def _check(check: Check, compared: Comparison, unit: str) -> Iterator[str]:
     limit = check.limit
     yield f"  limit      {limit.kind}: {clean(limit.text)} ({_ALONE[limit.kind]}), at {clean(str(limit.span))}"
-    side = compared.candidate if limit.kind in ("max", "min") else compared.change
+    side = compared.candidate if limit.absolute else compared.change
     if not isinstance(side, Missing):
         yield f"             {_position(check, side, METRICS[compared.metric].dimension, unit)}"
     yield f"             {check.status.name}: {clean(check.reason)}"
@@ -133,7 +140,7 @@ def _check(check: Check, compared: Comparison, unit: str) -> Iterator[str]:
 def _position(check: Check, judged: Measurement | Change, dimension: Dimension, unit: str) -> str:
     """Say where the whole interval lies, the one question a limit asks."""
     limit = check.limit
-    bound = -limit.value if limit.kind == "max_decrease" else limit.value
+    bound = limit.edge
     if isinstance(judged, Change):
         low, high = judged.low, judged.high
         below, edge = format_apart(low, bound, judged.relative)
@@ -143,7 +150,7 @@ def _position(check: Check, judged: Measurement | Change, dimension: Dimension, 
         low, high = ends.low, ends.high
         below, above, edge = (_exactly(one, dimension, unit) for one in (low, high, bound))
     what = "the exact value" if low == high else "the whole interval"
-    if limit.kind in ("max", "max_increase"):
+    if limit.upper:
         if high <= bound:
             return f"{above} <= {edge}: {what} lies within the limit"
         if low > bound:
@@ -168,6 +175,13 @@ def _combined(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
         yield f"  floor      ignore_below: {floor}; a difference below it passes whatever its percentage"
     if rule is not None and rule.severity == "warn" and worst > Status.WARN:
         yield f"  severity   warn caps {worst.name} at {outcome.status.name}"
+    for index, step in enumerate(outcome.proof):
+        at = f", at {clean(str(step.span))}" if step.span is not None else ""
+        why = f": {clean(step.reason)}" if step.reason else ""
+        lead = "proof" if index == 0 else ""
+        yield f"  {lead:<9}  {'  ' * step.depth}{step.status.name} {clean(step.claim)}{why}{at}"
+    if outcome.under:
+        yield f"  policy     {_UNDER[outcome.under]}"
     yield f"  outcome    {outcome.status.name}: {clean(outcome.reason)}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from greengate.budget import Rule
+from greengate.budget import Rule, rules_for
 from greengate.metrics import METRICS
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.words import clean, plural, short_digest
@@ -110,8 +110,11 @@ def scope_text(context: Context) -> str:
 
 
 def rule_of(verdict: Verdict, outcome: Outcome) -> Rule | None:
-    """Return the rule an outcome judges, None where the budget has none of its name."""
-    return next((rule for rule in verdict.case.budget.rules if rule.id == outcome.rule), None)
+    """Return the rule an outcome judges as it holds for its model, None where the policy has none of its name."""
+    case = verdict.case
+    policy = case.base if outcome.under == "base" and case.base is not None else case.budget
+    model = next((one.bound_as for one in case.models if one.name == outcome.model), outcome.model)
+    return next((rule for rule in rules_for(policy, model) if rule.id == outcome.rule), None)
 
 
 def gaps(comparisons: Iterable[tuple[str, Comparison]]) -> list[Gap]:

@@ -55,6 +55,7 @@ def render(verdict: Verdict) -> str:
         rows=[_row(verdict, outcome) for outcome in outcomes],
         idle=[clip(one.name) for one in verdict.case.models if all(one.name != row.model for row in outcomes)],
         gaps=_gaps([(clip(outcome.rule), comparison_of(verdict, outcome)) for outcome in outcomes]),
+        notices=[(one.text, str(one.span) if one.span else "") for one in verdict.notices],
         findings=[_finding(alike) for alike in grouped(o for o in outcomes if o.status is not Status.PASS)],
         where=[(clip(one.name), list(map(_where, told))) for one in verdict.case.models if (told := _told(one))],
         models=[_model(model) for model in verdict.case.models],

@@ -43,7 +43,7 @@ def write(comparison: Comparison, limits: Sequence[Limit] = (), ignore_below: fl
     """
     dimension = METRICS[comparison.metric].dimension
     before, after, change = comparison.baseline, comparison.candidate, comparison.change
-    bounds = [limit.value for limit in limits if limit.kind in ("max", "min")]
+    bounds = [limit.value for limit in limits if limit.absolute]
     measured = [side.value for side in (before, after) if isinstance(side, Measurement)]
     unit = shown_unit([*measured, *bounds] or [ignore_below or 0.0], dimension)
     digits = _quantity_digits(before, after, bounds, dimension, unit)
@@ -56,7 +56,7 @@ def write(comparison: Comparison, limits: Sequence[Limit] = (), ignore_below: fl
         ABSENT if isinstance(side, Missing) else format_quantity(side.value, dimension, unit, digits)
         for side in (before, after)
     ]
-    written, spread = write_change(change, [_edge(limit) for limit in limits if limit.kind not in ("max", "min")])
+    written, spread = write_change(change, [limit.edge for limit in limits if not limit.absolute])
     held_to = [write_limit(limit, dimension, unit) for limit in limits]
     if ignore_below is not None:
         held_to.append(_write_floor(limits, ignore_below, dimension, unit))
@@ -83,10 +83,10 @@ def write_change(change: Change | Missing, edges: Sequence[float] = ()) -> tuple
 
 def write_limit(limit: Limit, dimension: Dimension, unit: str) -> str:
     """Write what a limit allows: `≤ 45 ms`, `≤ +5 %`, `≥ -0.2 pp`."""
-    sign = "≤" if limit.kind in ("max", "max_increase") else "≥"
-    if limit.kind in ("max", "min"):
+    sign = "≤" if limit.upper else "≥"
+    if limit.absolute:
         return f"{sign} {_plain(limit.value / UNITS[dimension][unit], unit)}"
-    return f"{sign} {_signed(_edge(limit) * 100)} {'%' if limit.relative else 'pp'}"
+    return f"{sign} {_signed(limit.edge * 100)} {'%' if limit.relative else 'pp'}"
 
 
 def _write_floor(limits: Sequence[Limit], floor: float, dimension: Dimension, unit: str) -> str:
@@ -112,10 +112,6 @@ def write_alone(found: Measurement, dimension: Dimension) -> tuple[str, str]:
     digits = _fewest(3, [ends], lambda value, digits: format_quantity(value, dimension, unit, digits))
     value, low, high = (format_quantity(one, dimension, unit, digits) for one in (found.value, *ends))
     return value, _pair(low, high, unit)
-
-
-def _edge(limit: Limit) -> float:
-    return -limit.value if limit.kind == "max_decrease" else limit.value
 
 
 def _pair(low: str, high: str, unit: str) -> str:

@@ -101,7 +101,7 @@ def test_the_nouns_of_a_full_budget() -> None:
         ("max_increase", 0.05, "5%", True)
     ]
     assert isinstance(energy.unless, TradeOff)
-    assert (energy.unless.accuracy_gain, energy.unless.approved) == (0.005, True)
+    assert (energy.unless.metric, energy.unless.gain.value, energy.unless.approved) == ("accuracy", 0.005, True)
     assert [limit.value for limit in energy.unless.limits] == [0.15]
     assert compute.unless is not None
     assert compute.unless.limits == ()

@@ -33,11 +33,18 @@ UNSEEN = {
     "duplicate-id",
     "duplicate-id-model",
     "duplicate-id-waiver",
-    "unknown-model",
-    "unknown-rule",
+    "bad-value-gain",
+    "bad-value-waiver",
+    "bad-value-waiver-days",
+    "contradictory-limits-grant",
+    "contradictory-limits-nothing",
+    "missing-key-gain",
+    "missing-key-granted",
+    "unknown-unit-gain",
     "unknown-unit-waiver",
     "unmatched-selector",
-    "unmatched-selector-waiver",
+    "unmatched-selector-approvers",
+    "wrong-direction-gain",
 }
 
 
@@ -97,10 +104,10 @@ def test_the_codes_a_schema_cannot_see() -> None:
         "bad-value",
         "contradictory-limits",
         "duplicate-id",
-        "unknown-model",
-        "unknown-rule",
+        "missing-key",
         "unknown-unit",
         "unmatched-selector",
+        "wrong-direction",
     }
     assert {code for path in BAD if path.stem.split("-")[0] in ("yaml", "empty") for code in codes(path)} >= {
         "yaml-tab",
@@ -140,8 +147,19 @@ VALID: dict[str, Any] = {
             "max_decrease": "5%",
             "unless": {"accuracy_gain": "1 pp", "approved": True, "max_decrease": "10%"},
         },
-        {"metric": "params", "max": 5, "unless": {"accuracy_gain": "1 pp"}},
+        {"metric": "params", "max": 5, "unless": {"accuracy_gain": "1 pp", "evaluated": True, "max": 6}},
+        {
+            "metric": "size",
+            "max_increase": "5%",
+            "suspicious_decrease": "60%",
+            "on_inconclusive": "warn",
+            "unless": {"metric": "latency_p50", "min_decrease": "20%", "max_increase": "15%"},
+            "overrides": [{"models": ["b*"], "max": "3 MB", "max_increase": "9%", "severity": "off"}],
+        },
     ],
+    "on_inconclusive": "fail",
+    "max_waiver_days": 90,
+    "approvers": [{"who": ["lead@example.org"], "rules": ["q", "s*"], "needed": 2, "four_eyes": True}],
     "waivers": [
         {
             "rule": "q",
@@ -149,6 +167,7 @@ VALID: dict[str, Any] = {
             "ceiling": 0.8,
             "reason": "because",
             "approved_by": "a@example.org",
+            "granted": "2026-11-23",
             "expires": "2027-01-31",
         }
     ],
@@ -195,6 +214,8 @@ KEYS = st.sampled_from(
             "approved",
         ),
         *("accuracy_gain", "accuracy", "inputs", "baseline", "nonsense", ""),
+        *("min_decrease", "min_increase", "per_pp", "evaluated", "suspicious_decrease", "suspicious_increase"),
+        *("overrides", "on_inconclusive", "approvers", "granted", "who", "needed", "four_eyes"),
     ]
 )
 LEAVES = st.one_of(
@@ -287,7 +308,9 @@ def test_a_budget_is_built_or_refused_whatever_it_says(document: Any) -> None:
 @settings(max_examples=300, deadline=None)
 @given(
     st.sampled_from(list(METRICS)),
-    st.sampled_from(["max", "min", "max_increase", "max_decrease", "ignore_below"]),
+    st.sampled_from(
+        ["max", "min", "max_increase", "max_decrease", "ignore_below", "suspicious_increase", "suspicious_decrease"]
+    ),
     st.one_of(QUANTITIES, st.floats(-2, 2), st.integers(-2, 2)),
 )
 def test_they_agree_on_every_limit(metric: str, kind: str, value: Any) -> None:

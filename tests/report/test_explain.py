@@ -13,7 +13,7 @@ from verdicts import compared, exact, limit, model_case, outcome, rule, verdict
 from greengate.errors import GreengateError
 from greengate.profile import Missing
 from greengate.report.explain import render
-from greengate.verdict import Status
+from greengate.verdict import Status, Step
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -52,6 +52,25 @@ def test_what_the_verdict_does_not_know(name: str, model: str | None, code: str,
         render(verdicts.failing(), name, model)
     assert caught.value.diagnostics[0].code == code
     assert caught.value.diagnostics[0].help == help_
+
+
+def test_an_unknown_rule_is_shown(golden: Callable[[Path, str], None]) -> None:
+    with pytest.raises(GreengateError) as caught:
+        render(verdicts.failing(), "sise")
+    golden(GOLDEN / "unknown-rule.txt", str(caught.value))
+
+
+def test_a_proof_is_shown_as_a_tree_with_the_policy_that_binds(golden: Callable[[Path, str], None]) -> None:
+    failing = verdicts.failing()
+    own = failing.outcomes[0]
+    steps = (
+        Step(0, "one of these holds", Status.TRADED),
+        Step(1, "every limit of the rule", Status.FAIL, span=own.span),
+        Step(1, "a gain pays for it", Status.PASS, "accuracy gains", own.span),
+        Step(2, "it is approved", Status.PASS, "approved by lead@example.org"),
+    )
+    told = replace(failing, outcomes=(replace(own, status=Status.TRADED, under="base", proof=steps),))
+    golden(GOLDEN / "explain-proof.txt", render(told, own.rule))
 
 
 LINES = [

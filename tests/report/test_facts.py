@@ -60,7 +60,7 @@ def test_a_change_alone_may_be_missing() -> None:
 
 def test_a_rule_is_found_by_its_id() -> None:
     verdict = verdicts.failing()
-    assert rule_of(verdict, verdict.outcomes[3]) is verdicts.TAIL_RULE
+    assert rule_of(verdict, verdict.outcomes[3]) == verdicts.TAIL_RULE
     assert rule_of(verdict, replace(verdict.outcomes[3], rule="gone")) is None
 
 

@@ -52,6 +52,9 @@ def _parts(verdict: Verdict, width: int) -> Iterator[Part]:
     for alike in grouped(findings):
         yield ""
         yield hanging(_finding(alike))
+    if verdict.notices:
+        yield ""
+        yield hanging(_notices(verdict))
     yield ""
     yield hanging(_footer(facts(verdict)))
 
@@ -105,6 +108,12 @@ def _finding(alike: list[Outcome]) -> Iterator[tuple[str, str, str]]:
     yield one.status.name, STYLES[one.status], f"{who}: {safe(one.reason)}"
     yield "at", "dim", listed(places, most=8)
     yield "next", "dim", safe(one.help) or f"see the arithmetic with `greengate explain {rules[0]}`"
+
+
+def _notices(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
+    for notice in verdict.notices:
+        place = f", at {safe(str(notice.span))}" if notice.span else ""
+        yield "notice", "yellow", f"{safe(notice.text)}{place}"
 
 
 def _footer(found: list[Fact]) -> Iterator[tuple[str, str, str]]:

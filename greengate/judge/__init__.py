@@ -1,0 +1,63 @@
+"""The policy engine: Case -> Verdict. Pure: no clock, no files, no randomness.
+
+Three-valued logic after Kleene: `and` takes the worse status, `or` the better one. A limit is judged on the whole
+interval, never on the point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from greengate.budget import Budget, Rule, binds, rules_for
+from greengate.judge import limits
+from greengate.judge.grounds import Matter
+from greengate.judge.limits import SHARE
+from greengate.judge.notices import notices
+from greengate.judge.rules import judge_rule
+from greengate.verdict import Case, ModelCase, Outcome, Status, Verdict
+
+__all__ = ["SHARE", "binds", "judge", "unconfirmed"]
+
+
+def judge(case: Case) -> Verdict:
+    """Judge every rule for every model it binds, under the target branch's policy and the change's own.
+
+    Where both have a rule, by id and model, the worse outcome binds.
+    """
+    outcomes = _under(case.budget, case)
+    if case.base is not None:
+        outcomes = _worse(_under(case.base, case), outcomes)
+    # A model that no rule binds was not judged: saying "pass" would be a guess.
+    judged = {outcome.model for outcome in outcomes}
+    idle = not case.models or any(model.name not in judged for model in case.models)
+    found = [outcome.status for outcome in outcomes] + [Status.INCONCLUSIVE] * idle
+    return Verdict(case, outcomes, max(found, default=Status.PASS), notices=notices(case))
+
+
+def unconfirmed(budgets: Iterable[Budget], model: ModelCase) -> frozenset[str]:
+    """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
+    rules: list[Rule] = [rule for budget in budgets for rule in rules_for(budget, model.bound_as)]
+    return limits.unconfirmed(rules, model)
+
+
+def _under(policy: Budget, case: Case) -> tuple[Outcome, ...]:
+    # Many models are bound alike: what a name's rules are is worked out once.
+    held = {name: rules_for(policy, name) for name in {model.bound_as for model in case.models}}
+    matters = (Matter(rule, model, policy, case) for model in case.models for rule in held[model.bound_as])
+    return tuple(map(judge_rule, matters))
+
+
+def _worse(base: tuple[Outcome, ...], head: tuple[Outcome, ...]) -> tuple[Outcome, ...]:
+    """Match outcomes by rule and model; the head's order first, then what only the base has."""
+    of_base = {(one.model, one.rule): one for one in base}
+    found = []
+    for own in head:
+        binding = of_base.pop((own.model, own.rule), None)
+        if binding is None:
+            found.append(replace(own, under="head"))
+        elif binding.status > own.status:
+            found.append(replace(binding, under="base"))
+        else:
+            found.append(replace(own, under="both" if binding.status is own.status else "head"))
+    return (*found, *(replace(one, under="base") for one in of_base.values()))

@@ -1,0 +1,105 @@
+"""Approvals: which of them count for one rule of one model, and whether they are enough."""
+
+from __future__ import annotations
+
+from greengate.budget import Approvers, Rule, matches
+from greengate.judge.grounds import Ground, Matter
+from greengate.metrics import METRICS
+from greengate.verdict import Approval, Case, Status, Step
+
+#: The limits an approval of a metric may name: those on the side where it gets worse, and a look at what is too good.
+CEILINGS = {
+    "lower": ("max", "max_increase", "suspicious_decrease"),
+    "higher": ("min", "max_decrease", "suspicious_increase"),
+}
+
+
+Counted = list[tuple[Approval, Status]]
+
+
+def approved(matter: Matter, look: bool = False) -> Ground:
+    """Judge whether enough of those who may have approved this candidate as it is; with `look`, its suspicious change.
+
+    An approval whose ceiling may or may not hold leaves it open.
+    """
+    rule, model, policy, case = matter.rule, matter.model, matter.policy, matter.case
+    asked = [one for one in case.approvals if one.rule == rule.id and one.model == model.bound_as]
+    asked = [one for one in asked if one.ceiling.kind.startswith("suspicious") is look]
+    seats = [one for one in policy.approvers if matches(rule.id, one.rules)]
+    found: list[tuple[Approval, Status, str]] = [(one, *_weigh(one, matter)) for one in asked]
+    steps = tuple(Step(0, f"{one.by} in {one.source}", status, why, one.ceiling.span) for one, status, why in found)
+    counted: Counted = [(one, status) for one, status, _ in found if status is not Status.FAIL]
+    status = max((_seated(seat, counted, case) for seat in seats), default=_enough(1, counted))
+    help_ = "" if status is Status.PASS else f"ask for `greengate approve {rule.id} --model {model.bound_as}`"
+    return Ground("it is approved", status, _reason(found, status, seats), steps, help=help_)
+
+
+def _weigh(one: Approval, matter: Matter) -> tuple[Status, str]:
+    if flaw := _flaw(one, matter):
+        return Status.FAIL, flaw
+    check = matter.judge(one.ceiling)
+    return check.status, f"{check.reason} that {one.by} approved: {one.reason}"
+
+
+def _flaw(one: Approval, matter: Matter) -> str:
+    """Say why an approval counts for nothing, or nothing."""
+    rule, model, policy, case = matter.rule, matter.model, matter.policy, matter.case
+    if one.flaw:
+        return one.flaw
+    if one.ceiling.kind not in CEILINGS[METRICS[rule.metric].better]:
+        return f"a ceiling `{one.ceiling.kind}` does not bound {rule.metric}"
+    if model.candidate is None or one.candidate != model.candidate.digest:
+        return f"it approves the candidate {one.candidate[:19]}, not this one"
+    if model.baseline is None or one.baseline != model.baseline.digest:
+        return f"it approves a change from the baseline {one.baseline[:19]}, not from this one"
+    if one.granted > case.today:
+        return f"it is dated {one.granted}, which is in the future: check the clocks"
+    if one.expires < case.today:
+        return f"it expired on {one.expires}"
+    if policy.approvers and not any(_may(seat, one, rule) for seat in policy.approvers):
+        return f"{one.by} may not approve {rule.id!r}"
+    return ""
+
+
+def _may(seat: Approvers, one: Approval, rule: Rule) -> bool:
+    folded = tuple(pattern.casefold() for pattern in seat.who)
+    return matches(rule.id, seat.rules) and matches(one.by.casefold(), folded)
+
+
+def _seated(seat: Approvers, counted: Counted, case: Case) -> Status:
+    """Judge one line of `approvers`: as many different people of it as are needed, none of them an author."""
+    authors = {name.casefold() for name in case.context.authors}
+    folded = tuple(pattern.casefold() for pattern in seat.who)
+    mine = [
+        (one, status)
+        for one, status in counted
+        if matches(one.by.casefold(), folded) and not (seat.four_eyes and one.by.casefold() in authors)
+    ]
+    if seat.four_eyes and not authors:
+        # Who wrote the change is not known, so nobody is known to be somebody else.
+        return max(_enough(seat.needed, mine), Status.INCONCLUSIVE)
+    return _enough(seat.needed, mine)
+
+
+def _enough(needed: int, counted: Counted) -> Status:
+    sure = {one.by.casefold() for one, status in counted if status is Status.PASS}
+    perhaps = {one.by.casefold(): status for one, status in counted if one.by.casefold() not in sure}
+    if len(sure) >= needed:
+        return Status.PASS
+    return max(perhaps.values()) if perhaps and len(sure) + len(perhaps) >= needed else Status.FAIL
+
+
+def _reason(found: list[tuple[Approval, Status, str]], status: Status, seats: list[Approvers]) -> str:
+    if status is Status.PASS:
+        people = dict.fromkeys(one.by for one, each, _ in found if each is Status.PASS)
+        return f"approved by {', '.join(people)}"
+    if not found:
+        return "nobody approved it"
+    flaws = [f"the approval of {one.by} does not count: {why}" for one, each, why in found if each is Status.FAIL]
+    if flaws:
+        return "; ".join(flaws)
+    four = " other than who wrote it" if any(seat.four_eyes for seat in seats) else ""
+    needed = max((seat.needed for seat in seats), default=1)
+    if status is Status.FAIL:
+        return f"{needed} must approve it{four}, and not enough of them did"
+    return "; ".join(why for _, _, why in found)

@@ -1,0 +1,54 @@
+"""What is judged, and the grounds on which it may hold: parts of a proof, and how they combine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from greengate.budget import Budget, Limit, Rule
+from greengate.errors import Span
+from greengate.judge.limits import compared, judge_limit
+from greengate.verdict import Case, Check, Comparison, ModelCase, Status, Step
+
+
+@dataclass(frozen=True)
+class Matter:
+    """What is judged: a rule as it holds for a model (see budget.rules_for), under one policy."""
+
+    rule: Rule
+    model: ModelCase
+    policy: Budget
+    case: Case
+
+    @property
+    def comparison(self) -> Comparison:
+        """What was measured of the rule's metric."""
+        return compared(self.model, self.rule.metric)
+
+    def judge(self, limit: Limit) -> Check:
+        """Judge a limit of the rule, or one that may hold in its place."""
+        return judge_limit(limit, self.rule, self.comparison, self.case.context)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A claim that was judged, in one sentence; `below` are the steps it rests on, `help` what would make it hold."""
+
+    claim: str
+    status: Status
+    reason: str
+    below: tuple[Step, ...] = ()
+    span: Span | None = None
+    help: str = ""
+
+    def steps(self, depth: int = 0) -> tuple[Step, ...]:
+        """Return the claim and what it rests on, as lines of a proof."""
+        deeper = (replace(step, depth=step.depth + depth + 1) for step in self.below)
+        return (Step(depth, self.claim, self.status, self.reason, self.span), *deeper)
+
+
+def every(claim: str, parts: Sequence[Ground], span: Span | None = None) -> Ground:
+    """Combine claims that must all hold: the worst of them decides."""
+    worst = max(parts, key=lambda part: part.status)
+    below = tuple(step for part in parts for step in part.steps())
+    return Ground(claim, worst.status, worst.reason, below, span, worst.help)

@@ -1,0 +1,241 @@
+"""One limit on one comparison: judged on the whole interval, never on the point, and on every look by itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+
+from greengate.budget import Limit, Rule
+from greengate.metrics import METRICS
+from greengate.profile import Interval, Measurement, Missing
+from greengate.units import format_apart, format_change, format_quantity
+from greengate.verdict import Change, Check, Comparison, Context, ModelCase, Noise, Status
+
+_UNMEASURED = Missing("nobody measured it", "skipped", "run the job that measures this model, or check it here")
+#: 10.5 MB / 10 MB - 1 is a little more than 5 % in binary; a byte too many in 100 GB is ten times this.
+ROUNDING = 1e-12
+
+#: A limit is decided with room to spare when the half-width is at most this share of it.
+SHARE = 0.5
+#: Nobody waits longer than this for one rule, in seconds.
+MOST_ADVISED = 3600.0
+
+_LOOK_AGAIN = "give it time for a second look with --max-seconds, or measure it again with this version"
+_LONGER = "measure longer with --max-seconds, on a quieter machine, or widen the limit"
+_LOOK_AT_IT = "make sure that the model still works; then approve this candidate with `greengate approve`"
+
+
+def compared(model: ModelCase, metric: str) -> Comparison:
+    """Return a model's comparison for a metric; all three parts are Missing where nobody measured it."""
+    return model.comparisons.get(metric, Comparison(metric, _UNMEASURED, _UNMEASURED, _UNMEASURED))
+
+
+def judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
+    """Judge one limit of a rule. A failure of a noisy metric needs two looks that agree."""
+    check = _judge_look(limit, rule, comparison, context)
+    if comparison.first is None:
+        return _unconfirmed(check) if METRICS[rule.metric].kind == "noisy" else check
+    return _agree(_judge_look(limit, rule, _at_first_look(comparison), context), check)
+
+
+def judge_gain(gain: Limit, comparison: Comparison, context: Context) -> Check:
+    """Judge whether a metric gained what is asked; looks that disagree leave it open."""
+    rule = Rule(comparison.metric, comparison.metric, (gain,), gain.span)
+    check = _judge_look(gain, rule, comparison, context)
+    if comparison.first is None:
+        return check
+    first = _judge_look(gain, rule, _at_first_look(comparison), context)
+    return check if first.status is check.status else replace(check, status=Status.INCONCLUSIVE)
+
+
+def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
+    """Say what would decide a limit that is open, or how to close a gap; empty where nothing helps."""
+    needed = comparison.candidate if check.limit.absolute else comparison.change
+    if isinstance(needed, Missing):
+        return needed.help
+    if check.status is not Status.INCONCLUSIVE:
+        return ""
+    if check.limit.kind.startswith("suspicious"):
+        return _LOOK_AT_IT
+    if comparison.first is None and _fails(check.limit, rule, comparison):
+        return _LOOK_AGAIN
+    return _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
+
+
+def unconfirmed(rules: Iterable[Rule], model: ModelCase) -> frozenset[str]:
+    """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
+    return frozenset(
+        rule.metric
+        for rule in rules
+        if METRICS[rule.metric].kind == "noisy"
+        and (found := model.comparisons.get(rule.metric)) is not None
+        and any(_fails(limit, rule, found) for limit in rule.limits)
+    )
+
+
+def _fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:
+    """Tell whether the launches at hand are beyond a limit, whatever a first look said."""
+    return _judge_look(limit, rule, comparison, Context("ci", strict=True)).status is Status.FAIL
+
+
+def _at_first_look(comparison: Comparison) -> Comparison:
+    first = comparison.first
+    return comparison if first is None else replace(comparison, candidate=first.candidate, change=first.change)
+
+
+def _unconfirmed(check: Check) -> Check:
+    """Leave a failure of one look open: the launches that first seem to fail are more often chance than the next."""
+    if check.status is not Status.FAIL:
+        return check
+    return replace(check, status=Status.INCONCLUSIVE, reason=f"{check.reason}, and no second look confirmed it")
+
+
+def _agree(first: Check, both: Check) -> Check:
+    """Join what the first look and all launches say: they fail or pass only together."""
+    failures = (first.status is Status.FAIL) + (both.status is Status.FAIL)
+    if failures == 2:
+        return replace(both, reason=f"{both.reason}, confirmed by a second look")
+    if failures == 1:
+        reason = f"the first look was not confirmed: {first.reason}; with the second look {both.reason}"
+        return replace(both, status=Status.INCONCLUSIVE, reason=reason)
+    return max(both, first, key=lambda check: check.status)
+
+
+def _judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
+    needed: Measurement | Change | Missing = comparison.candidate if limit.absolute else comparison.change
+    if isinstance(needed, Missing):
+        return Check(limit, _status_of_missing(needed, context), needed.reason)
+    if isinstance(needed, Measurement):
+        return _judge_absolute(limit, rule.metric, needed)
+    within = _judge_change(limit, needed)
+    if rule.ignore_below is None or within.status is Status.PASS:
+        return within
+    return _or(within, _judge_floor(limit, rule, comparison))
+
+
+def _status_of_missing(missing: Missing, context: Context) -> Status:
+    """A gap that another place can close is deferred on a laptop or in a declared part; any other is inconclusive."""
+    elsewhere = missing.kind in ("unavailable", "skipped")
+    return Status.DEFERRED if elsewhere and (context.part or not context.strict) else Status.INCONCLUSIVE
+
+
+def _side(low: float, high: float, bound: float, upper: bool) -> Status:
+    """Judge an interval against an upper or lower bound; reaching the bound, up to rounding, is within it."""
+    if not upper:
+        low, high, bound = -high, -low, -bound
+    edge = bound + ROUNDING * max(1.0, abs(bound))
+    return Status.PASS if high <= edge else Status.FAIL if low > edge else Status.INCONCLUSIVE
+
+
+_WORDS = {
+    Status.PASS: "is within the limit of",
+    Status.FAIL: "is beyond the limit of",
+    Status.INCONCLUSIVE: "may be on either side of the limit of",
+}
+_OF_A_GAIN = {
+    Status.PASS: "reaches the gain asked for,",
+    Status.FAIL: "is short of the gain asked for,",
+    Status.INCONCLUSIVE: "may be on either side of the gain asked for,",
+}
+
+
+def _judge_absolute(limit: Limit, metric: str, measured: Measurement) -> Check:
+    interval = measured.interval or Interval(measured.value, measured.value)
+    status = _side(interval.low, interval.high, limit.value, upper=limit.upper)
+    dimension = METRICS[metric].dimension
+    for digits in range(3, 16):
+        value, bound = (format_quantity(one, dimension, None, digits) for one in (measured.value, limit.value))
+        if value != bound or math.isclose(measured.value, limit.value, rel_tol=ROUNDING):
+            break
+    spread = ""
+    if measured.interval is not None:
+        low, high = (format_quantity(one, dimension, None, digits) for one in (interval.low, interval.high))
+        spread = f" [{low}, {high}]"
+    return Check(limit, status, f"{value}{spread} {_WORDS[status]} {bound}")
+
+
+def _judge_change(limit: Limit, change: Change) -> Check:
+    bound = limit.edge
+    status = _side(change.low, change.high, bound, limit.upper)
+    if change.noise is not None and (doubt := _doubt(limit, change, change.noise, status)):
+        return Check(limit, Status.INCONCLUSIVE, doubt)
+    shown = bound if math.isclose(change.value, bound, rel_tol=0, abs_tol=ROUNDING) else change.value
+    value, edge = format_apart(shown, bound, change.relative)
+    if limit.kind.startswith("suspicious") and status is not Status.PASS:
+        reason = f"{value}{_spread(change)} is better than the {edge} from which on somebody has to look"
+        return Check(limit, Status.INCONCLUSIVE, reason)
+    words = _OF_A_GAIN if limit.kind.startswith("min_") else _WORDS
+    return Check(limit, status, f"{value}{_spread(change)} {words[status]} {edge}")
+
+
+#: A gain that is reached must stand beyond the noise as a failure must.
+_OTHER = {Status.PASS: Status.FAIL, Status.FAIL: Status.PASS}
+
+
+def _doubt(limit: Limit, change: Change, noise: Noise, status: Status) -> str:
+    """Say why the trial's own noise forbids a verdict, or nothing.
+
+    A failure must stand beyond the limit and the noise; a pass needs noise no wider than the limit, or room for it.
+    """
+    if noise.broken:
+        return (
+            f"two copies of the baseline differ by {format_change(noise.value)} here, which is no chance: "
+            "something disturbs this trial"
+        )
+    # Turned so that what is judged must not lie above the edge; a gain's edge lies on the other side of none.
+    low, high = (change.low, change.high) if limit.upper else (-change.high, -change.low)
+    edge = limit.edge if limit.upper else -limit.edge
+    if edge < 0:
+        low, high, edge, status = -high, -low, -edge, _OTHER.get(status, status)
+    fails = status is Status.FAIL and low <= noise.floor
+    passes = status is Status.PASS and noise.floor > edge and high + noise.floor > edge
+    if not (fails or passes):
+        return ""
+    value = f"{format_change(change.value)}{_spread(change)}"
+    return f"{value}, where noise alone explains {format_change(noise.floor)[1:]}"
+
+
+def _more(limit: Limit, change: Change) -> str:
+    """Say what would decide: which limits can be decided now, and how long this one would take."""
+    half = (change.high - change.low) / 2
+    floor = change.noise.floor if change.noise is not None else half
+    decided = max(floor, half / SHARE)
+    room = abs(change.value - limit.edge)
+    # Intervals shrink with the square root of time; both the limit and the room beside it ask for a narrower one.
+    ratio = max(decided / max(limit.value, ROUNDING), half / max(room, ROUNDING))
+    now = f"limits above {format_change(decided)[1:]} can be decided here now"
+    seconds = 1.2 * change.seconds * ratio * ratio
+    if not 0 < seconds <= MOST_ADVISED:
+        return f"{now}; the change is too near the limit, or this machine too noisy, for this one"
+    wait = max(60, math.ceil(seconds / 30) * 30)
+    return f"{now}; this one needs about {wait:,} s (--max-seconds) or a quieter machine"
+
+
+def _spread(change: Change) -> str:
+    if change.basis == "exact":
+        return ""
+    low, high = (format_change(one, change.relative).rsplit(" ", 1)[0] for one in (change.low, change.high))
+    return f" [{low}, {high}]"
+
+
+def _judge_floor(limit: Limit, rule: Rule, comparison: Comparison) -> Check:
+    """Judge the size of the change itself against the floor under which the rule does not care."""
+    baseline, change, floor = comparison.baseline, comparison.change, rule.ignore_below
+    if isinstance(baseline, Missing) or isinstance(change, Missing) or floor is None:
+        raise ValueError("a floor is judged only where there is a change")
+    sign = 1 if limit.upper else -1
+    # The widest the difference can be, from both intervals.
+    scales = [baseline.value, *([baseline.interval.low, baseline.interval.high] if baseline.interval else [])]
+    edges = (change.low, change.high)
+    spans = (
+        [sign * scale * edge for scale in scales for edge in edges] if change.relative else [sign * e for e in edges]
+    )
+    status = _side(min(spans), max(spans), floor, upper=True)
+    written = format_quantity(floor, METRICS[rule.metric].dimension)
+    words = _WORDS[status].removesuffix(" the limit of")
+    return Check(limit, status, f"the difference {words} {written}, below which the rule does not care")
+
+
+def _or(first: Check, second: Check) -> Check:
+    return second if second.status < first.status else first
