@@ -147,12 +147,12 @@ def open_(name: str, folder: Path) -> Branch:
     return Branch(top, name)
 
 
-def find(rest: str, request: Request) -> Found | Missing:
-    """Return the newest version on the branch; where origin cannot be reached, as last fetched, and said.
+def at_hand(name: str, folder: Path) -> Branch:
+    """Return the store as it stands now; where origin cannot be reached, as it was last fetched, which `stale` says.
 
-    Raises BaselineError.
+    Raises BaselineError `baseline-missing` where neither can be had, and what open_ raises.
     """
-    branch = open_(rest, request.folder)
+    branch = open_(name, folder)
     try:
         branch.refresh()
     except BaselineError:
@@ -160,9 +160,15 @@ def find(rest: str, request: Request) -> Found | Missing:
     except GreengateError as error:
         branch.as_last_seen()
         if branch.tip is None:
-            message = f"the branch {rest} is not at hand, and origin does not answer: {error.diagnostics[0].message}"
+            message = f"the branch {name} is not at hand, and origin does not answer: {error.diagnostics[0].message}"
             raise BaselineError(Diagnostic("baseline-missing", message, "check the connection to origin")) from error
         branch.stale = f"as last fetched: {error.diagnostics[0].message}"
+    return branch
+
+
+def find(rest: str, request: Request) -> Found | Missing:
+    """Return the newest version on the branch. Raises BaselineError."""
+    branch = at_hand(rest, request.folder)
     if branch.tip is None:
         message = f"there is no branch {rest!r}, here or on origin"
         help = f"check the name, or {stored.accept_command(request)}"

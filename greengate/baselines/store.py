@@ -74,8 +74,8 @@ def accept(
     stamp = now.astimezone(datetime.UTC).strftime(STAMP)
     place, name, hardware = _place(store), profile.model.name, profile.hardware.id
     while True:
-        chain = _chain(place, f"{safe_name(name)}/{hardware}", name)
-        number, previous = len(chain.versions) + 1, chain.digests[-1] if chain.digests else None
+        before = chain(place, name, hardware)
+        number, previous = len(before.versions) + 1, before.digests[-1] if before.digests else None
         version = Version(name, number, stamp, reason, by, commit, previous, passed, profile, restores)
         text = profile_file.dump(SCHEMA, codec.encode(version))
         if place.create(path_in(version), text, f"Accept {name} version {number} on {hardware}\n\n{reason}"):
@@ -84,7 +84,7 @@ def accept(
 
 def history(store: Path | Place, model: str) -> tuple[Version, ...]:
     """Return every version of a model, oldest first, each chain checked. Raises BaselineError `baseline-damaged`."""
-    found = [version for chain in chains(store, model) for version in chain.versions]
+    found = [version for each in chains(store, model) for version in each.versions]
     return tuple(sorted(found, key=_age))
 
 
@@ -94,14 +94,14 @@ def latest(store: Path | Place, model: str, hardware: str | None) -> Version | N
     The newest over all hardware says which model it is; of the versions with that model's digest, the newest made
     on this `hardware` is preferred. Raises BaselineError `baseline-damaged`.
     """
-    found = [chain.versions for chain in chains(store, model)]
+    found = [each.versions for each in chains(store, model)]
     if not found:
         return None
-    newest = max((chain[-1] for chain in found), key=_age)
+    newest = max((versions[-1] for versions in found), key=_age)
     here = [
         version
-        for chain in found
-        for version in chain
+        for versions in found
+        for version in versions
         if version.profile.hardware.id == hardware and version.profile.model.digest == newest.profile.model.digest
     ]
     return here[-1] if here else newest
@@ -161,7 +161,12 @@ def chains(store: Path | Place, model: str) -> list[Chain]:
     place = _place(store)
     folder = safe_name(model)
     found = [_chain(place, f"{folder}/{hardware}", model) for hardware in place.folders(folder)]
-    return [chain for chain in found if chain.versions]
+    return [each for each in found if each.versions]
+
+
+def chain(place: Place, model: str, hardware: str) -> Chain:
+    """Return one chain, checked; empty where there is none. Raises BaselineError `baseline-damaged`."""
+    return _chain(place, f"{safe_name(model)}/{hardware}", model)
 
 
 def _chain(place: Place, folder: str, model: str) -> Chain:

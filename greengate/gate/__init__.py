@@ -21,7 +21,7 @@ from greengate.profile import Profile, Trial
 from greengate.profiler.trial import Progress, silent
 from greengate.verdict import Case, Policy
 
-__all__ = ["Checked", "Request", "check", "measure_all", "profile"]
+__all__ = ["Checked", "Request", "check", "choose", "measure_all", "profile"]
 
 
 def check(request: Request, now: datetime.datetime, progress: Progress = silent) -> Checked:

@@ -34,6 +34,15 @@ class Entry:
     link: bool = False
 
 
+@dataclass(frozen=True)
+class Edit:
+    """A file that a commit (empty: the work tree) `changed` or `removed`."""
+
+    commit: str
+    path: str
+    what: str
+
+
 def root(folder: Path) -> Path | None:
     """Return the top of the work tree `folder` is in; None outside of one, or where git is not installed.
 
@@ -181,6 +190,34 @@ def added_in(folder: Path, path: Path) -> str | None:
     """Return the commit that brought a file of the work tree in; None when it is not committed."""
     answer = _git(folder, "log", "-1", "--diff-filter=A", "--format=%H", "--", str(path), fine=(0, 128))
     return answer.out.decode("ascii").strip() or None
+
+
+def edits(folder: Path, tip: str, path: str, *, uncommitted: bool) -> tuple[Edit, ...]:
+    """Return every change and removal below a path (from the root) in the history of a commit, newest first.
+
+    With `uncommitted`, those of the work tree come first. Files that only moved are no edits.
+    """
+    words = ("--name-status", "-z", "--diff-filter=MDT", "--find-renames=100%", "--no-ext-diff", "--no-textconv")
+    found: list[Edit] = []
+    below = path or "."
+    top = root(folder) or folder
+    if uncommitted:
+        out = _git(top, "diff", *words, "HEAD", "--", below, timeout=_COPY).out
+        found += _edits("", out)
+    out = _git(
+        top, "log", "-m", "--first-parent", *words, "--format=%x01%H", _hash(tip), "--", below, timeout=_COPY
+    ).out
+    for part in out.split(b"\1")[1:]:
+        commit, _, changes = part.partition(b"\0")
+        found += _edits(commit.decode("ascii").strip(), changes)
+    return tuple(found)
+
+
+def _edits(commit: str, out: bytes) -> list[Edit]:
+    parts = [part.lstrip(b"\n") for part in out.split(b"\0")]
+    words = {b"M": "changed", b"D": "removed", b"T": "changed"}
+    pairs = zip(parts[::2], parts[1::2], strict=False)
+    return [Edit(commit, os.fsdecode(name), words[kind]) for kind, name in pairs if kind in words]
 
 
 def is_ignored(folder: Path, path: Path) -> bool:

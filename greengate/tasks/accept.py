@@ -1,4 +1,4 @@
-"""`greengate baseline`: accept what was measured as the next version, list and show versions."""
+"""`greengate baseline accept`: what was measured becomes the next version, if a verdict or a reason speaks for it."""
 
 from __future__ import annotations
 
@@ -8,47 +8,125 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from greengate import budget_file, gate, git, profile_file
-from greengate.baselines import STORE, store
+from greengate import budget_file, gate, git, profile_file, verdict_file
+from greengate.baselines import STORE, opening, store
 from greengate.baselines.store import Version
+from greengate.budget import Budget
 from greengate.errors import BaselineError, Diagnostic, GreengateError
-from greengate.metrics import METRICS
 from greengate.profile import Measurement, Profile, Trial
 from greengate.profiler.trial import Progress
-from greengate.tasks.record import keep_out_of_git
-from greengate.units import format_quantity
+from greengate.tasks.record import FOLDER, LAST, keep_out_of_git
+from greengate.verdict import Status, Verdict
 
 
-def accept(request: gate.Request, reason: str, now: datetime.datetime, progress: Progress) -> str:
+def accept(request: gate.Request, uri: str | None, reason: str, now: datetime.datetime, progress: Progress) -> str:
     """Store each chosen model as the next version of its baseline and say which.
 
-    Measures every metric, or takes the candidates of `request.profiles`. Raises GreengateError; then nothing is stored.
+    Without a reason, the last verdict must have passed the very model that is accepted. Measures every metric, or takes
+    the candidates of `request.profiles`. Raises GreengateError; then nothing is stored.
     """
+    budget = budget_file.read(Path(request.budget or "budgets.yaml"))
+    folder = Path(budget.path).parent
+    verdict = _last(folder)
     if not reason.strip():
-        raise BaselineError(Diagnostic("bad-value", "the reason is empty", "say why with --reason TEXT"))
-    found = _given(request) if request.profiles else gate.measure_all(request, now, progress)
+        _must_have_passed(verdict, budget, request)
+    found = _given(request, budget) if request.profiles else gate.measure_all(request, now, progress)
     if broken := [profile for profile in found.values() if not profile.model.files]:
         raise BaselineError(*(_nothing(profile) for profile in broken))
-    versions = store_all(Path(request.budget or "budgets.yaml").parent, found, reason, now)
-    return "\n".join(f"accepted {one.model} version {one.version} for {one.profile.hardware.cpu}" for one in versions)
+    passed = {name: _passed(verdict, budget, profile) for name, profile in found.items()}
+    if not reason.strip() and (others := [name for name, yes in passed.items() if not yes]):
+        raise BaselineError(*(_unproven(name, "judged another file than the one measured now") for name in others))
+    versions = store_all(folder, found, reason, now, uri=uri, budget=budget, passed=passed)
+    return "\n".join(_said(version) for version in versions)
 
 
-def store_all(folder: Path, found: Mapping[str, Profile], reason: str, now: datetime.datetime) -> tuple[Version, ...]:
-    """Add every profile to the store below `folder`. Raises BaselineError, ReportError."""
-    by = git.user(folder) or _login()
+def store_all(
+    folder: Path,
+    found: Mapping[str, Profile],
+    reason: str,
+    now: datetime.datetime,
+    *,
+    uri: str | None = None,
+    budget: Budget | None = None,
+    passed: Mapping[str, bool | None] | None = None,
+) -> tuple[Version, ...]:
+    """Add every profile to its store: `uri`, else what its model or the budget names, else the default below `folder`.
+
+    Raises BaselineError, ReportError, and GreengateError `git-failed` where a branch cannot be shared.
+    """
+    by = login(folder)
     commit = git.head(folder)
-    versions = tuple(
-        store.accept(folder / STORE, profile, reason, now=now, by=by, commit=commit) for profile in found.values()
-    )
-    keep_out_of_git(folder / STORE.parent)
-    return versions
+    own = {entry.name: entry.baseline for entry in budget.models} if budget is not None else {}
+    versions = []
+    for name, profile in found.items():
+        where = uri or opening.uri_of(own.get(name), budget.baseline if budget is not None else None)
+        yes = (passed or {}).get(name)
+        why = reason.strip() or f"passed the budget {budget.digest[:19] if budget else ''}".rstrip()
+        place = opening.open_(where, folder)
+        versions.append(store.accept(place, profile, why, now=now, by=by, commit=commit, passed=yes))
+        if where == f"dir:{STORE.as_posix()}":
+            keep_out_of_git(folder / STORE.parent)
+    return tuple(versions)
 
 
-def _login() -> str:
+def login(folder: Path) -> str:
+    """Return who acts here: as git knows them, else as the system does."""
     try:
-        return getpass.getuser()
+        return git.user(folder) or getpass.getuser()
     except (OSError, KeyError):  # no such user: a container that runs as a bare number
         return "unknown"
+
+
+def _said(version: Version) -> str:
+    mark = {True: "", False: ", over its budget", None: ", not judged"}[version.passed]
+    return f"accepted {version.model} version {version.version} for {version.profile.hardware.cpu}{mark}"
+
+
+def _last(folder: Path) -> Verdict | None:
+    """Return the last verdict beside the budget; None where there is none that can be read."""
+    path = folder / FOLDER / LAST
+    try:
+        return verdict_file.load(path.read_text("utf-8"), str(path))
+    except (OSError, UnicodeError, GreengateError):
+        return None
+
+
+def _must_have_passed(verdict: Verdict | None, budget: Budget, request: gate.Request) -> None:
+    """Refuse before minutes are spent on measuring what cannot be accepted."""
+    chosen = [one.entry.name for one in gate.choose(budget, request.models)]
+    if verdict is None or verdict.case.budget.digest != budget.digest:
+        why = "there is no verdict yet" if verdict is None else "the last verdict judged another budget"
+        raise BaselineError(*(_unproven(name, why) for name in chosen))
+    statuses = {name: _status(verdict, name) for name in chosen}
+    wrong = [
+        _unproven(name, "the last verdict did not judge it" if status is None else f"its last verdict is {status.name}")
+        for name, status in statuses.items()
+        if status is None or status >= Status.INCONCLUSIVE
+    ]
+    if wrong:
+        raise BaselineError(*wrong)
+
+
+def _status(verdict: Verdict, model: str) -> Status | None:
+    return max((outcome.status for outcome in verdict.outcomes if outcome.model == model), default=None)
+
+
+def _passed(verdict: Verdict | None, budget: Budget, profile: Profile) -> bool | None:
+    """Return whether the last verdict let this very model pass under this budget; None where nobody judged it."""
+    if verdict is None or verdict.case.budget.digest != budget.digest:
+        return None
+    case = next((one for one in verdict.case.models if one.name == profile.model.name), None)
+    if case is None or case.candidate is None or case.candidate.digest != profile.model.digest:
+        return None
+    status = _status(verdict, profile.model.name)
+    if status is None or status is Status.INCONCLUSIVE:
+        return None
+    return status < Status.INCONCLUSIVE
+
+
+def _unproven(name: str, why: str) -> Diagnostic:
+    help = 'run `greengate check` first, or say why it is accepted all the same: --reason "..."'
+    return Diagnostic("not-accepted", f"nothing speaks for {name} as a baseline: {why}", help)
 
 
 def _nothing(profile: Profile) -> Diagnostic:
@@ -57,8 +135,7 @@ def _nothing(profile: Profile) -> Diagnostic:
     return Diagnostic("profile-invalid", f"nothing was measured of {profile.model.name}: {reason}", "measure it again")
 
 
-def _given(request: gate.Request) -> dict[str, Profile]:
-    budget = budget_file.read(Path(request.budget or "budgets.yaml"))
+def _given(request: gate.Request, budget: Budget) -> dict[str, Profile]:
     names = {entry.name for entry in budget.models}
     found: dict[str, Profile] = {}
     for path in request.profiles:
@@ -73,54 +150,3 @@ def _given(request: gate.Request) -> dict[str, Profile]:
             raise GreengateError(Diagnostic("profile-mismatch", message, "give one file a model"))
         found[name] = replace(profile, launches=(), looks=())  # a store keeps numbers, not samples
     return found
-
-
-def listing(budget: str) -> str:
-    """Return one line a version of every model, oldest first. Raises BaselineError where the store is damaged."""
-    root = Path(budget).parent / STORE
-    versions = [version for model in store.models(root) for version in store.history(root, model)]
-    if not versions:
-        return "no baseline is stored yet: run `greengate baseline accept --reason TEXT`"
-    rows = [("model", "version", "accepted", "by", "hardware", "reason")]
-    rows += [
-        (one.model, str(one.version), one.accepted, one.by, one.profile.hardware.cpu, one.reason) for one in versions
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(5)]
-    return "\n".join(
-        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
-    )
-
-
-def shown(budget: str, model: str, number: int | None) -> str:
-    """Return one version in full: the newest, or `number`. Raises BaselineError `baseline-missing`."""
-    root = Path(budget).parent / STORE
-    found = [one for one in store.history(root, model) if number is None or one.version == number]
-    if not found:
-        what = f"version {number} of {model!r}" if number is not None else f"no version of {model!r}"
-        known = ", ".join(store.models(root)) or "none"
-        message = f"{what} is stored" if number is None else f"there is no {what}"
-        raise BaselineError(Diagnostic("baseline-missing", message, f"models with versions: {known}"))
-    return "\n\n".join(_full(one) for one in (found if number is not None else found[-1:]))
-
-
-def _full(version: Version) -> str:
-    profile = version.profile
-    lines = [
-        f"{version.model} version {version.version}",
-        f"  accepted  {version.accepted} by {version.by}",
-        f"  reason    {version.reason}",
-        f"  commit    {version.commit or 'none'}",
-        f"  previous  {version.previous or 'none: the first version'}",
-        f"  model     {profile.model.path} {profile.model.digest}",
-        f"  hardware  {profile.hardware.cpu}, {profile.hardware.cores} cores ({profile.hardware.id})",
-        f"  workload  batch size {profile.workload.batch_size}, threads {profile.workload.threads}",
-    ]
-    width = max(map(len, METRICS))
-    for name, found in profile.measurements.items():
-        text = (
-            format_quantity(found.value, METRICS[name].dimension)
-            if isinstance(found, Measurement)
-            else f"missing: {found.reason}"
-        )
-        lines.append(f"  {name.ljust(width)}  {text}")
-    return "\n".join(lines)
