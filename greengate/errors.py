@@ -98,6 +98,11 @@ CODES: dict[str, str] = {
     "cannot-write": "a file cannot be written",
     "no-models-found": "no model was found below the folder",
     "git-failed": "git could not do what was asked",
+    # pull and merge requests
+    "untrusted-event": "models are not loaded where a job holds secrets",
+    "untrusted-report": "a report does not belong where it was to be posted",
+    "forge-unreachable": "the forge cannot be reached",
+    "forge-refused": "the forge refuses what was asked",
 }
 
 #: Columns of a source line that a message shows.

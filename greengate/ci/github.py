@@ -69,6 +69,30 @@ def _event(environ: Mapping[str, str]) -> dict[str, Any]:
     return value
 
 
+def number(environ: Mapping[str, str]) -> int | None:
+    """Return the number of the pull request this event is about; None for any other event."""
+    if environ.get("GITHUB_EVENT_NAME", "") not in _PULL_REQUEST:
+        return None
+    found = _part(_event(environ), "pull_request").get("number")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise bad_value("pull_request.number of the event file is not a number")
+    return found
+
+
+def measuring_run(environ: Mapping[str, str]) -> tuple[str, str, str]:
+    """Return commit and repository of the run a workflow_run event is about, and this repository.
+
+    Raises GreengateError `bad-value`.
+    """
+    event = _event(environ)
+    run = _part(event, "workflow_run")
+    projects = [_part(run, "head_repository").get("full_name"), _part(event, "repository").get("full_name")]
+    sha = commit(run.get("head_sha"), "workflow_run.head_sha of the event file")
+    if sha is None or not all(isinstance(name, str) and name for name in projects):
+        raise bad_value("the event file of a workflow_run names no commit and repositories")
+    return sha, str(projects[0]), str(projects[1])
+
+
 def _part(value: dict[str, Any], key: str) -> dict[str, Any]:
     part = value.get(key) or {}
     if not isinstance(part, dict):

@@ -51,12 +51,14 @@ def accept(
     greengate baseline accept sentiment --profile trial.json --reason "measured on the GPU runner"
     """
     from greengate import gate
-    from greengate.cli.output import clock, progress, say
+    from greengate.cli.output import clock, progress, refuse_strangers, say
     from greengate.errors import BaselineError, Diagnostic
     from greengate.tasks import accept as task
 
     if reason is not None and not reason.strip():
         raise BaselineError(Diagnostic("bad-value", "the reason is empty", "say why with --reason TEXT"))
+    if not profiles:
+        refuse_strangers()
     request = gate.Request(budget=budget, models=models, profiles=profiles, max_seconds=max_seconds)
     with progress() as show:
         say(task.accept(request, store, reason or "", clock(), show))

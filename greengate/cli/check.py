@@ -35,7 +35,7 @@ def check(
     """Measure the budget's models, compare them with their baseline, judge every rule.
 
     MODEL selects a model of the budget by name; NAME=PATH measures another file in its place.
-    Report formats: terminal, markdown, json, junit, github.
+    Report formats: terminal, markdown, summary, json, junit, github.
 
     \b
     greengate check

@@ -17,9 +17,11 @@ def doctor(model: str | None, max_seconds: float) -> int:
     greengate doctor
     greengate doctor model.onnx
     """
-    from greengate.cli.output import progress, say
+    from greengate.cli.output import progress, refuse_strangers, say
     from greengate.tasks import doctor as task
 
+    if model is not None:
+        refuse_strangers()
     with progress() as show:
         say(task.examine(model, max_seconds, show))
     return 0

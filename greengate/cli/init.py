@@ -20,9 +20,10 @@ def init(folder: str, force: bool, max_seconds: float) -> int:
     """
     from pathlib import Path
 
-    from greengate.cli.output import clock, progress, say
+    from greengate.cli.output import clock, progress, refuse_strangers, say
     from greengate.tasks import init as task
 
+    refuse_strangers()
     with progress() as show:
         say(task.start(Path(folder), force, max_seconds, clock(), show))
     return 0

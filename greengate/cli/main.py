@@ -7,6 +7,7 @@ import click
 from greengate import __version__
 from greengate.cli.baseline import baseline
 from greengate.cli.check import check
+from greengate.cli.comment import comment
 from greengate.cli.compare import compare
 from greengate.cli.doctor import doctor
 from greengate.cli.explain import explain
@@ -30,5 +31,5 @@ def greengate() -> None:
     """
 
 
-for command in (init, check, explain, profile, compare, doctor, baseline, validate, schema):
+for command in (init, check, explain, comment, profile, compare, doctor, baseline, validate, schema):
     greengate.add_command(command)

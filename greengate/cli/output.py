@@ -33,6 +33,13 @@ def environment() -> Mapping[str, str]:
     return dict(os.environ)
 
 
+def refuse_strangers() -> None:
+    """Refuse to load models in a job that holds secrets. Raises GreengateError `untrusted-event`."""
+    from greengate.ci import stranger
+
+    stranger.refuse(environment())
+
+
 def default_budget(written: str | None) -> str | None:
     """Return the budget to use: the one named, else budgets.yaml where there is one, else none."""
     if written is None and Path("budgets.yaml").is_file():

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from greengate import __version__, budget_file, ci
 from greengate.budget import Budget
+from greengate.ci import stranger
 from greengate.errors import BudgetError, Diagnostic, GreengateError
 from greengate.gate.elsewhere import judged_elsewhere
 from greengate.gate.here import measured_here, start
@@ -41,16 +42,20 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
     return Checked(replace(verdict, seconds=found.seconds, greengate=__version__), found.measured)
 
 
-def profile(request: Request, now: datetime.datetime, progress: Progress = silent) -> Profile | Trial:
+def profile(
+    request: Request, now: datetime.datetime, progress: Progress = silent, *, twice: bool = True
+) -> Profile | Trial:
     """Measure one model in two looks, by itself or as a trial beside the baseline that `request.against` names.
+
+    Nobody knows yet by which rules it will be judged: what they might call a failure is confirmed now, unless what
+    is measured will never be judged (not `twice`).
 
     The model is a name in the budget, or a path. Raises GreengateError when it cannot start, or when a baseline was
     named and there is none.
     """
     budget = budget_file.read(Path(request.budget)) if request.budget else None
     with _setting(budget, request, now, progress) as setting:
-        # Nobody knows yet by which rules it will be judged: what they might call a failure is confirmed now.
-        return start(single(budget, request.models[0]), setting, twice=True)
+        return start(single(budget, request.models[0]), setting, twice=twice)
 
 
 def measure_all(request: Request, now: datetime.datetime, progress: Progress = silent) -> Mapping[str, Profile]:
@@ -79,6 +84,8 @@ def measure_all(request: Request, now: datetime.datetime, progress: Progress = s
 @contextmanager
 def _setting(budget: Budget | None, request: Request, now: datetime.datetime, progress: Progress) -> Iterator[Setting]:
     folder = Path(budget.path).parent if budget is not None else Path()
+    if not request.profiles:
+        stranger.refuse(request.environ)
     target = ci.target(request.environ)
     base = ci.merge_base(folder, target) if target is not None else None
     with tempfile.TemporaryDirectory(prefix="greengate-", ignore_cleanup_errors=True) as scratch:

@@ -30,12 +30,13 @@ def load(names: Iterable[str]) -> None:
 MODULES = {
     "terminal": "terminal",
     "markdown": "markdown",
+    "summary": "summary",
     "json": "verdict_json",
     "junit": "junit",
     "github": "github",
 }
 
 #: What the modules import only when they render.
-LIBRARIES = {"terminal": ("rich.console", "rich.table", "rich.text"), "markdown": ("jinja2",)}
+LIBRARIES = {"terminal": ("rich.console", "rich.table", "rich.text"), "markdown": ("jinja2",), "summary": ("jinja2",)}
 
 REPORTS: dict[str, Render] = {name: _module(module) for name, module in MODULES.items()}

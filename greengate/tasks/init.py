@@ -96,7 +96,7 @@ def _plain(text: str) -> str:
 
 def _measure(shown: str, name: str, request: gate.Request, now: datetime.datetime, progress: Progress) -> Found:
     try:
-        trial = gate.profile(request, now, progress)
+        trial = gate.profile(request, now, progress, twice=False)
     except GreengateError as error:
         return Found(name, shown, None, error.diagnostics[0])
     if not isinstance(trial, Trial):

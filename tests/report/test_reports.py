@@ -13,7 +13,7 @@ import verdicts
 from greengate.report import REPORTS
 
 GOLDEN = Path(__file__).parent / "golden"
-ENDINGS = {"terminal": "txt", "markdown": "md", "json": "json", "junit": "xml", "github": "github"}
+ENDINGS = {"terminal": "txt", "markdown": "md", "summary": "md", "json": "json", "junit": "xml", "github": "github"}
 
 
 def test_the_table_has_these_rows() -> None:
