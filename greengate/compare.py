@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from greengate import estimate, stats
 from greengate.metrics import METRICS, Metric
-from greengate.profile import Hardware, Interval, Launch, Measurement, Missing, Profile, Trial, Workload
+from greengate.profile import Gpu, Hardware, Interval, Launch, Measurement, Missing, Profile, Trial, Workload
+from greengate.units import format_quantity
 from greengate.verdict import Basis, Change, Comparison, FirstLook
 
 Comparisons = Mapping[str, Comparison]
@@ -168,13 +169,35 @@ def workload_difference(baseline: Workload, candidate: Workload) -> str | None:
 
 
 def hardware_difference(
-    baseline: Hardware, candidate: Hardware, fields: Sequence[str] = ("cpu", "architecture", "cores", "extensions")
+    baseline: Hardware,
+    candidate: Hardware,
+    fields: Sequence[str] = ("cpu", "architecture", "cores", "extensions", "cpu_share", "gpus"),
 ) -> str | None:
     """Name the first of the fields in which two machines differ, or None."""
-    for field in fields:
-        if (found := _first(field, getattr(baseline, field), getattr(candidate, field))) is not None:
+    for name in fields:
+        before, after = getattr(baseline, name), getattr(candidate, name)
+        if name == "gpus":
+            before, after = _boards(before), _boards(after)
+        if (found := _first(_SPOKEN.get(name, name), before, after)) is not None:
             return found
     return None
+
+
+#: How messages call a field whose name is not a word.
+_SPOKEN = {"cpu_share": "the CPU limit of the container", "gpus": "GPU"}
+
+
+def _boards(gpus: Sequence[Gpu]) -> dict[str, dict[str, object]]:
+    """Return what is compared of each board, by its place."""
+    return {
+        str(place): {
+            "name": gpu.name,
+            "memory": format_quantity(gpu.memory, "bytes"),
+            "power limit": f"{gpu.power_limit:g} W",
+            "partition": gpu.partition or "none",
+        }
+        for place, gpu in enumerate(gpus)
+    }
 
 
 def _first(name: str, before: object, after: object) -> str | None:
@@ -187,4 +210,6 @@ def _first(name: str, before: object, after: object) -> str | None:
 
 
 def _plain(value: object) -> str:
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    if isinstance(value, dict):
+        return str(value.get("name", value))
+    return "none" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

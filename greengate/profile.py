@@ -115,8 +115,27 @@ def digest_files(files: tuple[File, ...]) -> str:
 
 
 @dataclass(frozen=True)
+class Gpu:
+    """A board that a model runs on: memory in bytes, the power it may draw in watts (0: not told).
+
+    `partition` is the MIG profile, like `3g.40gb`; empty for a whole board. `facts` are what is worth knowing and
+    changes no identity: driver, clocks, the board's own name for itself.
+    """
+
+    name: str
+    memory: int
+    power_limit: float = 0.0
+    partition: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Hardware:
-    """The machine, as far as it changes measurements. Memory in bytes."""
+    """The machine, as far as it changes measurements. Memory in bytes.
+
+    `cpu_share` is how many cores' worth of time a container may use (None: no limit). `gpus` are those the model runs
+    on, none where it runs on the CPU. `facts` are what is worth knowing and is no part of the identity.
+    """
 
     cpu: str
     architecture: str
@@ -125,11 +144,18 @@ class Hardware:
     memory: int
     system: str
     notes: tuple[str, ...] = ()
+    cpu_share: float | None = None
+    gpus: tuple[Gpu, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id(self) -> str:
         """A short stable name for machines whose noisy measurements may be compared."""
         identity = [self.cpu, self.architecture, self.cores, sorted(self.extensions)]
+        if self.cpu_share is not None:
+            identity += ["cpu_share", self.cpu_share]
+        for gpu in self.gpus:
+            identity += ["gpu", gpu.name, gpu.memory, gpu.power_limit, gpu.partition]
         return hashlib.sha256(json.dumps(identity).encode()).hexdigest()[:12]
 
 

@@ -75,7 +75,7 @@ def test_every_number_with_a_dimension_has_a_unit(name: str) -> None:
     for field, (kind, unit, meaning) in rows(name).items():
         assert meaning
         if kind.startswith("number") and name != "InputSpec":  # what a tensor holds has no unit
-            assert re.fullmatch(r"1|s|B|the metric's.*", unit), f"{name}.{field} has the unit {unit!r}"
+            assert re.fullmatch(r"1|s|B|W|the metric's.*", unit), f"{name}.{field} has the unit {unit!r}"
 
 
 @pytest.mark.parametrize("name", sorted(NOUNS))

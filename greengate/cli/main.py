@@ -11,6 +11,7 @@ from greengate.cli.comment import comment
 from greengate.cli.compare import compare
 from greengate.cli.doctor import doctor
 from greengate.cli.explain import explain
+from greengate.cli.hardware import hardware
 from greengate.cli.init import init
 from greengate.cli.profile import profile
 from greengate.cli.usage import Sectioned
@@ -31,5 +32,5 @@ def greengate() -> None:
     """
 
 
-for command in (init, check, explain, comment, profile, compare, doctor, baseline, validate, schema):
+for command in (init, check, explain, comment, profile, compare, hardware, doctor, baseline, validate, schema):
     greengate.add_command(command)

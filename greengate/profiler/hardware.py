@@ -37,7 +37,31 @@ def this_machine(root: str = "/") -> Hardware:
         memory=memory_limit(root),
         system=f"{platform.system()} {platform.release()}".strip() or "unknown",
         notes=tuple(notes),
+        cpu_share=share if share is not None and share < cores else None,
+        facts=_facts(root, cpuinfo),
     )
+
+
+def _facts(root: str, cpuinfo: str) -> dict[str, str]:
+    """Return what a reader of a surprising number would ask for; only what the system tells."""
+    cpu = f"{root}sys/devices/system/cpu"
+    turbo = {"0": "on", "1": "off"}.get(_read(f"{cpu}/intel_pstate/no_turbo").strip(), "")
+    boost = {"1": "on", "0": "off"}.get(_read(f"{cpu}/cpufreq/boost").strip(), "")
+    khz = _read(f"{cpu}/cpu0/cpufreq/cpuinfo_max_freq").strip()
+    flags = re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.MULTILINE)
+    release = re.search(r'^PRETTY_NAME="?([^"\n]+)', _read(f"{root}etc/os-release"), re.MULTILINE)
+    libc = " ".join(platform.libc_ver()).strip()
+    told = {
+        "governor": _read(f"{cpu}/cpu0/cpufreq/scaling_governor").strip(),
+        "turbo": turbo or boost,
+        "highest clock": f"{int(khz) // 1000} MHz" if khz.isdigit() else "",
+        "hyper-threading": {"1": "on", "0": "off"}.get(_read(f"{cpu}/smt/active").strip(), ""),
+        "virtual machine": "yes" if flags else "no" if cpuinfo.startswith("processor") and "flags" in cpuinfo else "",
+        "container": "yes" if Path(f"{root}.dockerenv").exists() or Path(f"{root}run/.containerenv").exists() else "",
+        "distribution": release[1] if release else "",
+        "C library": libc,
+    }
+    return {name: text for name, text in told.items() if text}
 
 
 def memory_limit(root: str = "/") -> int:

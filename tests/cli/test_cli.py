@@ -430,3 +430,17 @@ def test_doctor_takes_a_model(here: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run("doctor", "net.fake.yaml", "--max-seconds", "30") == 0
     assert "smallest limit decided in 10 s, 60 s, 300 s" in capsys.readouterr().out
     assert run("doctor", "gone.onnx") == 2
+
+
+def test_the_machine_is_described_and_compared_with_another(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("hardware") == 0
+    said = capsys.readouterr().out
+    assert run("hardware", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert f"id            {told['id']}\n" in said
+    assert told["cpu"] in said
+    assert told["libraries"]["onnxruntime"] in said
+    assert run("profile", "net", "-o", "old.json") == 0
+    capsys.readouterr()
+    assert run("hardware", "--against", "old.json") == 0
+    assert f"cpu was fake CPU, is {told['cpu']}" in capsys.readouterr().out

@@ -126,3 +126,42 @@ def test_this_machine_is_described_once() -> None:
     assert found.memory > 0
     assert found.system.startswith(platform.system())
     assert hardware.memory_limit() == found.memory
+
+
+def test_a_share_of_the_cpu_is_part_of_the_identity(tmp_path: Path) -> None:
+    whole = this_machine(machine(tmp_path / "a", proc__cpuinfo=XEON))
+    limited = machine(
+        tmp_path / "b",
+        proc__cpuinfo=XEON,
+        proc__self__cgroup="0::/a\n",
+        sys__fs__cgroup__a__cpu_dot_max="50000 100000\n",
+    )
+    assert whole.cpu_share is None
+    assert this_machine(limited).cpu_share == 0.5
+    assert this_machine(limited).id != whole.id
+
+
+def test_what_a_reader_would_ask_for_is_told_and_changes_no_identity(tmp_path: Path) -> None:
+    told = machine(
+        tmp_path / "a",
+        proc__cpuinfo=XEON.replace("flags\t\t: fpu sse", "flags\t\t: fpu hypervisor sse", 1),
+        sys__devices__system__cpu__cpu0__cpufreq__scaling_governor="powersave\n",
+        sys__devices__system__cpu__cpu0__cpufreq__cpuinfo_max_freq="3500000\n",
+        sys__devices__system__cpu__intel_pstate__no_turbo="1\n",
+        sys__devices__system__cpu__smt__active="1\n",
+        **{"etc__os-release": 'NAME="Debian"\nPRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\n', "_dot_dockerenv": ""},
+    )
+    plain = this_machine(machine(tmp_path / "b", proc__cpuinfo=XEON))
+    found = this_machine(told)
+    assert found.id == plain.id
+    assert {name: text for name, text in found.facts.items() if name != "C library"} == {
+        "governor": "powersave",
+        "turbo": "off",
+        "highest clock": "3500 MHz",
+        "hyper-threading": "on",
+        "virtual machine": "yes",
+        "container": "yes",
+        "distribution": "Debian GNU/Linux 12 (bookworm)",
+    }
+    assert plain.facts["virtual machine"] == "no"
+    assert "governor" not in plain.facts

@@ -1,0 +1,74 @@
+"""`greengate hardware`: what this machine is, what of it decides whether numbers compare, and what else is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from importlib import metadata
+
+from greengate import codec
+from greengate.compare import hardware_difference
+from greengate.profile import Hardware, Missing
+from greengate.profile_file import dump
+from greengate.profiler import boards, hardware
+from greengate.units import format_quantity
+
+#: Packages whose version changes measurements.
+LIBRARIES = ("onnxruntime", "onnx", "torch", "numpy", "nvidia-ml-py")
+
+
+def described(against: Hardware | None = None) -> str:
+    """Return the identity of this machine, line by line, and what it differs in from another."""
+    here = hardware.this_machine()
+    lines = [
+        f"id            {here.id}",
+        f"cpu           {here.cpu}",
+        f"architecture  {here.architecture}",
+        f"cores         {here.cores}",
+        f"CPU limit     {'none' if here.cpu_share is None else f'{here.cpu_share:g} cores'}",
+        f"extensions    {' '.join(here.extensions) or 'none known'}",
+        "",
+        "not part of the id:",
+        f"memory        {format_quantity(here.memory, 'bytes')}",
+        f"kernel        {here.system}",
+        *(f"{name.ljust(13)} {text}" for name, text in here.facts.items()),
+        *(f"{name.ljust(13)} {version}" for name, version in libraries()),
+        *(f"note          {note}" for note in here.notes),
+        "",
+        *_boards(here),
+    ]
+    if against is not None:
+        difference = hardware_difference(against, here)
+        lines += ["", difference or "stored numbers made on that machine compare with numbers made here"]
+    return "\n".join(lines)
+
+
+def as_json() -> str:
+    """Return this machine, with all its boards, as JSON."""
+    found = boards.boards()
+    here = replace(hardware.this_machine(), gpus=() if isinstance(found, Missing) else found)
+    fields = {"id": hardware.this_machine().id, **codec.encode(here), "libraries": dict(libraries())}
+    return dump("greengate.hardware/1", fields)
+
+
+def libraries() -> Iterator[tuple[str, str]]:
+    """Yield the installed ones of LIBRARIES with their versions, importing none."""
+    for name in LIBRARIES:
+        try:
+            yield name, metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+
+
+def _boards(here: Hardware) -> Iterator[str]:
+    found = boards.boards()
+    if isinstance(found, Missing):
+        yield f"GPU           none found: {found.reason}"
+        return
+    for gpu in found:
+        partition = f", MIG {gpu.partition}" if gpu.partition else ""
+        limit = f", {gpu.power_limit:g} W" if gpu.power_limit else ""
+        yield f"GPU           {gpu.name}, {format_quantity(gpu.memory, 'bytes')}{limit}{partition}"
+        yield from (f"  {name.ljust(18)} {text}" for name, text in gpu.facts.items())
+    if found:
+        yield f"a model that runs on the first of them has the id {replace(here, gpus=found[:1]).id}"
