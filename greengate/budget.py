@@ -16,6 +16,7 @@ LimitKind = Literal[
     "min",
     "max_increase",
     "max_decrease",
+    "max_drift",  # how much worse it may get over many changes
     "suspicious_increase",  # better by more than this asks for a look
     "suspicious_decrease",
     "min_increase",  # what a gain must reach
@@ -30,7 +31,8 @@ class Limit:
     """One number of a rule.
 
     `max` and `min` are absolute, in the metric's SI unit. All others bound the change: a fraction (0.05 is 5 %) when
-    `relative`, else a difference of a ratio (0.005 is 0.5 pp). `text` is as written.
+    `relative`, else a difference of a ratio (0.005 is 0.5 pp). `text` is as written. `over` are the days that a drift
+    is counted over; its value is negative where more is better.
     """
 
     kind: LimitKind
@@ -38,6 +40,7 @@ class Limit:
     text: str
     span: Span
     relative: bool = True
+    over: int | None = None
 
     @property
     def absolute(self) -> bool:
@@ -52,6 +55,8 @@ class Limit:
     @property
     def upper(self) -> bool:
         """Whether what is judged must not lie above the edge; else not below it."""
+        if self.kind == "max_drift":
+            return self.value > 0
         return self.kind in ("max", "max_increase", "suspicious_increase", "min_decrease")
 
 

@@ -115,10 +115,25 @@ class BaselineRef:
 
 
 @dataclass(frozen=True)
+class Past:
+    """An accepted version of a model, and what the candidate differs from it by, for metrics that may drift.
+
+    `granted`: a person accepted it although it was over its budget, so that drift is counted from it.
+    """
+
+    version: int
+    accepted: datetime.date
+    granted: bool
+    baselines: Mapping[str, Measurement | Missing]
+    changes: Mapping[str, Change | Missing]
+
+
+@dataclass(frozen=True)
 class ModelCase:
     """All that is judged of one model. `candidate` None: nothing was measured of it.
 
-    `rules_of` names the model whose rules bind it where that is not its own name.
+    `rules_of` names the model whose rules bind it where that is not its own name. `past` are the versions that drift
+    may be counted from, oldest first.
     """
 
     name: str
@@ -130,6 +145,7 @@ class ModelCase:
     runtime: Mapping[str, str]
     notes: tuple[str, ...] = ()
     rules_of: str = ""
+    past: tuple[Past, ...] = ()
 
     @property
     def bound_as(self) -> str:

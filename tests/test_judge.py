@@ -343,7 +343,7 @@ def test_only_failing_noisy_metrics_ask_for_a_second_look() -> None:
     }
     judged = case(rules, found)
     (model,) = judged.models
-    assert unconfirmed((judged.budget,), model) == {"latency_p50", "cpu_time"}
+    assert unconfirmed((judged.budget,), model, judged.today) == {"latency_p50", "cpu_time"}
 
 
 # --- properties -----------------------------------------------------------------------------------------------------

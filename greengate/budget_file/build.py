@@ -102,8 +102,18 @@ def _input(name: str, described: Value) -> InputSpec:
     )
 
 
-def _limits(parent: Value) -> tuple[Limit, ...]:
-    return tuple(_limit(kind, parent.content[kind]) for kind in _KINDS if kind in parent.content)
+def _limits(parent: Value, metric: str | None = None) -> tuple[Limit, ...]:
+    found = tuple(_limit(kind, parent.content[kind]) for kind in _KINDS if kind in parent.content)
+    drift = parent.get("max_drift")
+    return found if drift is None or metric is None else (*found, _drift(drift, metric))
+
+
+def _drift(written: Value, metric: str) -> Limit:
+    change, over = written.content["limit"], written.content["over"]
+    sign = 1 if METRICS[metric].better == "lower" else -1
+    text = f"{change.text} in {over.content}"
+    days = int(over.content.rstrip("d ").strip())
+    return Limit("max_drift", sign * change.content.value, text, written.span, change.content.relative, days)
 
 
 def _limit(kind: LimitKind, written: Value) -> Limit:
@@ -117,14 +127,14 @@ def _rule(entry: Value) -> Rule:
     return Rule(
         id=_name(rule_id(entry)),
         metric=entry.content["metric"].content,
-        limits=_limits(entry),
+        limits=_limits(entry, entry.content["metric"].content),
         span=entry.span,
         ignore_below=_floor(entry),
         unless=None if unless is None else _trade_off(unless),
         severity=_optional(entry, "severity") or "fail",
         models=_texts(entry, "models"),
         on_inconclusive=_optional(entry, "on_inconclusive"),
-        overrides=tuple(_override(item) for item in entries(entry, "overrides")),
+        overrides=tuple(_override(item, entry.content["metric"].content) for item in entries(entry, "overrides")),
     )
 
 
@@ -137,10 +147,10 @@ def _floor(entry: Value) -> float | None:
     return floor.value if isinstance(floor, Delta) else floor
 
 
-def _override(entry: Value) -> Override:
+def _override(entry: Value, metric: str) -> Override:
     return Override(
         models=_texts(entry, "models"),
-        limits=_limits(entry),
+        limits=_limits(entry, metric),
         span=entry.span,
         ignore_below=_floor(entry),
         severity=_optional(entry, "severity"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from greengate.budget_file.shape import (
+    DAYS,
     NAME,
     ONE_LINE,
     SELECTOR,
@@ -129,6 +130,13 @@ _TRADE_OFF = Keys(
 _SEVERITY = Text(choices=("fail", "warn", "off"))
 _ON_INCONCLUSIVE = Text(choices=("fail", "warn"))
 
+_DRIFT = Keys(
+    {
+        "limit": Key(ByMetric("max_drift"), "The most it may get worse.", "12%", required=True),
+        "over": Key(Text(DAYS, "write a number of days, such as `90 d`"), "In how many days.", "90 d", required=True),
+    }
+)
+
 _LIMITS = {
     "max": Key(ByMetric("max"), "No more than this, with a unit.", "45 ms"),
     "min": Key(ByMetric("min"), "No less than this, with a unit; for metrics where more is better.", "200/s"),
@@ -137,6 +145,11 @@ _LIMITS = {
         ByMetric("max_decrease"),
         "No more than this below the baseline: percent, or pp of a ratio; where more is better.",
         "0.2 pp",
+    ),
+    "max_drift": Key(
+        _DRIFT,
+        "No more than this worse than the version accepted so long ago, however small each step was.",
+        "{limit: 12%, over: 90 d}",
     ),
     "suspicious_decrease": Key(
         ByMetric("suspicious_decrease"), "A fall that is too good: somebody has to look at it.", "60%"
@@ -174,9 +187,9 @@ _RULE = Keys(
             '[{models: ["vision-*"], severity: warn}]',
         ),
     },
-    any_of=("max", "min", "max_increase", "max_decrease", "suspicious_decrease", "suspicious_increase"),
+    any_of=("max", "min", "max_increase", "max_decrease", "max_drift", "suspicious_decrease", "suspicious_increase"),
     any_of_code="no-limit",
-    needs=(("ignore_below", ("max_increase", "max_decrease")),),
+    needs=(("ignore_below", ("max_increase", "max_decrease", "max_drift")),),
     by_metric=True,
 )
 

@@ -18,6 +18,7 @@ END = r"$(?!\n)"  # Python's `$` alone would let a line break follow
 ANYTHING = r"\S"
 ONE_LINE = rf"^\S(?:.*\S)?{END}"
 NAME = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}{END}"
+DAYS = rf"^[1-9][0-9]{{0,3}} ?d{END}"
 SELECTOR = rf"^\S{{1,200}}{END}"
 URI = rf"^(?:auto|none|[a-z][a-z0-9+.-]*:\S.*){END}"
 
@@ -188,6 +189,8 @@ def _limit(kind: str, metric: Metric) -> Shape:
     ratio = metric.dimension == "ratio"
     if kind == "ignore_below":
         return Change("ratio", positive=True, below_100=True) if ratio else Quantity(metric.dimension)
+    if kind == "max_drift":
+        return Change(metric.dimension, positive=True, below_100=ratio or metric.better == "higher")
     if kind == "per_pp":
         return Change(metric.dimension, positive=True, below_100=True)
     if (metric.better == "lower") != (kind in _WHERE_LOWER_IS_BETTER):

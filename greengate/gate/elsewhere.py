@@ -10,6 +10,7 @@ from greengate.budget import Budget
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import Diagnostic, GreengateError
 from greengate.gate.here import Measured, model_case
+from greengate.gate.past import with_past
 from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
 from greengate.layers import attribute
@@ -111,9 +112,10 @@ def _merge(one: Chosen, pieces: Sequence[Piece], setting: Setting) -> ModelCase:
             merged[metric] = max(merged.get(metric, comparison), comparison, key=_worth)
     notes = tuple(dict.fromkeys(note for case in cases for note in case.notes))
     first = max(cases, key=lambda case: case.candidate is not None)
-    return ModelCase(
+    case = ModelCase(
         one.entry.name, merged, first.baseline, first.candidate, first.hardware, first.workload, first.runtime, notes
     )
+    return with_past(case, [_candidate(found) for _, found in pieces], one, setting)
 
 
 def _worth(comparison: Comparison) -> tuple[int, int]:

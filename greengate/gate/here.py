@@ -11,6 +11,7 @@ from greengate.baselines import Found
 from greengate.budget import Budget, Limit, rules_for
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import BaselineError, Diagnostic
+from greengate.gate.past import with_past
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
 from greengate.judge import SHARE, unconfirmed
@@ -47,10 +48,10 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
         name = model.chosen.entry.name
         precision = {} if setting.request.static_only else precision_for((budget,), name)
         found, spent = _time(model, precision, setting)
-        case = _case(model, found)
-        if doubted := unconfirmed((budget,), case):
+        case = _judged(model, found, setting)
+        if doubted := unconfirmed((budget,), case, setting.today):
             found, spent = _confirm(model, found, spent, doubted, setting)
-            case = _case(model, found)
+            case = _judged(model, found, setting)
         measured[name] = found
         cases.append(case)
         seconds += spent
@@ -126,6 +127,11 @@ def _roles(one: Ready) -> dict[Role, Subject]:
     if one.before is None:
         raise ValueError("a trial needs a baseline")
     return {"baseline": one.before, "candidate": one.candidate}
+
+
+def _judged(one: Ready, found: Profile | Trial, setting: Setting) -> ModelCase:
+    candidate = found.candidate if isinstance(found, Trial) else found
+    return with_past(_case(one, found), (candidate,), one.chosen, setting)
 
 
 def _case(one: Ready, found: Profile | Trial) -> ModelCase:

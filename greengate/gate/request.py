@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -64,6 +65,11 @@ class Setting:
     created: str = ""
     progress: Progress = silent
     merge_base: MergeBase | None = None
+
+    @property
+    def today(self) -> datetime.date:
+        """The day that `created` names, UTC."""
+        return datetime.date.fromisoformat(self.created[:10])
 
     @property
     def folder(self) -> Path:

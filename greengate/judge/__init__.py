@@ -6,6 +6,7 @@ interval, never on the point.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -35,10 +36,10 @@ def judge(case: Case) -> Verdict:
     return Verdict(case, outcomes, max(found, default=Status.PASS), notices=notices(case))
 
 
-def unconfirmed(budgets: Iterable[Budget], model: ModelCase) -> frozenset[str]:
+def unconfirmed(budgets: Iterable[Budget], model: ModelCase, today: datetime.date) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
     rules: list[Rule] = [rule for budget in budgets for rule in rules_for(budget, model.bound_as)]
-    return limits.unconfirmed(rules, model)
+    return limits.unconfirmed(rules, model, today)
 
 
 def _under(policy: Budget, case: Case) -> tuple[Outcome, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from greengate.budget import Budget, Limit, Rule
 from greengate.errors import Span
+from greengate.judge.drift import drifted
 from greengate.judge.limits import compared, judge_limit
 from greengate.verdict import Case, Check, Comparison, ModelCase, Status, Step
 
@@ -27,7 +28,15 @@ class Matter:
 
     def judge(self, limit: Limit) -> Check:
         """Judge a limit of the rule, or one that may hold in its place."""
-        return judge_limit(limit, self.rule, self.comparison, self.case.context)
+        comparison, since = self.judged_on(limit)
+        check = judge_limit(limit, self.rule, comparison, self.case.context)
+        return replace(check, reason=f"{check.reason} {since}") if since else check
+
+    def judged_on(self, limit: Limit) -> tuple[Comparison, str]:
+        """Return the comparison that a limit is judged on; for a drift with a version of the past, and which."""
+        if limit.over is None:
+            return self.comparison, ""
+        return drifted(limit, self.comparison, self.model, self.case.today)
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 from collections.abc import Iterable
 from dataclasses import replace
 
 from greengate.budget import Limit, Rule
+from greengate.judge.drift import drifted
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
 from greengate.units import format_apart, format_change, format_quantity
@@ -63,15 +65,19 @@ def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
     return _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
 
 
-def unconfirmed(rules: Iterable[Rule], model: ModelCase) -> frozenset[str]:
+def unconfirmed(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
     return frozenset(
         rule.metric
         for rule in rules
         if METRICS[rule.metric].kind == "noisy"
         and (found := model.comparisons.get(rule.metric)) is not None
-        and any(_fails(limit, rule, found) for limit in rule.limits)
+        and any(_fails(limit, rule, _on(limit, found, model, today)) for limit in rule.limits)
     )
+
+
+def _on(limit: Limit, found: Comparison, model: ModelCase, today: datetime.date) -> Comparison:
+    return found if limit.over is None else drifted(limit, found, model, today)[0]
 
 
 def _fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:

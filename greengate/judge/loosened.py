@@ -61,6 +61,8 @@ def _between(base: Rule, head: Rule) -> Iterator[str]:
         elif mine.value != limit.value:
             word = "loosens" if _looser(limit, mine) else "tightens"
             yield f"{word} `{limit.kind}` from {limit.text} to {mine.text}"
+        elif mine.over != limit.over:
+            yield f"alters the time of `{limit.kind}` from {limit.over} to {mine.over} days"
     for limit in own.values():
         yield f"adds `{limit.kind}: {limit.text}`"
     if base.severity != head.severity:
@@ -76,7 +78,9 @@ def _between(base: Rule, head: Rule) -> Iterator[str]:
 
 
 def _looser(before: Limit, after: Limit) -> bool:
-    return after.value < before.value if before.kind.startswith("min") else after.value > before.value
+    if before.kind.startswith("min"):
+        return after.value < before.value
+    return abs(after.value) > abs(before.value)
 
 
 def _without_places(value: object) -> object:

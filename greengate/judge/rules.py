@@ -23,7 +23,7 @@ def judge_rule(matter: Matter, waivers: bool = True) -> Outcome:
     grounds = [] if worst.status is Status.PASS else _grounds(matter, checks, waivers)
     # `or`: the best ground decides; the rule's own limits where none is better.
     best = min(grounds, key=lambda ground: ground[1].status, default=None)
-    status, reason, help_ = worst.status, worst.reason, next_step(worst, rule, matter.comparison)
+    status, reason, help_ = worst.status, worst.reason, next_step(worst, rule, matter.judged_on(worst.limit)[0])
     if best is not None and best[1].status is Status.PASS:
         status, reason, help_ = best[0], best[1].reason, ""
     elif best is not None:

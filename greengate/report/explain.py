@@ -22,6 +22,7 @@ _ALONE = {
     "min": "the limit is the least it may be",
     "max_increase": "the limit is the most it may grow",
     "max_decrease": "the limit is the most it may fall",
+    "max_drift": "the limit is the most it may have got worse since the version in force back then",
     "suspicious_increase": "growing by more than this is too good to be believed unseen",
     "suspicious_decrease": "falling by more than this is too good to be believed unseen",
 }
@@ -65,7 +66,7 @@ def _explain(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
     unit = _unit(compared)
     yield f"  baseline   {_number(compared.baseline, outcome.metric, unit)}"
     yield f"  candidate  {_number(compared.candidate, outcome.metric, unit)}"
-    edges = [check.limit.edge for check in outcome.checks if not check.limit.absolute]
+    edges = [check.limit.edge for check in outcome.checks if not check.limit.absolute and not check.limit.over]
     yield from _arithmetic(compared, unit, edges)
     for where in places([compared]):
         yield f"  where      {where.text}"
@@ -132,7 +133,7 @@ def _check(check: Check, compared: Comparison, unit: str) -> Iterator[str]:
     limit = check.limit
     yield f"  limit      {limit.kind}: {clean(limit.text)} ({_ALONE[limit.kind]}), at {clean(str(limit.span))}"
     side = compared.candidate if limit.absolute else compared.change
-    if not isinstance(side, Missing):
+    if limit.over is None and not isinstance(side, Missing):
         yield f"             {_position(check, side, METRICS[compared.metric].dimension, unit)}"
     yield f"             {check.status.name}: {clean(check.reason)}"
 

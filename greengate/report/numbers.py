@@ -86,7 +86,8 @@ def write_limit(limit: Limit, dimension: Dimension, unit: str) -> str:
     sign = "≤" if limit.upper else "≥"
     if limit.absolute:
         return f"{sign} {_plain(limit.value / UNITS[dimension][unit], unit)}"
-    return f"{sign} {_signed(limit.edge * 100)} {'%' if limit.relative else 'pp'}"
+    over = "" if limit.over is None else f" in {limit.over} d"
+    return f"{sign} {_signed(limit.edge * 100)} {'%' if limit.relative else 'pp'}{over}"
 
 
 def _write_floor(limits: Sequence[Limit], floor: float, dimension: Dimension, unit: str) -> str:

@@ -1,0 +1,68 @@
+"""The versions that drift may be counted from, and what the candidate differs from each by."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from greengate import compare
+from greengate.baselines import opening, store
+from greengate.budget import Budget, Limit, rules_for
+from greengate.gate.request import Chosen, Setting
+from greengate.profile import Profile
+from greengate.verdict import Change, Comparison, ModelCase, Past
+
+
+def with_past(case: ModelCase, candidates: Sequence[Profile], chosen: Chosen, setting: Setting) -> ModelCase:
+    """Return a case with the accepted versions that its drift limits may ask for; unchanged where it has none.
+
+    `candidates` are the profiles of the one candidate: several where several jobs measured a part each.
+    Raises BaselineError where the store cannot be read.
+    """
+    budget = setting.budget
+    limits = _limits((budget,) if budget is not None else (), case.bound_as)
+    if budget is None or not limits:
+        return case
+    uri = opening.uri_of(chosen.entry.baseline, budget.baseline)
+    versions = store.history(opening.open_(uri, setting.folder), chosen.entry.name)
+    longest = max(limit.over or 0 for _, limit in limits)
+    metrics = sorted({metric for metric, _ in limits})
+    kept = _since(versions, setting.today - datetime.timedelta(days=longest))
+    return replace(case, past=tuple(_past(version, candidates, metrics) for version in kept))
+
+
+def _limits(budgets: Iterable[Budget], model: str) -> list[tuple[str, Limit]]:
+    return [
+        (rule.metric, limit)
+        for budget in budgets
+        for rule in rules_for(budget, model)
+        for limit in rule.limits
+        if limit.over is not None
+    ]
+
+
+def _since(versions: Sequence[store.Version], begin: datetime.date) -> Sequence[store.Version]:
+    """Return the version in force on a day, and all after it."""
+    before = [place for place, version in enumerate(versions) if _day(version) <= begin]
+    return versions[before[-1] if before else 0 :]
+
+
+def _day(version: store.Version) -> datetime.date:
+    return datetime.datetime.strptime(version.accepted, store.STAMP).date()
+
+
+def _past(version: store.Version, candidates: Sequence[Profile], metrics: Iterable[str]) -> Past:
+    compared = [compare.compare_profiles(version.profile, candidate) for candidate in candidates]
+    found = {metric: _best([one[metric] for one in compared]) for metric in metrics}
+    return Past(
+        version.version,
+        _day(version),
+        granted=version.passed is False,
+        baselines={metric: one.baseline for metric, one in found.items()},
+        changes={metric: one.change for metric, one in found.items()},
+    )
+
+
+def _best(found: Sequence[Comparison]) -> Comparison:
+    return next((one for one in found if isinstance(one.change, Change)), found[0])
