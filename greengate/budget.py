@@ -148,7 +148,10 @@ class AccuracySource:
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One model of the budget; `path` is as written, relative to the budget file's folder."""
+    """One model of the budget; `path` is as written, relative to the budget file's folder.
+
+    `rules_of` names the model whose rules bind it where that is not its own name.
+    """
 
     name: str
     path: str
@@ -156,6 +159,12 @@ class ModelEntry:
     workload: WorkloadSpec
     accuracy: AccuracySource | None = None
     baseline: str | None = None
+    rules_of: str = ""
+
+    @property
+    def bound_as(self) -> str:
+        """The name that selectors, waivers and approvals know it by."""
+        return self.rules_of or self.name
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,11 @@ CODES: dict[str, str] = {
     "unknown-rule": "a rule id is not in the budget",
     "unknown-model": "a model is not in the budget",
     "not-judged-yet": "the budget asks for what this version does not judge",
+    # whose policy binds
+    "policy-unreadable": "the policy of the target branch cannot be read",
+    "policy-removed": "a change deletes or renames several budgets",
+    "signing-failed": "an approval cannot be signed",
+    "not-approvable": "there is nothing in the verdict that could be approved",
     # models
     "model-missing": "a model file does not exist",
     "model-empty": "a model file is empty",

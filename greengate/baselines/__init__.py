@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -48,6 +49,11 @@ class Request:
     scratch: Path
     hardware: str | None = None
     merge_base: MergeBase | None = None
+    trusted: Callable[[str], Path] | None = None
+
+    def at(self, rest: str) -> Path:
+        """Return where a relative path lies: where the change is judged by its target branch, that branch's copy."""
+        return self.folder / rest if self.trusted is None else self.trusted(rest)
 
 
 class Scheme(Protocol):

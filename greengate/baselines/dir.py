@@ -10,7 +10,7 @@ from greengate.profile import Missing
 
 def find(rest: str, request: Request) -> Found | Missing:
     """Return the newest version, with its model where that is still at hand. Raises BaselineError."""
-    root = request.folder / rest
+    root = request.at(rest)
     if not root.is_dir():
         message = f"there is no baseline store in {rest!r}"
         help = f"check the path, or {stored.accept_command(request)}"

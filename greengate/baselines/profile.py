@@ -11,7 +11,7 @@ from greengate.verdict import BaselineRef
 
 def find(rest: str, request: Request) -> Found | Missing:
     """Return the stored profile. Raises BaselineError `baseline-missing`, GreengateError `profile-invalid`."""
-    path = request.folder / rest
+    path = request.at(rest)
     if not path.is_file():
         message = f"the baseline {rest!r} is not a file"
         raise BaselineError(Diagnostic("baseline-missing", message, "check the path after `profile:`"))

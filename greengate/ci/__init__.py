@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 from greengate.ci import github, gitlab
+from greengate.ci.policy_ref import Source
+from greengate.ci.policy_ref import source as policy_source
 from greengate.ci.target import Target, merge_base
 from greengate.verdict import Context
 
-__all__ = ["Target", "context", "merge_base", "target"]
+__all__ = ["Source", "Target", "context", "merge_base", "people", "policy_source", "target"]
 
 Place = Literal["github", "gitlab", "ci", "laptop"]
 
@@ -23,6 +25,17 @@ def context(
     """Say where the gate runs; in any CI what cannot be measured is inconclusive, not deferred."""
     where = place(environ)
     return Context(where, strict or where != "laptop", part, static_only)
+
+
+def people(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names under which a forge knows who asks for a change, beside those its commits carry."""
+    match place(environ):
+        case "github":
+            return github.people(environ)
+        case "gitlab":
+            return gitlab.people(environ)
+        case _:
+            return ()
 
 
 def place(environ: Mapping[str, str]) -> Place:

@@ -41,6 +41,12 @@ def target(environ: Mapping[str, str]) -> Target | None:
     )
 
 
+def people(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the logins of who opened the pull request and who set off this run. Raises GreengateError."""
+    user = _part(_part(_event(environ), "pull_request"), "user").get("login")
+    return tuple(name for name in (user, environ.get("GITHUB_ACTOR")) if isinstance(name, str) and name)
+
+
 def _merge_group(group: dict[str, Any]) -> Target:
     ref = group.get("base_ref")
     into = branch(ref.removeprefix("refs/heads/") if isinstance(ref, str) else ref, "merge_group.base_ref")

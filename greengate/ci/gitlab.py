@@ -26,3 +26,8 @@ def target(environ: Mapping[str, str]) -> Target | None:
         merge=commit(environ.get("CI_COMMIT_SHA"), "CI_COMMIT_SHA") if merged else None,
         base=commit(environ.get(base), base),
     )
+
+
+def people(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of who set off the pipeline."""
+    return tuple(name for key in ("GITLAB_USER_EMAIL", "GITLAB_USER_LOGIN") if (name := environ.get(key)))

@@ -17,6 +17,7 @@ from greengate.cli.usage import GreedyFiles
 @click.option("--profile", "profiles", multiple=True, metavar="FILE...", help="Judge these, measure nothing.")
 @click.option("--part", metavar="NAME", help="Measure what can be measured here; write trials for a last job.")
 @click.option("--strict", is_flag=True, help="As in CI: what cannot be measured here is inconclusive.")
+@click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds: auto (default), none, or a ref.")
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
 @click.option("--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Repeatable; `-` is stdout.")
@@ -28,6 +29,7 @@ def check(
     profiles: tuple[str, ...],
     part: str | None,
     strict: bool,
+    policy_ref: str,
     allow_inconclusive: bool,
     max_seconds: float,
     reports: tuple[str, ...],
@@ -58,6 +60,7 @@ def check(
         profiles=profiles,
         part=part,
         strict=strict,
+        policy_ref=policy_ref,
         max_seconds=max_seconds,
         environ=environment(),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from greengate import __version__
+from greengate.cli.approve import approve
 from greengate.cli.baseline import baseline
 from greengate.cli.check import check
 from greengate.cli.comment import comment
@@ -23,7 +24,7 @@ from greengate.cli.validate import schema, validate
 def greengate() -> None:
     """Say no to models that are bigger, slower or hungrier than they need to be.
 
-    Measures a model, compares it with a baseline, judges the change against budgets.yaml.
+    Measures a model, compares it with a baseline, judges the change.
 
     \b
     Start:    greengate init
@@ -32,5 +33,6 @@ def greengate() -> None:
     """
 
 
-for command in (init, check, explain, comment, profile, compare, hardware, doctor, baseline, validate, schema):
+_COMMANDS = (init, check, explain, comment, profile, compare, hardware, doctor, baseline, approve, validate, schema)
+for command in _COMMANDS:
     greengate.add_command(command)

@@ -13,7 +13,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Gate": ("init", "check", "explain", "comment"),
     "Measure": ("profile", "compare", "hardware", "doctor"),
     "Baseline": ("baseline",),
-    "Policy": ("validate", "schema"),
+    "Policy": ("approve", "validate", "schema"),
 }
 
 
@@ -30,7 +30,7 @@ class Sectioned(click.Group):
         for section, names in SECTIONS.items():
             commands = [(name, self.get_command(ctx, name)) for name in names]
             with formatter.section(section):
-                formatter.write_dl([(name, command.get_short_help_str(70)) for name, command in commands if command])
+                formatter.write_dl([(name, command.get_short_help_str(64)) for name, command in commands if command])
 
 
 class GreedyFiles(click.Command):

@@ -13,14 +13,17 @@ from greengate import __version__, budget_file, ci
 from greengate.budget import Budget
 from greengate.ci import stranger
 from greengate.errors import BudgetError, Diagnostic, GreengateError
+from greengate.gate import trust
+from greengate.gate.binding import BaseFiles, bind, reworked
 from greengate.gate.elsewhere import judged_elsewhere
 from greengate.gate.here import measured_here, start
 from greengate.gate.request import Checked, Request, Setting, choose, single
 from greengate.gate.rounds import ROUNDS, merge
+from greengate.gate.trust import Trust
 from greengate.judge import judge
 from greengate.profile import Profile, Trial
 from greengate.profiler.trial import Progress, silent
-from greengate.verdict import Case, Policy
+from greengate.verdict import Case, Context, ModelCase
 
 __all__ = ["Checked", "Request", "check", "choose", "measure_all", "profile"]
 
@@ -30,16 +33,44 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
 
     Returns the verdict with what was measured. Raises GreengateError, with every mistake found, when it cannot start.
     """
+    if not request.profiles:
+        stranger.refuse(request.environ)
     budget = budget_file.read(Path(request.budget or "budgets.yaml"))
     if waiting := budget_file.not_judged_yet(budget):
         raise BudgetError(*(replace(one, severity="error") for one in waiting))
-    chosen = choose(budget, request.models)
-    with _setting(budget, request, now, progress) as setting:
-        found = (judged_elsewhere if request.profiles else measured_here)(setting, budget, chosen)
-    context = ci.context(request.environ, request.strict, request.part, request.static_only)
-    policy = Policy(f"{budget.path} as it stands in the work tree", budget.digest)
-    verdict = judge(Case(budget, policy, found.models, context, now.date()))
-    return Checked(replace(verdict, seconds=found.seconds, greengate=__version__), found.measured)
+    trusted = trust.read(request, budget, now)
+    binding = bind(budget, trusted.base)
+    chosen = choose(binding, request.models)
+    with _setting(binding, request, now, progress) as setting:
+        measured = judged_elsewhere if request.profiles else measured_here
+        found = measured(_trusting(setting, budget, trusted), binding, chosen)
+    case = Case(
+        budget=budget,
+        policy=trusted.policy,
+        models=_bound(found.models, binding),
+        context=replace(_context(request), authors=trusted.authors),
+        today=now.date(),
+        base=trusted.base,
+        approvals=trusted.approvals,
+    )
+    return Checked(replace(judge(case), seconds=found.seconds, greengate=__version__), found.measured)
+
+
+def _context(request: Request) -> Context:
+    return ci.context(request.environ, request.strict, request.part, request.static_only)
+
+
+def _trusting(setting: Setting, own: Budget, trusted: Trust) -> Setting:
+    if trusted.base is None or trusted.top is None or trusted.commit is None:
+        return setting
+    files = BaseFiles(trusted.top, trusted.commit, setting.folder, setting.scratch)
+    policies = (own, trusted.base)
+    return replace(setting, base_files=files, reworked=reworked(own, trusted.base), policies=policies)
+
+
+def _bound(models: tuple[ModelCase, ...], binding: Budget) -> tuple[ModelCase, ...]:
+    aliases = {model.name: model.rules_of for model in binding.models}
+    return tuple(replace(model, rules_of=aliases.get(model.name, "")) for model in models)
 
 
 def profile(

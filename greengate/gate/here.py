@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greengate import estimate
 from greengate.baselines import Found
@@ -44,12 +44,14 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
     cases: list[ModelCase] = []
     measured: dict[str, Profile | Trial] = {}
     seconds = 0.0
+    policies = setting.policies or (budget,)
     for model in prepare(chosen, setting):
         name = model.chosen.entry.name
-        precision = {} if setting.request.static_only else precision_for((budget,), name)
+        precision = {} if setting.request.static_only else precision_for(policies, model.chosen.entry.bound_as)
         found, spent = _time(model, precision, setting)
         case = _judged(model, found, setting)
-        if doubted := unconfirmed((budget,), case, setting.today):
+        named = replace(case, rules_of=model.chosen.entry.rules_of)
+        if doubted := unconfirmed(policies, named, setting.today):
             found, spent = _confirm(model, found, spent, doubted, setting)
             case = _judged(model, found, setting)
         measured[name] = found
@@ -103,6 +105,8 @@ def _needed(limit: Limit) -> float:
 
 def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
     effort, limits = Effort(precision, setting.request.max_seconds), limits_of(setting.budget)
+    if one.candidate.lenient and not one.counted.workload.feed:
+        return one.counted, 0.0
     if one.counted_before is None or one.unfed is not None:
         return trial.profile(one.candidate, one.counted, effort, limits, setting.progress)
     counted: dict[Role, Profile] = {"baseline": one.counted_before, "candidate": one.counted}
@@ -137,7 +141,7 @@ def _judged(one: Ready, found: Profile | Trial, setting: Setting) -> ModelCase:
 def _case(one: Ready, found: Profile | Trial) -> ModelCase:
     if isinstance(found, Trial):
         compared = attribute(found.baseline, found.candidate, compare_trial(found))
-        return model_case(one.chosen.entry.name, found.candidate, compared, _ref(one.baseline), found)
+        return model_case(one.chosen.entry.name, found.candidate, compared, _ref(one), found)
     if isinstance(one.baseline, Missing):
         compared = without_baseline(found, one.baseline)
     elif one.counted_before is not None:
@@ -146,11 +150,15 @@ def _case(one: Ready, found: Profile | Trial) -> ModelCase:
         compared = attribute(one.baseline.profile, found, compare_profiles(one.baseline.profile, found))
     else:
         raise ValueError("a baseline is an artifact or a profile")
-    return model_case(one.chosen.entry.name, found, compared, _ref(one.baseline))
+    return model_case(one.chosen.entry.name, found, compared, _ref(one))
 
 
-def _ref(found: Found | Missing) -> BaselineRef | None:
-    return None if isinstance(found, Missing) else found.ref
+def _ref(one: Ready) -> BaselineRef | None:
+    """Return which baseline it was, by the digest of the very files that were measured."""
+    if isinstance(one.baseline, Missing):
+        return None
+    before = one.counted_before
+    return replace(one.baseline.ref, digest=before.model.digest) if before and before.model.files else one.baseline.ref
 
 
 def _trial_notes(source: Trial, compared: Mapping[str, Comparison]) -> Iterator[str]:

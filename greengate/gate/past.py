@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from greengate import compare
 from greengate.baselines import opening, store
+from greengate.baselines.place import Directory, Place
 from greengate.budget import Budget, Limit, rules_for
 from greengate.gate.request import Chosen, Setting
 from greengate.profile import Profile
@@ -21,15 +22,24 @@ def with_past(case: ModelCase, candidates: Sequence[Profile], chosen: Chosen, se
     Raises BaselineError where the store cannot be read.
     """
     budget = setting.budget
-    limits = _limits((budget,) if budget is not None else (), case.bound_as)
+    own = (budget,) if budget is not None else ()
+    limits = _limits(setting.policies or own, chosen.entry.bound_as)
     if budget is None or not limits:
         return case
     uri = opening.uri_of(chosen.entry.baseline, budget.baseline)
-    versions = store.history(opening.open_(uri, setting.folder), chosen.entry.name)
+    versions = store.history(_place(uri, setting), chosen.entry.name)
     longest = max(limit.over or 0 for _, limit in limits)
     metrics = sorted({metric for metric, _ in limits})
     kept = _since(versions, setting.today - datetime.timedelta(days=longest))
     return replace(case, past=tuple(_past(version, candidates, metrics) for version in kept))
+
+
+def _place(uri: str, setting: Setting) -> Place:
+    """Open the store as the target branch has it, where that judges the change."""
+    scheme, _, rest = uri.partition(":")
+    if scheme == "dir" and setting.base_files is not None:
+        return Directory(setting.base_files.at(rest))
+    return opening.open_(uri, setting.folder)
 
 
 def _limits(budgets: Iterable[Budget], model: str) -> list[tuple[str, Limit]]:

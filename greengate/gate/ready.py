@@ -63,7 +63,8 @@ def prepare(chosen: Sequence[Chosen], setting: Setting) -> tuple[Ready, ...]:
 
 
 def _sides(chosen: Chosen, setting: Setting) -> tuple[Chosen, Subject, Found | Missing, Subject | None]:
-    candidate = _subject(chosen, chosen.path, setting.folder)
+    lenient = chosen.entry.name in setting.reworked
+    candidate = replace(_subject(chosen, chosen.path, setting), lenient=lenient)
     try:
         hardware = format_of(candidate.path).load().hardware().id
     except Refused as refusal:
@@ -71,7 +72,7 @@ def _sides(chosen: Chosen, setting: Setting) -> tuple[Chosen, Subject, Found | M
     baseline = find_baseline(chosen, setting, hardware)
     if isinstance(baseline, Missing) or baseline.artifact is None:
         return chosen, candidate, baseline, None
-    before = _subject(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting.folder)
+    before = _subject(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting)
     return chosen, candidate, baseline, replace(before, lenient=True)
 
 
@@ -95,11 +96,12 @@ def limits_of(budget: Budget | None) -> WorkerLimits:
     return WorkerLimits() if budget is None else budget.worker
 
 
-def _subject(chosen: Chosen, path: Path, folder: Path) -> Subject:
+def _subject(chosen: Chosen, path: Path, setting: Setting) -> Subject:
     """Return what the profiler measures: absolute paths, and the place in the budget that named them."""
     spec = chosen.entry.workload
     if spec.recorded is not None:
-        spec = replace(spec, recorded=str((folder / spec.recorded).absolute()))
+        found = setting.base_files.at if setting.base_files is not None else setting.folder.joinpath
+        spec = replace(spec, recorded=str(found(spec.recorded).absolute()))
     return Subject(chosen.entry.name, str(path.absolute()), chosen.shown, spec, chosen.entry.span)
 
 
@@ -116,6 +118,7 @@ def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Fou
         scratch=setting.scratch,
         hardware=hardware,
         merge_base=setting.merge_base,
+        trusted=None if setting.base_files is None or request.against else setting.base_files.at,
     )
     try:
         return baselines.resolve(uri, wanted)

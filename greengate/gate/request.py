@@ -11,6 +11,7 @@ from pathlib import Path
 from greengate.baselines import MergeBase
 from greengate.budget import Budget, ModelEntry
 from greengate.errors import Diagnostic, GreengateError, Span
+from greengate.gate.binding import BaseFiles
 from greengate.profile import Profile, Trial, WorkloadSpec
 from greengate.profiler.trial import Progress, silent
 from greengate.verdict import Verdict
@@ -31,6 +32,7 @@ class Request:
     profiles: tuple[str, ...] = ()
     part: str | None = None
     strict: bool = False
+    policy_ref: str = "auto"
     max_seconds: float = 60.0
     environ: Mapping[str, str] = field(default_factory=dict)
 
@@ -57,6 +59,8 @@ class Setting:
     """What every step needs to know.
 
     `created` dates profiles, `scratch` is removed by whoever made it, `merge_base` is None outside a pull request.
+    `base_files` finds what the policy names on the target branch; `reworked` models must not be run as the change says.
+    `policies` are all that judge what is measured, where that is more than the budget.
     """
 
     budget: Budget | None
@@ -65,6 +69,9 @@ class Setting:
     created: str = ""
     progress: Progress = silent
     merge_base: MergeBase | None = None
+    base_files: BaseFiles | None = None
+    reworked: frozenset[str] = frozenset()
+    policies: tuple[Budget, ...] = ()
 
     @property
     def today(self) -> datetime.date:

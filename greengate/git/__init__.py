@@ -94,6 +94,15 @@ def merge_base(folder: Path, left: str, right: str) -> str | None:
     return answer.out.decode("ascii").strip() if answer.code == 0 else None
 
 
+def authors(folder: Path, base: str, head: str) -> tuple[str, ...] | None:
+    """Return the e-mails of who made what `head` has beyond `base`; None where history is cut off."""
+    if is_shallow(folder) or merge_base(folder, base, head) is None:
+        return None
+    words = ("log", "--format=%ae%n%ce", f"{_hash(base)}..{_hash(head)}")
+    lines = _git(folder, *words).out.decode("utf-8", "replace").splitlines()
+    return tuple(dict.fromkeys(line for line in lines if line))
+
+
 def is_shallow(folder: Path) -> bool:
     """Return whether history was cut off when the repository was cloned."""
     return _git(folder, "rev-parse", "--is-shallow-repository").out.strip() == b"true"

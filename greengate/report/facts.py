@@ -10,7 +10,7 @@ from greengate.metrics import METRICS
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.words import clean, plural, short_digest
 from greengate.units import format_quantity
-from greengate.verdict import BaselineRef, Comparison, Context, ModelCase, Outcome, Verdict
+from greengate.verdict import BaselineRef, Comparison, Context, ModelCase, Outcome, Policy, Verdict
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def facts(verdict: Verdict) -> list[Fact]:
         *_shared("Workload", case.models, lambda model: workload_text(model.workload)),
         *(fact for fact in _shared("Operations", case.models, counted_text) if fact.text),
         *_shared("Runtime", case.models, lambda model: runtime_text(model.runtime)),
-        Fact("Policy", clean(f"{case.policy.source} ({short_digest(case.policy.digest)})")),
+        Fact("Policy", policy_text(case.policy)),
         *_shared("Baseline", case.models, lambda model: baseline_text(model.baseline)),
     ]
     scope = scope_text(case.context)
@@ -100,6 +100,14 @@ def baseline_text(baseline: BaselineRef | None) -> str:
     parts += [f"commit {baseline.commit[:12]}"] if baseline.commit else []
     parts += [short_digest(baseline.digest)] if baseline.digest else []
     return clean(f"{baseline.uri} ({', '.join(parts)})" if parts else baseline.uri)
+
+
+def policy_text(policy: Policy) -> str:
+    """Say whose policy binds, by digest and commit, and what else a reader must know of it."""
+    commit = f", commit {policy.commit[:12]}" if policy.commit else ""
+    bootstrap = "bootstrap, " if policy.bootstrap else ""
+    text = f"{bootstrap}{policy.source} ({short_digest(policy.digest)}{commit})"
+    return clean("; ".join((text, *policy.notes)))
 
 
 def scope_text(context: Context) -> str:

@@ -1,0 +1,96 @@
+"""How a change is measured under the target branch's policy: its workload, inputs, baselines; nothing left out."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from greengate import files, git
+from greengate.baselines import extract
+from greengate.budget import Budget, ModelEntry
+from greengate.errors import BaselineError, Diagnostic
+from greengate.git import branch as plumbing
+
+#: Ends the name of a model that the target branch's budget has at another file, which is still there.
+OLD = "@base"
+
+
+def bind(head: Budget, base: Budget | None) -> Budget:
+    """Return the budget to measure by: the change's models, run as the base says, and those the change left out.
+
+    A model that is gone from the budget, or points at another file, is still judged while its file remains.
+    """
+    if base is None:
+        return head
+    folder = Path(head.path).parent
+    before = {model.name: model for model in base.models}
+    found: list[ModelEntry] = []
+    for own in head.models:
+        known = before.pop(own.name, None)
+        if known is None:
+            found.append(own)
+            continue
+        found.append(replace(own, workload=known.workload, accuracy=known.accuracy, baseline=known.baseline))
+        if (folder / known.path).resolve() != (folder / own.path).resolve() and (folder / known.path).is_file():
+            found.append(replace(known, name=f"{known.name}{OLD}", rules_of=known.name))
+    found += [model for model in before.values() if (folder / model.path).is_file()]
+    return replace(head, models=tuple(found), baseline=base.baseline, worker=base.worker)
+
+
+def reworked(head: Budget, base: Budget | None) -> frozenset[str]:
+    """Return the models that the change wants run in another way than the base says."""
+    if base is None:
+        return frozenset()
+    before = {model.name: model for model in base.models}
+    return frozenset(
+        own.name for own in head.models if own.name in before and own.workload != before[own.name].workload
+    )
+
+
+@dataclass(frozen=True)
+class BaseFiles:
+    """Files that the policy names, as the target branch has them; extracted below `scratch` when they are asked for."""
+
+    top: Path
+    commit: str
+    folder: Path
+    scratch: Path
+
+    def at(self, rest: str) -> Path:
+        """Return the base's copy of a file or folder, `rest` being relative to the budget's folder.
+
+        What only the change has is absent. What git does not know at all, or lies outside, is the work tree's.
+        """
+        own = self.folder / rest
+        inside = extract.inside(self.top, own)
+        if inside is None:
+            return own
+        if git.find(self.top, self.commit, inside) is not None:
+            try:
+                found = extract.model(self.top, self.commit, inside, self.scratch)
+            except extract.NotAtHand as lack:
+                raise BaselineError(Diagnostic("baseline-missing", str(lack), lack.help)) from lack
+            return own if found is None else found
+        listed = plumbing.listing(self.top, self.commit)
+        below = {name: blob for name, blob in listed.items() if name.startswith(f"{inside}/")}
+        if not below:
+            return self._absent(inside) if self._is_of_the_change(inside) else own
+        with files.cannot_write(self.scratch):
+            copy = Path(tempfile.mkdtemp(dir=self.scratch, prefix="base-"))
+            for name, content in zip(below, plumbing.read_blobs(self.top, list(below.values())), strict=True):
+                target = copy / name.removeprefix(f"{inside}/")
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(content)
+        return copy
+
+    def _is_of_the_change(self, inside: str) -> bool:
+        head = git.head(self.top)
+        if head is None:
+            return False
+        return git.find(self.top, head, inside) is not None or any(
+            name.startswith(f"{inside}/") for name in plumbing.listing(self.top, head)
+        )
+
+    def _absent(self, inside: str) -> Path:
+        return self.scratch / "not-on-the-target-branch" / inside
