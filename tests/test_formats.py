@@ -11,7 +11,7 @@ from pathlib import Path
 import nouns
 import pytest
 
-from greengate import budget, errors, profile, verdict
+from greengate import budget, errors, point, profile, verdict
 from greengate.baselines.store import Version
 from greengate.judge import judge
 from greengate.metrics import METRICS
@@ -31,7 +31,7 @@ def reachable(kind: object) -> set[type]:
 
 NOUNS = {
     kind.__name__: kind
-    for whole in (verdict.Case, verdict.Check, profile.Profile, profile.Trial, Version)
+    for whole in (verdict.Case, verdict.Check, point.Point, profile.Profile, profile.Trial, Version)
     for kind in reachable(whole)
 }
 

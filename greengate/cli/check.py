@@ -16,6 +16,7 @@ from greengate.cli.usage import GreedyFiles
 @click.option("--static-only", is_flag=True, help="Exact metrics only; takes seconds.")
 @click.option("--profile", "profiles", multiple=True, metavar="FILE...", help="Judge these, measure nothing.")
 @click.option("--part", metavar="NAME", help="Measure what can be measured here; write trials for a last job.")
+@click.option("--record", is_flag=True, help="Append the verdict to the store, for `greengate history`.")
 @click.option("--strict", is_flag=True, help="As in CI: what cannot be measured here is inconclusive.")
 @click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds: auto (default), none, or a ref.")
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3.")
@@ -28,6 +29,7 @@ def check(
     static_only: bool,
     profiles: tuple[str, ...],
     part: str | None,
+    record: bool,
     strict: bool,
     policy_ref: str,
     allow_inconclusive: bool,
@@ -47,10 +49,13 @@ def check(
     from greengate import gate
     from greengate.cli.output import clock, emit, environment, progress, remember, reporters
     from greengate.errors import Exit
+    from greengate.tasks import history
     from greengate.tasks.record import write_part
 
     if part is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", part):
         raise click.BadParameter("use letters, digits, `_`, `.` and `-`: it names a folder", param_hint="--part")
+    if part is not None and record:
+        raise click.UsageError("--record belongs to the job that judges every part, not to a part")
     outputs = reporters(reports)
     request = gate.Request(
         budget=budget,
@@ -72,6 +77,8 @@ def check(
             click.echo(f"wrote {path}", err=True)
     remember(verdict)
     emit(verdict, outputs)
+    for line in history.record(verdict, clock()) if record else ():
+        click.echo(line, err=True)
     if verdict.exit is Exit.INCONCLUSIVE and allow_inconclusive:
         click.echo("inconclusive, allowed by --allow-inconclusive: exit 0", err=True)
         return Exit.PASS

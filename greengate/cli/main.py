@@ -13,6 +13,7 @@ from greengate.cli.compare import compare
 from greengate.cli.doctor import doctor
 from greengate.cli.explain import explain
 from greengate.cli.hardware import hardware
+from greengate.cli.history import history
 from greengate.cli.init import init
 from greengate.cli.profile import profile
 from greengate.cli.usage import Sectioned
@@ -33,6 +34,6 @@ def greengate() -> None:
     """
 
 
-_COMMANDS = (init, check, explain, comment, profile, compare, hardware, doctor, baseline, approve, validate, schema)
+_COMMANDS = (init, check, explain, comment, profile, compare, hardware, doctor, baseline, history, approve, validate, schema)
 for command in _COMMANDS:
     greengate.add_command(command)

@@ -12,7 +12,7 @@ from greengate.errors import Diagnostic
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Gate": ("init", "check", "explain", "comment"),
     "Measure": ("profile", "compare", "hardware", "doctor"),
-    "Baseline": ("baseline",),
+    "Baseline": ("baseline", "history"),
     "Policy": ("approve", "validate", "schema"),
 }
 
