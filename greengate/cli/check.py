@@ -52,10 +52,7 @@ def check(
     from greengate.tasks import history
     from greengate.tasks.record import write_part
 
-    if part is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", part):
-        raise click.BadParameter("use letters, digits, `_`, `.` and `-`: it names a folder", param_hint="--part")
-    if part is not None and record:
-        raise click.UsageError("--record belongs to the job that judges every part, not to a part")
+    _check_part(part, record)
     outputs = reporters(reports)
     request = gate.Request(
         budget=budget,
@@ -83,3 +80,10 @@ def check(
         click.echo("inconclusive, allowed by --allow-inconclusive: exit 0", err=True)
         return Exit.PASS
     return verdict.exit
+
+
+def _check_part(part: str | None, record: bool) -> None:
+    if part is not None and not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", part):
+        raise click.BadParameter("use letters, digits, `_`, `.` and `-`: it names a folder", param_hint="--part")
+    if part is not None and record:
+        raise click.UsageError("--record belongs to the job that judges every part, not to a part")

@@ -34,6 +34,20 @@ def greengate() -> None:
     """
 
 
-_COMMANDS = (init, check, explain, comment, profile, compare, hardware, doctor, baseline, history, approve, validate, schema)
+_COMMANDS = (
+    init,
+    check,
+    explain,
+    comment,
+    profile,
+    compare,
+    hardware,
+    doctor,
+    baseline,
+    history,
+    approve,
+    validate,
+    schema,
+)
 for command in _COMMANDS:
     greengate.add_command(command)
