@@ -76,7 +76,7 @@ $(VENV)/.core: $(VENV)/.made $(PINNED)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.core
-	$(INSTALL) --group test --group lint
+	$(INSTALL) --group test --group ci --group lint
 	@touch $@
 
 # torch comes first and by itself, so that TORCH_ARGS can say which build; with CI set, its absence is a failure.

@@ -27,7 +27,6 @@ SI: dict[Dimension, str] = {
     "rate": "1/s",
     "energy": "J",
     "mass": "kg",
-    "intensity": "kg/J",
     "ratio": "1",
 }
 

@@ -34,6 +34,9 @@ MODULES = {
     "json": "verdict_json",
     "junit": "junit",
     "github": "github",
+    "codequality": "codequality",
+    "metrics": "metrics",
+    "dotenv": "dotenv",
 }
 
 #: What the modules import only when they render.

@@ -1,0 +1,46 @@
+"""GitLab's Code Quality report: one finding for each outcome that needs a look, on the budget's line."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from greengate.report.words import clean, headline, stands_alone, worst_first
+from greengate.verdict import Outcome, Status, Verdict
+
+_SEVERITIES = {
+    Status.FAIL: "critical",
+    Status.INCONCLUSIVE: "major",
+    Status.WARN: "minor",
+    Status.WAIVED: "info",
+    Status.DEFERRED: "info",
+}
+
+
+def render(verdict: Verdict) -> str:
+    """Write the findings as JSON, worst first; an empty list where every rule passed."""
+    found = [_finding(outcome) for outcome in worst_first(verdict) if outcome.status in _SEVERITIES]
+    if stands_alone(verdict) and verdict.status in _SEVERITIES:
+        whole = _entry(
+            "verdict", headline(verdict), verdict.status, path=verdict.case.budget.path, line=1, identity="verdict"
+        )
+        found.insert(0, whole)
+    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+
+
+def _finding(outcome: Outcome) -> dict[str, object]:
+    told = f"{outcome.rule} of {outcome.model}: {outcome.reason}{f'; {outcome.help}' if outcome.help else ''}"
+    # No number goes into the fingerprint: a finding that moves a little is the same finding.
+    identity = "\0".join((outcome.model, outcome.metric, outcome.rule))
+    span = outcome.span
+    return _entry(outcome.rule, told, outcome.status, path=span.file, line=span.line, identity=identity)
+
+
+def _entry(rule: str, told: str, status: Status, *, path: str, line: int, identity: str) -> dict[str, object]:
+    return {
+        "description": clean(f"{status.name} {told}"),
+        "check_name": clean(f"greengate/{rule}"),
+        "fingerprint": hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()[:32],
+        "severity": _SEVERITIES[status],
+        "location": {"path": clean(path).removeprefix("./"), "lines": {"begin": line}},
+    }

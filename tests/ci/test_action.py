@@ -1,0 +1,395 @@
+"""action.yml, run for real by act without containers, against the stand-in for GitHub."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from forge_servers import GitHub, State, serving
+from repository import Repository
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = sorted((ROOT / "greengate" / "ci" / "action").glob("*.sh"))
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
+#: Third-party actions that the tests' workflows name, at the commits that action.yml and docs/ci.md pin.
+SETUP_PYTHON = "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97"
+CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
+MARKER = "<!-- greengate:report key=default v1 -->"
+
+
+def tool(name: str) -> str:
+    """Return a tool of the test environment."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
+# --- what can be seen without running it ------------------------------------------------------------------------------
+
+
+def test_the_action_is_what_githubs_schema_allows() -> None:
+    command = [tool("check-jsonschema"), "--builtin-schema", "vendor.github-actions", str(ROOT / "action.yml")]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def test_zizmor_finds_nothing() -> None:
+    command = [tool("zizmor"), "--offline", "--no-progress", "--persona", "auditor", str(ROOT / "action.yml")]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
+def test_the_workflows_in_the_docs_are_sound(tmp_path: Path) -> None:
+    """actionlint and zizmor read each workflow of docs/ci.md as it would stand in a repository."""
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if re.search(r"^on:", block, re.M)]
+    folder = tmp_path / ".github" / "workflows"
+    folder.mkdir(parents=True)
+    for index, block in enumerate(blocks):
+        (folder / f"{index}.yml").write_text(block.replace("@COMMIT", f"@{'a' * 40}"))
+    assert len(blocks) >= 3
+    (tmp_path / ".git").mkdir()
+    # The second stage is a workflow_run by design: it runs nothing of the stranger's, which this rule cannot see.
+    reporting = next(index for index, block in enumerate(blocks) if "workflow_run" in block)
+    config = {"rules": {"dangerous-triggers": {"ignore": [f"{reporting}.yml"]}}}
+    (tmp_path / ".github" / "zizmor.yml").write_text(yaml.safe_dump(config))
+    names = [f".github/workflows/{index}.yml" for index in range(len(blocks))]
+    found = subprocess.run(
+        [tool("actionlint"), "-no-color", *names], cwd=tmp_path, check=False, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stdout + found.stderr
+    command = [tool("zizmor"), "--offline", "--no-progress", "--min-severity", "medium", str(tmp_path)]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
+def test_inputs_and_outputs_are_those_that_are_documented() -> None:
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    for name in [*ACTION["inputs"], *ACTION["outputs"]]:
+        assert f"| `{name}` |" in page, name
+        assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
+    assert all(one["description"] for one in [*ACTION["inputs"].values(), *ACTION["outputs"].values()])
+
+
+def test_inputs_reach_the_shell_only_through_variables() -> None:
+    used = set()
+    for step in ACTION["runs"]["steps"]:
+        assert "${{" not in step.get("run", ""), "an expression in a script is code that its value writes"
+        assert step.get("shell", "bash") == "bash"
+        for text in [*step.get("env", {}).values(), *step.get("with", {}).values(), step.get("if", "")]:
+            used |= set(re.findall(r"inputs\.([a-z-]+)", str(text)))
+        used |= set(re.findall(r"inputs\.([a-z-]+)", str(step.get("working-directory", ""))))
+    assert used == set(ACTION["inputs"])
+
+
+def test_third_party_actions_are_pinned_by_their_commit() -> None:
+    named = [step["uses"] for step in ACTION["runs"]["steps"] if "uses" in step]
+    assert named == [SETUP_PYTHON]
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_strict_and_parse(script: Path) -> None:
+    assert "\nset -euo pipefail\n" in script.read_text("utf-8")
+    subprocess.run(["bash", "-n", str(script)], check=True)
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "red"),
+    [("inconclusive", {1, 2, 3, 70}), ("fail", {1, 2, 70}), ("never", {2, 70})],
+)
+def test_what_makes_a_job_red(fail_on: str, red: set[int]) -> None:
+    script = str(ROOT / "greengate/ci/action/enforce.sh")
+    for code in (0, 1, 2, 3, 70, 130):
+        environ = {"PATH": os.environ["PATH"], "GREENGATE_EXIT_CODE": str(code), "GREENGATE_FAIL_ON": fail_on}
+        found = subprocess.run(["bash", script], env=environ, check=False, capture_output=True).returncode
+        assert found == (code if code in red | {130} else 0), code
+
+
+def test_a_check_that_never_ran_is_red() -> None:
+    script = str(ROOT / "greengate/ci/action/enforce.sh")
+    environ = {"PATH": os.environ["PATH"], "GREENGATE_EXIT_CODE": "", "GREENGATE_FAIL_ON": "never"}
+    assert subprocess.run(["bash", script], env=environ, check=False).returncode == 70
+
+
+def test_whatever_the_check_prints_the_runner_does_not_obey(tmp_path: Path) -> None:
+    """Reports keep their words harmless; should one ever slip through, the runner is not listening."""
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\nif [ "$1" = -c ]; then exec python3 "$@"; fi\necho ::error::forged\nexit 3\n')
+    python.chmod(0o755)
+    given = {
+        "BUDGETS": "b.yaml",
+        "MODELS": "",
+        "AGAINST": "",
+        "MAX_SECONDS": "60",
+        "FAIL_ON": "fail",
+        "COMMENT": "never",
+    }
+    environ = {f"GREENGATE_{key}": text for key, text in given.items()} | {
+        "PATH": os.environ["PATH"],
+        "GREENGATE_REPORT_DIR": str(tmp_path / "reports"),
+        "GREENGATE_PYTHON": str(python),
+        "GITHUB_OUTPUT": str(tmp_path / "outputs"),
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+    }
+    command = ["bash", str(ROOT / "greengate/ci/action/check.sh")]
+    heard = [
+        subprocess.run(command, env=environ, check=True, capture_output=True, text=True).stdout.splitlines()
+        for _ in range(2)
+    ]
+    pauses = set()
+    for lines in heard:
+        assert lines[1] == "::error::forged"
+        pause = lines[0].removeprefix("::stop-commands::")
+        assert lines[2] == f"::{pause}::"
+        assert re.fullmatch(r"[0-9a-f]{32}", pause)
+        pauses.add(pause)
+    assert len(pauses) == 2, "a word that can be guessed stops nobody"
+
+
+# --- act --------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Seen:
+    """What a run showed: its exit code, the commands its steps gave the runner, and its log."""
+
+    code: int
+    lines: list[dict[str, Any]]
+    text: str
+
+    def commands(self, kind: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line.get("command") == kind]
+
+    @property
+    def outputs(self) -> dict[str, str]:
+        (told,) = re.findall(r"OUTPUTS (\{.*\})", self.text)
+        found: dict[str, str] = json.loads(told)
+        return found
+
+
+@dataclass
+class Act:
+    """A repository with one model, the action at v1, and a runner."""
+
+    repository: Repository
+    place: Path
+    state: State
+    base: str
+    options: dict[str, str] = field(default_factory=dict)
+
+    def workflow(self, **inputs: str) -> None:
+        given = {"python-version": "", "against": "none"} | inputs
+        steps: list[dict[str, Any]] = [
+            {"uses": CHECKOUT},
+            {"id": "gate", "uses": "greengate/greengate@v1", "with": given},
+            {"if": "always()", "env": {"OUT": "${{ toJSON(steps.gate.outputs) }}"}, "run": "echo OUTPUTS $OUT"},
+        ]
+        job = {"runs-on": "ubuntu-latest", "steps": steps}
+        found = {"on": "pull_request", "permissions": {"contents": "read"}, "jobs": {"gate": job}}
+        self.write(".github/workflows/gate.yml", yaml.safe_dump(found))
+
+    def write(self, name: str, text: str) -> None:
+        path = self.repository.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def run(self, **environ: str) -> Seen:
+        commit = self.repository.commit()
+        event = {
+            "number": 7,
+            "pull_request": {
+                "number": 7,
+                "base": {"ref": "main", "sha": commit},
+                "head": {"ref": "change", "sha": commit, "repo": {"full_name": "owner/name", "fork": False}},
+            },
+            "repository": {"full_name": "owner/name"},
+        }
+        (self.place / "event.json").write_text(json.dumps(event))
+        given = {
+            "GITHUB_API_URL": self.base,
+            "GITHUB_REPOSITORY": "owner/name",
+            "PIP_NO_BUILD_ISOLATION": "1",
+        } | environ
+        command = [
+            *(tool("act"), "pull_request", "-e", str(self.place / "event.json"), "-P", "ubuntu-latest=-self-hosted"),
+            *("--no-cache-server", "--action-offline-mode", "--json", "-s", f"GITHUB_TOKEN={self.state.token}"),
+            *("--local-repository", f"greengate/greengate@v1={self.place / 'action'}"),
+            *("--local-repository", f"{SETUP_PYTHON}={self.place / 'stub'}"),
+            *("--local-repository", f"{CHECKOUT}={self.place / 'stub'}"),
+            *(word for key, text in given.items() for word in ("--env", f"{key}={text}")),
+        ]
+        home = {"HOME": str(self.place / "home"), "PATH": f"{self.place / 'python' / 'bin'}:{os.environ['PATH']}"}
+        kept = {key: text for key, text in os.environ.items() if key.startswith(("PIP_", "LANG", "LC_"))}
+        found = subprocess.run(
+            command,
+            cwd=self.repository.folder,
+            env={**kept, **home},
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        lines = [json.loads(line) for line in found.stdout.splitlines() if line.startswith("{")]
+        text = "\n".join(str(line.get("msg", "")) for line in lines)
+        return Seen(found.returncode, lines, text)
+
+
+def committed(folder: Path) -> Path:
+    """Commit a folder: act reads committed trees."""
+    for words in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", *words], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the action as committed trees, a stub for other people's, and a Python to install into."""
+    found = tmp_path_factory.mktemp("act")
+    tracked = subprocess.run(
+        [
+            "git",
+            "ls-files",
+            "--cached",
+            "--others",
+            "--exclude-standard",
+            "greengate",
+            "*.md",
+            "LICENSE",
+            "*.toml",
+            "*.yml",
+            "*.yaml",
+        ],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\n")
+    for name in filter(None, tracked):
+        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
+            target = found / "action" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / name, target)
+    committed(found / "action")
+    (found / "stub").mkdir()
+    (found / "stub" / "action.yml").write_text(
+        "name: stub\nruns: {using: composite, steps: [{shell: bash, run: 'true'}]}\n"
+    )
+    committed(found / "stub")
+    (found / "home" / ".config" / "act").mkdir(parents=True)
+    subprocess.run([sys.executable, "-m", "venv", str(found / "python")], check=True)
+    # What the tests run with is what this Python finds; greengate itself is installed by the action.
+    (site,) = (found / "python").glob("lib/python*/site-packages")
+    (site / "tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    return found
+
+
+MODEL = "fake: 1\nsize: 10 MB\nlatency: 10 ms\n"
+BUDGET = "version: 1\nmodels:\n  - {name: net, path: net.fake.yaml}\nrules:\n  - {metric: size, max: 5 MB}\n"
+
+
+@pytest.fixture
+def act(tmp_path: Path, place: Path) -> Iterator[Act]:
+    state = State()
+    with serving(GitHub, state) as base:
+        made = Act(Repository(tmp_path / "repository"), place, state, base)
+        made.write("net.fake.yaml", MODEL)
+        made.write("budgets.yaml", BUDGET)
+        made.workflow()
+        yield made
+    assert state.violations == []
+
+
+def test_a_pull_request_gets_its_comment_and_the_next_push_updates_it(act: Act) -> None:
+    for index in range(130):
+        act.state.seed("somebody", f"comment {index}")
+    seen = act.run()
+    assert seen.code == 1
+    (body,) = act.state.bodies(act.state.me)
+    assert body.startswith(f"{MARKER}\n**FAIL** ")
+    (told,) = seen.commands("error")
+    assert told["kvPairs"] == {"file": "budgets.yaml", "line": "5", "col": "5", "title": "FAIL size (net)"}
+    (summary,) = seen.commands("summary")
+    assert summary["content"].startswith("**FAIL** ")
+    number = str(act.state.comments[-1]["id"])
+    assert seen.outputs == {
+        "outcome": "fail",
+        "exit-code": "1",
+        "report-path": "greengate-report/report.md",
+        "json-path": "greengate-report/verdict.json",
+        "violations": "1",
+        "comment-id": number,
+        "candidate-digest": seen.outputs["candidate-digest"],
+    }
+    assert re.fullmatch(r"sha256:[0-9a-f]{64}", seen.outputs["candidate-digest"])
+    assert act.state.token not in seen.text
+
+    act.write("net.fake.yaml", MODEL.replace("10 MB", "4 MB"))
+    seen = act.run()
+    assert seen.code == 0, seen.text
+    (body,) = act.state.bodies(act.state.me)
+    assert body.startswith(f"{MARKER}\n**PASS** ")
+    assert (seen.outputs["outcome"], seen.outputs["comment-id"]) == ("pass", number)
+    assert seen.commands("error") == []
+
+
+def test_a_token_that_may_only_read_costs_the_comment_and_the_verdict_stands(act: Act) -> None:
+    act.state.may_write = False
+    seen = act.run()
+    assert seen.code == 1
+    assert act.state.comments == []
+    (told,) = seen.commands("notice")
+    assert "Resource not accessible by integration" in told["arg"]
+    assert (seen.outputs["outcome"], seen.outputs["comment-id"]) == ("fail", "")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "code", "outcome", "exit_code"),
+    [
+        ({"fail-on": "never"}, 0, "fail", "1"),
+        ({"budgets": "gone.yaml", "fail-on": "never"}, 1, "error", "2"),  # what could not start is never green
+        ({"fail-on": "sometimes"}, 1, "error", "2"),
+        ({"extras": "torch;touch pwned"}, 1, "", ""),
+        ({"models": "\n  net=light.fake.yaml  \n\n", "report-dir": "out put"}, 0, "pass", "0"),
+        ({"working-directory": "below"}, 0, "pass", "0"),
+    ],
+)
+def test_inputs(act: Act, inputs: Mapping[str, str], code: int, outcome: str, exit_code: str) -> None:
+    act.write("light.fake.yaml", MODEL.replace("10 MB", "4 MB"))
+    act.write("below/net.fake.yaml", MODEL.replace("10 MB", "4 MB"))
+    act.write("below/budgets.yaml", BUDGET)
+    act.workflow(comment="never", **inputs)
+    seen = act.run()
+    assert seen.code == code, seen.text
+    assert (seen.outputs["outcome"], seen.outputs["exit-code"]) == (outcome, exit_code)
+    assert act.state.heard == []
+    assert not list(act.place.rglob("pwned"))
+
+
+HOSTILE = "$(touch pwned)`touch pwned`';touch pwned;'"
+
+
+def test_hostile_names_execute_nothing_and_are_text(act: Act, tmp_path: Path) -> None:
+    """Names of models, files and branches are the pull request's: shell, workflow commands, Markdown, all at once."""
+    act.write(f"{HOSTILE} | <b>@all.fake.yaml", MODEL)
+    act.write("budgets.yaml", BUDGET.replace("net.fake.yaml", f'"{HOSTILE} | <b>@all.fake.yaml"').replace("id:", ""))
+    act.workflow(models=f"net={HOSTILE} | <b>@all.fake.yaml", **{"comment-key": "a", "report-dir": "reports"})
+    seen = act.run(GITHUB_HEAD_REF=HOSTILE)
+    assert seen.code == 1, seen.text
+    # act runs in a copy of the work tree, below its home
+    assert not list(act.place.rglob("pwned")) + list(tmp_path.rglob("pwned"))
+    (body,) = act.state.bodies(act.state.me)
+    assert "<b>" not in body
+    assert "@all" not in body
+    assert len(seen.commands("error")) == 1
