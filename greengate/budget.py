@@ -92,7 +92,10 @@ class Override:
 
 @dataclass(frozen=True)
 class Rule:
-    """One line of the budget; binds every model, or those whose name matches a pattern of `models`."""
+    """One line of the budget; binds every model, or those whose name matches a pattern of `models`.
+
+    `allow_estimated`: a model of energy may stand in for a counter, as a paired change.
+    """
 
     id: str
     metric: str
@@ -104,6 +107,7 @@ class Rule:
     models: tuple[str, ...] = ()
     on_inconclusive: OnInconclusive | None = None
     overrides: tuple[Override, ...] = ()
+    allow_estimated: bool = False
 
 
 @dataclass(frozen=True)
@@ -176,6 +180,25 @@ class WorkerLimits:
 
 
 @dataclass(frozen=True)
+class PowerLog:
+    """An external meter's log, relative to the budget's folder; `clock_offset` s are added to its times."""
+
+    file: str
+    span: Span
+    clock_offset: float = 0.0
+
+
+@dataclass(frozen=True)
+class Carbon:
+    """The grid intensity in kg CO2e a joule, where it comes from, and what a site draws beside the machine (PUE)."""
+
+    intensity: float
+    source: str
+    span: Span
+    pue: float = 1.0
+
+
+@dataclass(frozen=True)
 class Budget:
     """The whole file: `path` as given, `digest` of its bytes."""
 
@@ -190,6 +213,8 @@ class Budget:
     on_inconclusive: OnInconclusive | None = None
     approvers: tuple[Approvers, ...] = ()
     max_waiver_days: int | None = None
+    power_log: PowerLog | None = None
+    carbon: Carbon | None = None
 
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:

@@ -34,9 +34,8 @@ def compare_trial(trial: Trial) -> Comparisons:
 
 def _looked_twice(found: Trial | Profile, metric: str) -> bool:
     """Tell whether a second look was taken, and measured this metric."""
-    series = estimate.ESTIMATORS[metric].series
     fresh = found.launches[found.looks[0] :] if len(found.looks) > 1 else ()
-    return any(series in launch.samples.get("candidate", {}) for launch in fresh)
+    return any(estimate.series_of(launch, "candidate", metric) is not None for launch in fresh)
 
 
 def _paired(trial: Trial, metric: str, launches: Sequence[Launch]) -> Comparison:
@@ -151,6 +150,8 @@ def _difference(metric: Metric, baseline: Profile, candidate: Profile) -> str | 
         found = _first("runtime", dict(baseline.runtime), dict(candidate.runtime))
     if found is None and metric.kind == "noisy":
         found = hardware_difference(baseline.hardware, candidate.hardware)
+    if found is None and metric.id in estimate.METERED:
+        found = power_difference(baseline, candidate)
     if found is None and metric.runtime_bound:
         # The runtime picks its kernels, and with them its buffers, by what the processor can do.
         found = hardware_difference(baseline.hardware, candidate.hardware, ("architecture", "extensions"))
@@ -198,6 +199,21 @@ def _boards(gpus: Sequence[Gpu]) -> dict[str, dict[str, object]]:
         }
         for place, gpu in enumerate(gpus)
     }
+
+
+def power_difference(baseline: Profile, candidate: Profile) -> str | None:
+    """Name the counters of energy that one profile rests on and the other does not, or None."""
+    before, after = (
+        {domain.id: domain.method for domain in profile.power.domains} if profile.power is not None else {}
+        for profile in (baseline, candidate)
+    )
+    if gone := [name for name in before if name not in after]:
+        return f"the counter {', '.join(gone)} that the baseline was metered with is not here any more"
+    if new := [name for name in after if name not in before]:
+        return f"the counter {', '.join(new)} was not there for the baseline"
+    return next(
+        (f"{name} was {before[name]}, is {after[name]}" for name in before if before[name] != after[name]), None
+    )
 
 
 def _first(name: str, before: object, after: object) -> str | None:

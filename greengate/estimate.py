@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from greengate import stats
+from greengate import energy, stats
 from greengate.profile import Interval, Launch, Measurement, Method, Missing, Role
 from greengate.verdict import Change, Noise
 
@@ -25,7 +25,7 @@ FIRST_SHARE = 0.6
 
 _MORE_TIME = "give it more time with --max-seconds"
 
-Series = Sequence[int]
+Series = Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Estimator:
     """How one noisy metric comes out of one launch.
 
     `value` turns a series into SI (ns to s where the series is time) for a batch size; `log_ratio` gives
-    ln(candidate / baseline) of one launch from both series, paired by index.
+    ln(candidate / baseline) of one launch from both series, paired by index. A `metered` series is made of windows;
+    its method is the weakest of the counters that were read.
     """
 
     series: str
@@ -41,6 +42,7 @@ class Estimator:
     log_ratio: Callable[[Series, Series], float]
     method: Method
     per_call: bool = True
+    metered: bool = False
 
 
 def _quantile(share: float) -> Callable[[Series, int], float]:
@@ -62,6 +64,16 @@ def _only_ratio(baseline: Series, candidate: Series) -> float:
     return math.log(candidate[0] / baseline[0])
 
 
+def _mean(series: Series, batch: int) -> float:
+    del batch  # windows count items
+    return math.fsum(series) / len(series)
+
+
+def _mean_ratio(baseline: Series, candidate: Series) -> float:
+    # As many windows of each, in turn and back again: a drift adds the same to both sums.
+    return math.log(math.fsum(candidate) / math.fsum(baseline))
+
+
 #: The noisy metrics and how each comes out of a launch.
 ESTIMATORS: dict[str, Estimator] = {
     "latency_p50": Estimator("wall", _quantile(0.5), _median_pair_ratio, "timed"),
@@ -78,25 +90,55 @@ ESTIMATORS: dict[str, Estimator] = {
     ),
     "peak_memory": Estimator("peak", lambda series, _: float(series[0]), _only_ratio, "observed", per_call=False),
     "load_time": Estimator("load", lambda series, _: series[0] * 1e-9, _only_ratio, "timed", per_call=False),
+    **{
+        metric: Estimator(metric, _mean, _mean_ratio, "counter", per_call=False, metered=True)
+        for metric in energy.METRICS
+    },
 }
+
+#: The metrics that are read from counters over windows; they have a time budget of their own.
+METERED = frozenset(name for name, how in ESTIMATORS.items() if how.metered)
+
+
+def of(launches: Sequence[Launch], metric: str) -> list[Launch]:
+    """Return the launches that were made for a metric's kind: those that metered energy, or the others."""
+    return [launch for launch in launches if bool(launch.windows) == ESTIMATORS[metric].metered]
+
+
+def series_of(launch: Launch, role: Role, metric: str) -> Series | None:
+    """Return what one launch holds of a metric for a role; None where it holds nothing."""
+    how = ESTIMATORS[metric]
+    if how.metered:
+        return energy.per_thousand(launch, role, how.series) or None
+    return launch.samples.get(role, {}).get(how.series)
 
 
 def measure(launches: Sequence[Launch], role: Role, metric: str, batch_size: int) -> Measurement | Missing:
     """Return one noisy metric of one role, in SI, with its interval between launches."""
     how = ESTIMATORS[metric]
-    series = [samples[how.series] for launch in launches if how.series in (samples := launch.samples.get(role, {}))]
+    launches = of(launches, metric)
+    series = [one for launch in launches if (one := series_of(launch, role, metric)) is not None]
     if not series:
-        return Missing(f"no launch recorded {how.series}", "skipped")
+        return _none(launches, metric, how)
     if (unsettled := _unsettled(metric, launches, series)) is not None:
         return unsettled
     calls = sum(len(one) for one in series)
     counted = f"{len(series)} launches" + (f" x {calls // len(series):,} calls" if how.per_call else "")
+    if how.metered:
+        counted += f" x {calls // len(series)} windows: {energy.made_of(launches, metric)}"
     try:
         found = stats.across_launches([math.log(how.value(one, batch_size)) for one in series], COMPUTED)
     except ValueError:  # the logarithm of 0: below what the clock or the system resolves
         return Missing(f"{metric} is 0 here: below what this machine resolves", "unsettled")
     interval = Interval(math.exp(found.low), math.exp(found.high))
-    return Measurement(math.exp(found.value), how.method, interval, calls, counted)
+    method = energy.method(launches, metric) if how.metered else how.method
+    return Measurement(math.exp(found.value), method, interval, calls, counted)
+
+
+def _none(launches: Sequence[Launch], metric: str, how: Estimator) -> Missing:
+    if how.metered and launches:
+        return Missing(energy.why_not(launches, metric), "failed", "see `greengate doctor`")
+    return Missing(f"no launch recorded {how.series}", "skipped")
 
 
 def change(launches: Sequence[Launch], metric: str) -> Change | Missing:
@@ -105,7 +147,7 @@ def change(launches: Sequence[Launch], metric: str) -> Change | Missing:
     if isinstance(found, Missing):
         return found
     value, low, high = (math.expm1(x) for x in (found.value, found.low, found.high))
-    seconds = math.fsum(launch.took for launch in launches)
+    seconds = math.fsum(launch.took for launch in of(launches, metric))
     return Change(value, low, high, "paired", True, noise(launches, metric), found.launches, seconds)
 
 
@@ -124,10 +166,12 @@ def log_ratio(
 ) -> stats.Estimate | Missing:
     """Return ln(candidate / baseline) of one metric, or of the control, with its interval between launches."""
     how = ESTIMATORS[metric]
+    launches = of(launches, metric)
     pairs = [
-        (launch.samples["baseline"][how.series], launch.samples[against][how.series], launch.together)
+        (before, after, launch.together)
         for launch in launches
-        if all(how.series in launch.samples.get(role, {}) for role in ("baseline", against))
+        if (before := series_of(launch, "baseline", metric)) is not None
+        and (after := series_of(launch, against, metric)) is not None
     ]
     if (unsettled := _unsettled(metric, launches, [baseline for baseline, _, _ in pairs])) is not None:
         return unsettled
@@ -144,7 +188,9 @@ def log_ratio(
 def _unsettled(metric: str, launches: Sequence[Launch], series: Sequence[Series]) -> Missing | None:
     if len(series) < stats.MIN_LAUNCHES:
         return Missing(
-            f"{len(series)} launches fit in the time, {stats.MIN_LAUNCHES} are needed", "unsettled", _needed(launches)
+            f"{len(series)} launches fit in the time, {stats.MIN_LAUNCHES} are needed",
+            "unsettled",
+            _needed(launches, "--energy-seconds" if ESTIMATORS[metric].metered else "--max-seconds"),
         )
     calls = sum(len(one) for one in series)
     if metric == "latency_p99" and calls < P99_CALLS:
@@ -152,11 +198,11 @@ def _unsettled(metric: str, launches: Sequence[Launch], series: Sequence[Series]
     return None
 
 
-def _needed(launches: Sequence[Launch]) -> str:
+def _needed(launches: Sequence[Launch], option: str) -> str:
     if not launches:
-        return _MORE_TIME
+        return f"give it more time with {option}"
     longest = max(launch.took or launch.seconds for launch in launches)
-    return f"give it about {math.ceil(1.1 * longest * stats.MIN_LAUNCHES / FIRST_SHARE):,} s with --max-seconds"
+    return f"give it about {math.ceil(1.1 * longest * stats.MIN_LAUNCHES / FIRST_SHARE):,} s with {option}"
 
 
 def measure_all(launches: Sequence[Launch], role: Role, batch_size: int) -> Mapping[str, Measurement | Missing]:

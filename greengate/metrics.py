@@ -27,6 +27,7 @@ class Metric:
     about: str
     workload_free: bool = False
     runtime_bound: bool = False
+    source: str = ""  # the metric that a derived one is computed from
     measured: bool = True  # False: known, but no code of this version measures it
 
 
@@ -64,10 +65,18 @@ _ROWS = (
     Metric("cpu_time", "CPU time", "time", "noisy", "lower", "process CPU time per inference"),
     Metric("peak_memory", "Peak memory", "bytes", "noisy", "lower", "high-water mark above the empty worker"),
     Metric("load_time", "Load time", "time", "noisy", "lower", "from the file to a ready model"),
-    Metric("energy_per_1k", "Energy per 1k", "energy", "noisy", "lower", "gross energy of 1,000 items", measured=False),
-    Metric("cpu_energy_per_1k", "CPU energy per 1k", "energy", "noisy", "lower", "package and DRAM", measured=False),
-    Metric("gpu_energy_per_1k", "GPU energy per 1k", "energy", "noisy", "lower", "every GPU used", measured=False),
-    Metric("co2e_per_1k", "CO2e per 1k", "mass", "derived", "lower", "energy x a pinned intensity", measured=False),
+    Metric("energy_per_1k", "Energy per 1k", "energy", "noisy", "lower", "gross energy of 1,000 items"),
+    Metric("cpu_energy_per_1k", "CPU energy per 1k", "energy", "noisy", "lower", "package and DRAM"),
+    Metric("gpu_energy_per_1k", "GPU energy per 1k", "energy", "noisy", "lower", "every GPU used"),
+    Metric(
+        "co2e_per_1k",
+        "CO2e per 1k",
+        "mass",
+        "derived",
+        "lower",
+        "energy x a pinned intensity",
+        source="energy_per_1k",
+    ),
     Metric("accuracy", "Accuracy", "ratio", "declared", "higher", "any ratio, higher is better", measured=False),
 )
 

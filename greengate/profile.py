@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from greengate.power import Domain, Power, Window
+
 Method = Literal[
     "executed",  # counted on the graph as it ran
     "static",  # counted on the graph without running it
@@ -238,6 +240,7 @@ class Profile:
     layers: tuple[Layer, ...] = ()
     launches: tuple[Launch, ...] = ()
     looks: tuple[int, ...] = ()
+    power: Power | None = None
 
 
 @dataclass(frozen=True)
@@ -247,7 +250,8 @@ class Launch:
     `samples[role][series]` are integers: `wall` and `cpu` in ns per call, paired by index across roles unless the
     models ran in processes of their own (`together` is False); `load` in ns and `peak` in bytes, one each.
     `seconds` were spent inside calls, `took` in all. `feeds` is how many inputs were gone through: call i of a role
-    got input (i // 2) % feeds.
+    got input (i // 2) % feeds. A launch that metered energy has `windows` and no samples, with the `domains` that were
+    read, the `devices` that the models ran on, and `faults`: why a domain's readings cannot be used.
     """
 
     seed: int
@@ -257,6 +261,10 @@ class Launch:
     together: bool = True
     took: float = 0.0
     feeds: int = 1
+    windows: tuple[Window, ...] = ()
+    domains: tuple[Domain, ...] = ()
+    devices: tuple[str, ...] = ()
+    faults: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

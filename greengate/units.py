@@ -1,6 +1,7 @@
 """The two doors: text with units in, SI floats inside, text with units out.
 
-SI base units by dimension: count 1, macs MAC, flops FLOP, bytes B, time s, rate 1/s, energy J, mass kg, ratio 1.
+SI base units by dimension: count 1, macs MAC, flops FLOP, bytes B, time s, rate 1/s, energy J, mass kg,
+intensity kg/J, ratio 1.
 1 MAC = 2 FLOPs.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-Dimension = Literal["count", "macs", "flops", "bytes", "time", "rate", "energy", "mass", "ratio"]
+Dimension = Literal["count", "macs", "flops", "bytes", "time", "rate", "energy", "mass", "intensity", "ratio"]
 
 _K = {"K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 _MACS = {"MAC": 1.0, **{f"{k}MAC": v for k, v in _K.items()}}
@@ -27,8 +28,9 @@ UNITS: dict[Dimension, dict[str, float]] = {
     "bytes": {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 1024.0, "MiB": 1024.0**2, "GiB": 1024.0**3},
     "time": {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0},
     "rate": {"/s": 1.0},
-    "energy": {"J": 1.0, "mWh": 3.6, "Wh": 3600.0, "kWh": 3.6e6},
-    "mass": {"g": 1e-3, "kg": 1.0},
+    "energy": {"J": 1.0, "uWh": 3.6e-3, "mWh": 3.6, "Wh": 3600.0, "kWh": 3.6e6},
+    "mass": {"ug": 1e-9, "mg": 1e-6, "g": 1e-3, "kg": 1.0, "t": 1000.0},
+    "intensity": {"g/kWh": 1e-3 / 3.6e6, "kg/kWh": 1 / 3.6e6, "kg/MWh": 1e-3 / 3.6e6},
     "ratio": {"": 1.0},
 }
 
@@ -42,6 +44,7 @@ MEASURES: dict[Dimension, str] = {
     "rate": "a rate",
     "energy": "energy",
     "mass": "mass",
+    "intensity": "mass of emissions for energy",
     "ratio": "a ratio",
 }
 
@@ -55,6 +58,7 @@ EXAMPLES: dict[Dimension, str] = {
     "rate": "200/s",
     "energy": "1.2 Wh",
     "mass": "3 g",
+    "intensity": "56 g/kWh",
     "ratio": "0.95",
 }
 
@@ -66,8 +70,9 @@ _SHOWN: dict[Dimension, tuple[str, ...]] = {
     "bytes": ("GB", "MB", "kB", "B"),
     "time": ("s", "ms", "us", "ns"),
     "rate": ("/s",),
-    "energy": ("kWh", "Wh", "mWh"),
-    "mass": ("kg", "g"),
+    "energy": ("kWh", "Wh", "mWh", "uWh"),
+    "mass": ("kg", "g", "mg", "ug"),
+    "intensity": ("g/kWh",),
     "ratio": ("",),
 }
 

@@ -27,6 +27,7 @@ SI: dict[Dimension, str] = {
     "rate": "1/s",
     "energy": "J",
     "mass": "kg",
+    "intensity": "kg/J",
     "ratio": "1",
 }
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import nouns
 import pytest
 
-from greengate import budget, errors, point, profile, verdict
+from greengate import budget, errors, point, power, profile, verdict
 from greengate.baselines.store import Version
 from greengate.judge import judge
 from greengate.metrics import METRICS
@@ -75,7 +75,7 @@ def test_every_number_with_a_dimension_has_a_unit(name: str) -> None:
     for field, (kind, unit, meaning) in rows(name).items():
         assert meaning
         if kind.startswith("number") and name != "InputSpec":  # what a tensor holds has no unit
-            assert re.fullmatch(r"1|s|B|W|the metric's.*", unit), f"{name}.{field} has the unit {unit!r}"
+            assert re.fullmatch(r"1|s|B|W|J|kg/J|the metric's.*", unit), f"{name}.{field} has the unit {unit!r}"
 
 
 @pytest.mark.parametrize("name", sorted(NOUNS))
@@ -103,6 +103,8 @@ def test_every_metric_has_its_unit() -> None:
         (profile.Measurement, "method"),
         (profile.Missing, "kind"),
         (profile.Trial, "ended_by"),
+        (power.Domain, "kind"),
+        (power.Window, "role"),
         (verdict.Change, "basis"),
         (verdict.Contribution, "kind"),
         (verdict.Context, "place"),

@@ -134,7 +134,8 @@ def test_a_layer_stands_on_one_line_without_its_zeros() -> None:
     {"name": "/odd \u2028 \\"name\\"", "op": "Fancy", "macs": null}
   ],
   "launches": [],
-  "looks": []
+  "looks": [],
+  "power": null
 }
 """)
     assert profile_file.load(text, "p.json").layers == LAYERS  # type: ignore[union-attr]

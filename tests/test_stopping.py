@@ -11,7 +11,7 @@ import pytest
 
 from greengate import estimate, stats
 from greengate.judge import SHARE
-from greengate.profiler.trial import LOOKS
+from greengate.profiler.stopping import LOOKS
 
 ROUNDS = 3000
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from greengate import intensity
 from greengate.budget import (
     AccuracySource,
     Approvers,
     Budget,
+    Carbon,
     Limit,
     LimitKind,
     ModelEntry,
     Override,
+    PowerLog,
     Rule,
     TradeOff,
     Waiver,
@@ -51,12 +54,32 @@ def build(root: Value, path: str, digest: str) -> Budget:
         on_inconclusive=_optional(root, "on_inconclusive"),
         approvers=tuple(_approvers(item) for item in entries(root, "approvers")),
         max_waiver_days=_optional(root, "max_waiver_days"),
+        power_log=_power_log(root.get("energy")),
+        carbon=_carbon(root.get("carbon")),
     )
 
 
 def _plain(value: Value | None) -> dict[str, Any]:
     """Return a mapping of scalars without its places."""
     return {} if value is None else {key: item.content for key, item in value.content.items()}
+
+
+def _power_log(entry: Value | None) -> PowerLog | None:
+    log = None if entry is None else entry.get("power_log")
+    if entry is None or log is None:
+        return None
+    return PowerLog(log.content, log.span, float(_plain(entry).get("clock_offset", 0.0)))
+
+
+def _carbon(entry: Value | None) -> Carbon | None:
+    if entry is None:
+        return None
+    plain = _plain(entry)
+    pue = float(plain.get("pue", 1.0))
+    if "country" in plain:
+        known = intensity.table()[plain["country"]]
+        return Carbon(known.kilograms_a_joule, known.source, entry.span, pue)
+    return Carbon(plain["intensity"], f"{plain['source']}, {plain['year']}", entry.span, pue)
 
 
 def _optional(parent: Value, key: str) -> Any:
@@ -135,6 +158,7 @@ def _rule(entry: Value) -> Rule:
         models=_texts(entry, "models"),
         on_inconclusive=_optional(entry, "on_inconclusive"),
         overrides=tuple(_override(item, entry.content["metric"].content) for item in entries(entry, "overrides")),
+        allow_estimated=_optional(entry, "allow_estimated") or False,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from greengate.budget_file.shape import (
+    COUNTRY,
     DAYS,
     NAME,
     ONE_LINE,
@@ -36,6 +37,7 @@ _PATH = Text(ONE_LINE, "write a path on one line, without spaces around it")
 _LINE = Text(ONE_LINE, "write one line, without spaces around it")
 _URI = Text(URI, "write `auto`, `none`, or a scheme and a place, such as `file:models/old.onnx`")
 _SELECTOR = Text(SELECTOR, "write a model's name, or a pattern such as `vision-*`, without spaces")
+_COUNTRY = Text(COUNTRY, "write the three letters of ISO 3166, such as `FRA`")
 _SELECTORS = Items(_SELECTOR, "a selector", fewest=1)
 
 _INPUT = Keys(
@@ -180,6 +182,9 @@ _RULE = Keys(
         "unless": Key(_TRADE_OFF, "What a gain may pay for.", "{accuracy_gain: 0.5 pp, approved: true}"),
         "severity": Key(_SEVERITY, "What breaking the rule does; fail if absent.", "warn"),
         "on_inconclusive": Key(_ON_INCONCLUSIVE, "What it does where it cannot be decided; exit 3 if absent.", "warn"),
+        "allow_estimated": Key(
+            Flag(), "Whether a model of energy may stand in for a counter; false if absent.", "true"
+        ),
         "models": Key(_SELECTORS, "Names or patterns of the models it binds; all if absent.", '["vision-*"]'),
         "overrides": Key(
             Items(_OVERRIDE, "the override"),
@@ -228,6 +233,35 @@ _WORKER = Keys(
     }
 )
 
+_ENERGY = Keys(
+    {
+        "power_log": Key(_PATH, "An external meter's log, lines `t,watts`; t in seconds since 1970.", "meter.csv"),
+        "clock_offset": Key(Number(), "Seconds to add to the log's times; 0 if absent.", "0.2"),
+    },
+    needs=(("clock_offset", ("power_log",)),),
+)
+
+_PUE = Key(Number(), "What the site draws for each watt of the machine; 1 if absent.", "1.2")
+
+_CARBON = Variants(
+    {
+        "country": Keys(
+            {
+                "country": Key(_COUNTRY, "Whose mean intensity, of the table that is shipped.", "FRA", required=True),
+                "pue": _PUE,
+            }
+        ),
+        "intensity": Keys(
+            {
+                "intensity": Key(Quantity("intensity"), "Emissions of the grid.", "56 g/kWh", required=True),
+                "source": Key(_LINE, "Where the number comes from.", "RTE eCO2mix", required=True),
+                "year": Key(Whole(1990, 2100), "The year it holds for.", "2025", required=True),
+                "pue": _PUE,
+            }
+        ),
+    }
+)
+
 _MODELS = Items(_MODEL, "the model", 1, "empty-budget")
 _RULES = Items(_RULE, "the rule", 1, "empty-budget")
 _VERSION = Whole(VERSION, VERSION, "unsupported-version")
@@ -248,6 +282,8 @@ BUDGET = Keys(
             '[{who: ["lead@example.org"]}]',
         ),
         "max_waiver_days": Key(Whole(1, 3660), "The longest a waiver may last; any time if absent.", "90"),
+        "energy": Key(_ENERGY, "How energy is metered beside the machine's own counters.", "{power_log: meter.csv}"),
+        "carbon": Key(_CARBON, "The intensity with which energy becomes emissions.", "{country: FRA}"),
         "worker": Key(_WORKER, "What a measuring process may use.", "{timeout: 300 s, memory: 8 GB}"),
     }
 )

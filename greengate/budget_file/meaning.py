@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from greengate import intensity
 from greengate.budget import matches
 from greengate.budget_file.check import Findings, Value
 from greengate.budget_file.scalars import closest, quantity, quoted
@@ -40,6 +41,7 @@ def find_contradictions(budget: Value, found: Findings) -> None:
             _selectors(override, models, found)
     for seat in entries(budget, "approvers"):
         _seats(seat, rules, found)
+    _carbon(budget, found)
     granted: dict[tuple[str, str], Value] = {}
     for waiver in entries(budget, "waivers"):
         _waiver(waiver, rules, granted, found)
@@ -87,6 +89,19 @@ def _default_name(model: Value, found: Findings) -> None:
     if name is not None and re.search(NAME, name.content) is None:
         message = f"a model cannot be called {quoted(name.content)} after its file"
         found.note("bad-value", name.span, message, "add a `name` of letters, digits, `_`, `.` and `-`")
+
+
+def _carbon(budget: Value, found: Findings) -> None:
+    carbon = budget.get("carbon")
+    if carbon is None:
+        return
+    country, pue = carbon.get("country"), carbon.get("pue")
+    if country is not None and country.content not in intensity.table():
+        message = f"no intensity is shipped for {quoted(country.content)}"
+        near = closest(country.content, intensity.table())
+        found.note("bad-value", country.span, message, f"{near}write `intensity`, `source` and `year` instead")
+    if pue is not None and not 1 <= pue.content <= 10:
+        found.note("bad-value", pue.span, f"a PUE is at least 1, not {pue.text}", "write for example `1.2`")
 
 
 def _ranges(model: Value, found: Findings) -> None:

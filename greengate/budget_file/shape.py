@@ -18,6 +18,7 @@ END = r"$(?!\n)"  # Python's `$` alone would let a line break follow
 ANYTHING = r"\S"
 ONE_LINE = rf"^\S(?:.*\S)?{END}"
 NAME = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}{END}"
+COUNTRY = rf"^[A-Z]{{3}}{END}"
 DAYS = rf"^[1-9][0-9]{{0,3}} ?d{END}"
 SELECTOR = rf"^\S{{1,200}}{END}"
 URI = rf"^(?:auto|none|[a-z][a-z0-9+.-]*:\S.*){END}"

@@ -21,6 +21,9 @@ from greengate.cli.usage import GreedyFiles
 @click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds: auto (default), none, or a ref.")
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
+@click.option(
+    "--energy-seconds", type=click.FloatRange(min=1), default=240, show_default=True, help="For a model's energy."
+)
 @click.option("--report", "reports", multiple=True, metavar="FORMAT=PATH", help="Repeatable; `-` is stdout.")
 def check(
     models: tuple[str, ...],
@@ -34,6 +37,7 @@ def check(
     policy_ref: str,
     allow_inconclusive: bool,
     max_seconds: float,
+    energy_seconds: float,
     reports: tuple[str, ...],
 ) -> int:
     """Measure the budget's models, compare them with their baseline, judge every rule.
@@ -65,6 +69,7 @@ def check(
         strict=strict,
         policy_ref=policy_ref,
         max_seconds=max_seconds,
+        energy_seconds=energy_seconds,
         environ=environment(),
     )
     with progress() as show:

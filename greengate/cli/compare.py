@@ -11,7 +11,10 @@ import click
 @click.option("-b", "--budget", metavar="FILE", help="Budget to take the workload from.")
 @click.option("--static-only", is_flag=True, help="Exact metrics only; takes seconds.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True)
-def compare(baseline: str, candidate: str, budget: str | None, static_only: bool, max_seconds: float) -> int:
+@click.option("--energy", is_flag=True, help="Meter energy too, counted or estimated; takes minutes.")
+def compare(
+    baseline: str, candidate: str, budget: str | None, static_only: bool, max_seconds: float, energy: bool
+) -> int:
     """Measure two model files (or read two profiles) and show every change with its interval.
 
     \b
@@ -33,6 +36,7 @@ def compare(baseline: str, candidate: str, budget: str | None, static_only: bool
         against=baseline if ":" in baseline else f"file:{baseline}",
         static_only=static_only,
         max_seconds=max_seconds,
+        energy=energy,
         environ=environment(),
     )
     with progress() as show:

@@ -12,6 +12,7 @@ import click
 @click.option("-b", "--budget", metavar="FILE", help="Budget that names the model. [default: budgets.yaml if there]")
 @click.option("--static-only", is_flag=True, help="Exact metrics only; takes seconds.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
+@click.option("--energy", is_flag=True, help="Meter energy too, counted or estimated; takes minutes.")
 @click.option("--layers", is_flag=True, help="Print the layers as a tree, largest first.")
 def profile(
     model: str,
@@ -20,6 +21,7 @@ def profile(
     budget: str | None,
     static_only: bool,
     max_seconds: float,
+    energy: bool,
     layers: bool,
 ) -> int:
     """Measure MODEL, a name in the budget or a path, and show or save every metric.
@@ -43,6 +45,7 @@ def profile(
         against=against or "none",
         static_only=static_only,
         max_seconds=max_seconds,
+        energy=energy,
         environ=environment(),
     )
     with progress() as show:

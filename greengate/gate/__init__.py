@@ -98,7 +98,12 @@ def measure_all(request: Request, now: datetime.datetime, progress: Progress = s
     found: dict[str, Profile] = {}
     wrong: list[Diagnostic] = []
     # The rounds of one model share its time.
-    alone = replace(request, against="none", max_seconds=max(request.max_seconds / ROUNDS, 1))
+    alone = replace(
+        request,
+        against="none",
+        max_seconds=max(request.max_seconds / ROUNDS, 1),
+        energy_seconds=request.energy_seconds / ROUNDS,
+    )
     with _setting(budget, alone, now, progress) as setting:
         for one in choose(budget, request.models):
             try:

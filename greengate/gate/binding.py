@@ -35,7 +35,14 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         if (folder / known.path).resolve() != (folder / own.path).resolve() and (folder / known.path).is_file():
             found.append(replace(known, name=f"{known.name}{OLD}", rules_of=known.name))
     found += [model for model in before.values() if (folder / model.path).is_file()]
-    return replace(head, models=tuple(found), baseline=base.baseline, worker=base.worker)
+    return replace(
+        head,
+        models=tuple(found),
+        baseline=base.baseline,
+        worker=base.worker,
+        power_log=base.power_log,
+        carbon=base.carbon,
+    )
 
 
 def reworked(head: Budget, base: Budget | None) -> frozenset[str]:

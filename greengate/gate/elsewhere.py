@@ -7,6 +7,7 @@ from pathlib import Path
 
 from greengate import files, git, profile_file
 from greengate.budget import Budget
+from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import Diagnostic, GreengateError
 from greengate.gate.here import Measured, model_case
@@ -39,7 +40,7 @@ def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...
         wrong += _disagreements(one, by_name[one.entry.name])
     if wrong:
         raise GreengateError(*wrong)
-    models = tuple(_merge(one, by_name[one.entry.name], setting) for one in chosen)
+    models = tuple(emitted(_merge(one, by_name[one.entry.name], setting), budget.carbon) for one in chosen)
     seconds = sum(found.seconds for _, found in pieces if isinstance(found, Trial))
     measured = {name: mine[0][1] for name, mine in by_name.items() if mine}
     return Measured(models, measured, seconds)

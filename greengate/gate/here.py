@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from greengate import estimate
 from greengate.baselines import Found
 from greengate.budget import Budget, Limit, rules_for
+from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import BaselineError, Diagnostic
 from greengate.gate.past import with_past
@@ -16,9 +17,11 @@ from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
 from greengate.judge import SHARE, unconfirmed
 from greengate.layers import attribute
+from greengate.metrics import METRICS
 from greengate.profile import Missing, Profile, Role, Trial
 from greengate.profiler import trial
 from greengate.profiler.exact import Subject
+from greengate.profiler.meters.bench import Energy
 from greengate.profiler.trial import Effort
 from greengate.units import format_change
 from greengate.verdict import BaselineRef, Change, Comparison, ModelCase
@@ -49,11 +52,11 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
         name = model.chosen.entry.name
         precision = {} if setting.request.static_only else precision_for(policies, model.chosen.entry.bound_as)
         found, spent = _time(model, precision, setting)
-        case = _judged(model, found, setting)
+        case = emitted(_judged(model, found, setting), budget.carbon)
         named = replace(case, rules_of=model.chosen.entry.rules_of)
         if doubted := unconfirmed(policies, named, setting.today):
             found, spent = _confirm(model, found, spent, doubted, setting)
-            case = _judged(model, found, setting)
+            case = emitted(_judged(model, found, setting), budget.carbon)
         measured[name] = found
         cases.append(case)
         seconds += spent
@@ -73,15 +76,21 @@ def start(chosen: Chosen, setting: Setting, twice: bool) -> Profile | Trial:
         raise BaselineError(Diagnostic("baseline-missing", message, "name its file with --against file:PATH"))
     if ready.unfed is not None:
         raise BaselineError(Diagnostic("input-mismatch", f"the baseline: {ready.unfed.reason}", ready.unfed.help))
-    found, spent = _time(ready, {} if setting.request.static_only else everything(), setting)
+    metered = estimate.METERED if setting.request.energy else _metered(setting.budget, chosen.entry.name)
+    found, spent = _time(ready, {} if setting.request.static_only else everything(metered), setting)
     if twice:
         found, _ = _confirm(ready, found, spent, frozenset(estimate.ESTIMATORS), setting)
     return found
 
 
-def everything() -> dict[str, float]:
-    """Return the precision that measuring without a budget asks for: every metric, waiting for the steady ones."""
-    return {metric: PRECISION if metric in ("latency_p50", "cpu_time") else math.inf for metric in estimate.ESTIMATORS}
+def everything(metered: Collection[str] = ()) -> dict[str, float]:
+    """Return the precision that measuring without rules asks for: every metric, waiting for the steady ones.
+
+    Energy takes minutes, so only what is named of it is metered.
+    """
+    steady = ("latency_p50", "cpu_time", "energy_per_1k")
+    asked = [metric for metric in estimate.ESTIMATORS if metric not in estimate.METERED or metric in metered]
+    return {metric: PRECISION if metric in steady else math.inf for metric in asked}
 
 
 def precision_for(budgets: Iterable[Budget], model: str) -> dict[str, float]:
@@ -91,9 +100,24 @@ def precision_for(budgets: Iterable[Budget], model: str) -> dict[str, float]:
         asked = [(rule.metric, limit) for limit in rule.limits]
         asked += [(rule.unless.metric, rule.unless.gain)] if rule.unless is not None else []
         for metric, limit in asked:
-            if metric in estimate.ESTIMATORS:
-                found[metric] = min(found.get(metric, math.inf), _needed(limit))
+            source = METRICS[metric].source or metric
+            if source in estimate.ESTIMATORS:
+                found[source] = min(found.get(source, math.inf), _needed(limit))
     return found
+
+
+def _metered(budget: Budget | None, model: str) -> Collection[str]:
+    return () if budget is None else estimate.METERED & set(precision_for((budget,), model))
+
+
+def energy_for(setting: Setting, model: str) -> Energy:
+    """Return how a model's energy is metered: models of energy only where a rule of it allows them."""
+    budget, request = setting.budget, setting.request
+    policies = setting.policies or (() if budget is None else (budget,))
+    allowed = any(rule.allow_estimated for policy in policies for rule in rules_for(policy, model)) or request.energy
+    log = None if budget is None or budget.power_log is None else budget.power_log
+    file = None if log is None else str(setting.folder / log.file)
+    return Energy(request.energy_seconds, allowed, file, 0.0 if log is None else log.clock_offset)
 
 
 def _needed(limit: Limit) -> float:
@@ -104,7 +128,8 @@ def _needed(limit: Limit) -> float:
 
 
 def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
-    effort, limits = Effort(precision, setting.request.max_seconds), limits_of(setting.budget)
+    limits = limits_of(setting.budget)
+    effort = Effort(precision, setting.request.max_seconds, energy_for(setting, one.chosen.entry.bound_as))
     if one.candidate.lenient and not one.counted.workload.feed:
         return one.counted, 0.0
     if one.counted_before is None or one.unfed is not None:
@@ -120,7 +145,8 @@ def _confirm(
     """Take a second look at what has a first one."""
     if not found.launches:
         return found, spent
-    effort, limits = Effort(dict.fromkeys(metrics, PRECISION), setting.request.max_seconds), limits_of(setting.budget)
+    limits, energy = limits_of(setting.budget), energy_for(setting, one.chosen.entry.bound_as)
+    effort = Effort(dict.fromkeys(metrics, PRECISION), setting.request.max_seconds, energy)
     if isinstance(found, Profile):
         return trial.confirm_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
     both = trial.confirm(found, _roles(one), effort, limits, setting.progress)
@@ -167,7 +193,7 @@ def _trial_notes(source: Trial, compared: Mapping[str, Comparison]) -> Iterator[
     more = f", then {len(source.launches) - count} more to confirm" if second else ""
     if source.ended_by in ("precision", "time"):
         yield f"the trial ended after {count} launches, {narrow}{more}"
-    for metric in ("latency_p50", "cpu_time"):
+    for metric in ("latency_p50", "cpu_time", "energy_per_1k"):
         change = compared[metric].change if metric in compared else None
         if isinstance(change, Change) and change.noise is not None:
             low, high = format_change(change.noise.low), format_change(change.noise.high)

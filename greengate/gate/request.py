@@ -22,7 +22,8 @@ class Request:
     """What the gate is asked to do.
 
     `models` are names of the budget, paths of its models, or NAME=PATH. `profiles` are files measured elsewhere;
-    with them nothing is measured here. `environ` tells where the gate runs. `max_seconds` are for one model.
+    with them nothing is measured here. `environ` tells where the gate runs. `max_seconds` are for one model,
+    `energy_seconds` for metering its energy; `energy` meters it although no rule asks.
     """
 
     budget: str | None = "budgets.yaml"
@@ -34,6 +35,8 @@ class Request:
     strict: bool = False
     policy_ref: str = "auto"
     max_seconds: float = 60.0
+    energy_seconds: float = 240.0
+    energy: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
 
 

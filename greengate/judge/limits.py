@@ -20,6 +20,8 @@ ROUNDING = 1e-12
 
 #: A limit is decided with room to spare when the half-width is at most this share of it.
 SHARE = 0.5
+#: Two copies of one model that differ by less than this share of a limit do not spoil it, however surely they differ.
+MATTERS = 0.25
 #: Nobody waits longer than this for one rule, in seconds.
 MOST_ADVISED = 3600.0
 
@@ -37,7 +39,7 @@ def judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
     """Judge one limit of a rule. A failure of a noisy metric needs two looks that agree."""
     check = _judge_look(limit, rule, comparison, context)
     if comparison.first is None:
-        return _unconfirmed(check) if METRICS[rule.metric].kind == "noisy" else check
+        return _unconfirmed(check) if METRICS[rule.metric].kind in ("noisy", "derived") else check
     return _agree(_judge_look(limit, rule, _at_first_look(comparison), context), check)
 
 
@@ -62,15 +64,19 @@ def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
         return _LOOK_AT_IT
     if comparison.first is None and _fails(check.limit, rule, comparison):
         return _LOOK_AGAIN
-    return _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
+    if _refuse_estimate(check.limit, rule, comparison):
+        return "measure where a counter can be read; `greengate doctor` says what would make one usable"
+    said = _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
+    metered = METRICS[rule.metric].dimension in ("energy", "mass")
+    return said.replace("--max-seconds", "--energy-seconds") if metered else said
 
 
 def unconfirmed(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
     return frozenset(
-        rule.metric
+        METRICS[rule.metric].source or rule.metric
         for rule in rules
-        if METRICS[rule.metric].kind == "noisy"
+        if METRICS[rule.metric].kind in ("noisy", "derived")
         and (found := model.comparisons.get(rule.metric)) is not None
         and any(_fails(limit, rule, _on(limit, found, model, today)) for limit in rule.limits)
     )
@@ -112,12 +118,29 @@ def _judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
     needed: Measurement | Change | Missing = comparison.candidate if limit.absolute else comparison.change
     if isinstance(needed, Missing):
         return Check(limit, _status_of_missing(needed, context), needed.reason)
+    if refusal := _refuse_estimate(limit, rule, comparison):
+        return Check(limit, Status.INCONCLUSIVE, refusal)
     if isinstance(needed, Measurement):
         return _judge_absolute(limit, rule.metric, needed)
     within = _judge_change(limit, needed)
     if rule.ignore_below is None or within.status is Status.PASS:
         return within
     return _or(within, _judge_floor(limit, rule, comparison))
+
+
+def _refuse_estimate(limit: Limit, rule: Rule, comparison: Comparison) -> str:
+    """Say why an estimate does not judge this limit; empty where nothing is estimated, or it may."""
+    sides = [comparison.candidate] if limit.absolute else [comparison.candidate, comparison.baseline]
+    found = next((one for one in sides if isinstance(one, Measurement) and one.method == "estimated"), None)
+    if found is None:
+        return ""
+    if not rule.allow_estimated:
+        return f"it is only estimated here ({found.detail}), and the rule does not say `allow_estimated: true`"
+    if METRICS[rule.metric].kind == "declared":
+        return ""
+    change = comparison.change
+    paired = not limit.absolute and isinstance(change, Change) and change.basis == "paired"
+    return "" if paired else f"an estimate ({found.detail}) is judged only as a change within one trial"
 
 
 def _status_of_missing(missing: Missing, context: Context) -> Status:
@@ -184,7 +207,7 @@ def _doubt(limit: Limit, change: Change, noise: Noise, status: Status) -> str:
 
     A failure must stand beyond the limit and the noise; a pass needs noise no wider than the limit, or room for it.
     """
-    if noise.broken:
+    if noise.broken and noise.floor > MATTERS * limit.value:
         return (
             f"two copies of the baseline differ by {format_change(noise.value)} here, which is no chance: "
             "something disturbs this trial"

@@ -26,7 +26,7 @@ def differences(base: Budget, head: Budget) -> Iterator[Notice]:
         if rule.id not in known:
             yield _notice(f"the change adds the rule {rule.id!r}", rule.span)
     yield from _models(base, head)
-    for key in ("on_inconclusive", "max_waiver_days", "approvers", "baseline", "worker"):
+    for key in ("on_inconclusive", "max_waiver_days", "approvers", "baseline", "worker", "power_log", "carbon"):
         if _without_places(getattr(base, key)) != _without_places(getattr(head, key)):
             yield _notice(f"the change alters `{key}`; the target branch's binds")
 
@@ -72,7 +72,7 @@ def _between(base: Rule, head: Rule) -> Iterator[str]:
         softer = (head.ignore_below or 0) > (base.ignore_below or 0)
         word = "loosens" if softer else "tightens"
         yield f"{word} `ignore_below` from {base.ignore_below or 'none'} to {head.ignore_below or 'none'}"
-    for key in ("on_inconclusive", "models", "unless", "overrides"):
+    for key in ("on_inconclusive", "models", "unless", "overrides", "allow_estimated"):
         if _without_places(getattr(base, key)) != _without_places(getattr(head, key)):
             yield f"alters `{key}`"
 

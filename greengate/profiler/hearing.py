@@ -10,7 +10,7 @@ from typing import Any
 from greengate.budget import WorkerLimits
 from greengate.codec import CodecError, decode
 from greengate.errors import CODES
-from greengate.profiler.jobs import Answer, Counted, CountJob, Job, Refused, Sampled, WorkerFailed
+from greengate.profiler.jobs import ANSWERS, Answer, Job, Refused, WorkerFailed
 from greengate.profiler.worker import MORE_MEMORY, ran_out_of_memory
 
 _MORE_TIME = "give it more with `worker: {timeout: ...}` in the budget, or use a faster machine"
@@ -41,7 +41,7 @@ def answer_of(heard: Heard, job: Job, limits: WorkerLimits) -> Answer:
         raise WorkerFailed(f"the worker did not answer within {limits.timeout:g} s{doing}", _MORE_TIME)
     match said:
         case {"answer": answer}:
-            kind: type[Answer] = Counted if isinstance(job, CountJob) else Sampled
+            kind: type[Answer] = ANSWERS[type(job)]
             try:
                 return decode(kind, answer)
             except CodecError as error:

@@ -17,7 +17,18 @@ from greengate.budget import WorkerLimits
 from greengate.codec import encode
 from greengate.profiler import spawn
 from greengate.profiler.hearing import Heard, answer_of
-from greengate.profiler.jobs import Answer, Counted, CountJob, FootprintJob, Job, LaunchJob, Sampled, WorkerFailed
+from greengate.profiler.jobs import (
+    Answer,
+    Counted,
+    CountJob,
+    EnergyJob,
+    FootprintJob,
+    Job,
+    LaunchJob,
+    Ran,
+    Sampled,
+    WorkerFailed,
+)
 from greengate.profiler.spawn import Worker
 
 #: Workers that are running now, and whether all work is being given up.
@@ -32,6 +43,8 @@ _ANSWER_MAX = 256 * 1024 * 1024
 def run(module: str, job: CountJob, limits: WorkerLimits) -> Counted: ...
 @overload
 def run(module: str, job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
+@overload
+def run(module: str, job: EnergyJob, limits: WorkerLimits) -> Ran: ...
 def run(module: str, job: Job, limits: WorkerLimits) -> Answer:
     """Do one job in a fresh process: `module` names the code there, `module.run(job, stage)` gives the answer.
 

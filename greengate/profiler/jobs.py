@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from greengate.power import WindowRole
 from greengate.profile import File, Input, Layer, Measurement, Missing, Role, WorkloadSpec
 
 #: Codes by which a model refuses a workload, not the gate.
@@ -63,6 +64,42 @@ class LaunchJob:
 
 
 @dataclass(frozen=True)
+class EnergyJob:
+    """Load every model of `paths`, stay idle for a while, then run each in windows: `order`, and back again.
+
+    A window lasts at least `seconds` and `min_calls` calls. Counters are read by whoever asks, by the monotonic clock.
+    """
+
+    paths: Mapping[Role, str]
+    order: tuple[Role, ...]
+    workload: WorkloadSpec
+    seed: int
+    seconds: float
+    min_calls: int
+    idle: float
+    cpus: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """A window as a worker ran it: begin and end in ns of the monotonic clock, and the calls in between."""
+
+    role: WindowRole
+    start: int
+    end: int
+    calls: int
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Answer to EnergyJob: the windows, and the devices the models ran on, `cpu` or a board's UUID."""
+
+    stretches: tuple[Stretch, ...]
+    devices: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class FootprintJob:
     """Load one model in a process of its own and run it: load time and peak memory above the empty worker."""
 
@@ -86,8 +123,16 @@ class Sampled:
     feeds: int = 1
 
 
-Job = CountJob | LaunchJob | FootprintJob
-Answer = Counted | Sampled
+Job = CountJob | LaunchJob | FootprintJob | EnergyJob
+Answer = Counted | Sampled | Ran
+
+#: What each job is answered with.
+ANSWERS: Mapping[type[Job], type[Answer]] = {
+    CountJob: Counted,
+    LaunchJob: Sampled,
+    FootprintJob: Sampled,
+    EnergyJob: Ran,
+}
 
 
 class Refused(Exception):  # noqa: N818 - an answer, not an accident

@@ -20,7 +20,7 @@ FEWEST_CALLS, ENOUGH_CALLS, MOST_CALLS = 10, 50, 5000
 LEAST_SECONDS, MOST_SECONDS = 0.7, 2.5
 
 CALL_METRICS = frozenset(name for name, how in estimate.ESTIMATORS.items() if how.per_call)
-FOOTPRINT_METRICS = frozenset(estimate.ESTIMATORS) - CALL_METRICS
+FOOTPRINT_METRICS = frozenset(estimate.ESTIMATORS) - CALL_METRICS - estimate.METERED
 
 Run = Callable[[LaunchJob | FootprintJob], Sampled]
 
@@ -40,7 +40,7 @@ def launch(
     order = list(subjects)
     # The order of loading decides where buffers land; seeded, so that a trial can be repeated.
     random.Random(f"{spec.seed} {index}").shuffle(order)  # noqa: S311 - not a secret
-    seed, cpus = 1000 * spec.seed + index, _pinned(spec.threads)
+    seed, cpus = 1000 * spec.seed + index, pinned(spec.threads)
     jobs: list[tuple[LaunchJob | FootprintJob, Role | None]] = []
     if wanted & CALL_METRICS:
         groups = [tuple(order)] if together else [(role,) for role in order]
@@ -81,7 +81,7 @@ def _call_job(
     )
 
 
-def _pinned(threads: int) -> tuple[int, ...]:
+def pinned(threads: int) -> tuple[int, ...]:
     """Choose the cores a launch is pinned to: the last ones, since interrupts favour the first."""
     if not hasattr(os, "sched_getaffinity"):
         return ()

@@ -7,48 +7,23 @@ precision only, never at which side of a limit an interval is; a failure is conf
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from greengate import estimate
 from greengate.budget import WorkerLimits
+from greengate.energy import idle_watts
+from greengate.power import Power
 from greengate.profile import Ended, Input, Launch, Missing, Profile, Role, Trial
 from greengate.profiler import lock
 from greengate.profiler.backends import format_of
-from greengate.profiler.exact import Subject, refused, unrun, untimed
-from greengate.profiler.jobs import Refused, WorkerFailed
-from greengate.profiler.launching import LAUNCHES, launch
-from greengate.profiler.steady import remarks
+from greengate.profiler.exact import Subject, unrun, untimed
+from greengate.profiler.launching import launch
+from greengate.profiler.metering import idle_notes, meter, unmetered
+from greengate.profiler.stopping import Effort, Progress, Run, Step, launch_until_precise, silent
 
-#: The launches after which precision is looked at: few looks, so that stopping early costs little coverage.
-LOOKS = (LAUNCHES, 8, 11, 15, 20, 27, 36, 48, 64)
-
-
-@dataclass(frozen=True)
-class Effort:
-    """How much to measure: noisy metrics with the half-width of ln(change) each needs, and seconds to spend."""
-
-    precision: Mapping[str, float]
-    max_seconds: float = 60.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is being measured now, with seconds spent and seconds left at most."""
-
-    model: str
-    doing: str
-    spent: float
-    left: float
-
-
-Progress = Callable[[Step], None]
-
-
-def silent(_: Step) -> None:
-    """Ignore progress."""
+__all__ = ["Effort", "Progress", "Step", "confirm", "confirm_alone", "profile", "silent", "trial"]
 
 
 def profile(
@@ -61,8 +36,8 @@ def profile(
     """
     if unrun(counted) is not None:
         return counted, 0.0
-    run = _launch_until_precise({"candidate": subject}, _first_look(effort), limits, progress)
-    measured = _with_noisy(counted, "candidate", run.launches, run.failure, effort)
+    run = _measure({"candidate": subject}, effort.share(estimate.FIRST_SHARE), limits, progress)
+    measured = _with_noisy(counted, "candidate", run, effort)
     kept = (run.launches, (len(run.launches),)) if run.launches else ((), ())
     return replace(measured, notes=(*measured.notes, *run.notes), launches=kept[0], looks=kept[1]), run.seconds
 
@@ -83,9 +58,9 @@ def trial(
     sound = {role: subject for role, subject in subjects.items() if unrun(counted[role]) is None}
     if "candidate" not in sound:  # nobody judges a baseline by itself
         return Trial(untimed(counted["baseline"]), counted["candidate"], (), "none", 0.0)
-    run = _launch_until_precise(_with_control(sound), _first_look(effort), limits, progress)
+    run = _measure(_with_control(sound), effort.share(estimate.FIRST_SHARE), limits, progress)
     before, after = (
-        _with_noisy(counted[role], role, run.launches, run.failure, effort) if role in sound else counted[role]
+        _with_noisy(counted[role], role, run, effort) if role in sound else counted[role]
         for role in ("baseline", "candidate")
     )
     notes = (*_input_notes(before, after), *run.notes)
@@ -97,10 +72,6 @@ def _with_control(roles: Mapping[Role, Subject]) -> dict[Role, Subject]:
     return {**roles, "control": roles["baseline"]} if len(roles) == 2 else dict(roles)
 
 
-def _first_look(effort: Effort) -> Effort:
-    return replace(effort, max_seconds=effort.max_seconds * estimate.FIRST_SHARE)
-
-
 def confirm(
     found: Trial, subjects: Mapping[Role, Subject], effort: Effort, limits: WorkerLimits, progress: Progress = silent
 ) -> Trial:
@@ -109,13 +80,14 @@ def confirm(
     Returns the trial with both looks; the same trial where not one more launch fits into the time. A role that the
     first look left out is left out again.
     """
-    ran = {role: subject for role, subject in subjects.items() if role in found.launches[0].samples}
-    run = _again(found.launches, _with_control(ran), _left(effort, found.seconds), limits, progress)
+    ran = {role: subject for role, subject in subjects.items() if role in found.launches[0].order}
+    run = _again(found.launches, _with_control(ran), effort, limits, progress)
     if not run.launches:
         return replace(found, notes=_notes(found.notes, run))
     launches = (*found.launches, *run.launches)
+    both = replace(run, launches=launches)
     before, after = (
-        _with_noisy(one, role, launches, run.failure, effort) if role in ran else one
+        _with_noisy(one, role, both, effort) if role in ran else one
         for role, one in (("baseline", found.baseline), ("candidate", found.candidate))
     )
     return replace(
@@ -142,18 +114,14 @@ def confirm_alone(
 
     Returns the profile with both looks and the seconds of both.
     """
-    run = _again(found.launches, {"candidate": subject}, _left(effort, seconds), limits, progress)
+    run = _again(found.launches, {"candidate": subject}, effort, limits, progress)
     if not run.launches:
         return replace(found, notes=_notes(found.notes, run)), seconds
     launches = (*found.launches, *run.launches)
-    both = _with_noisy(found, "candidate", launches, run.failure, effort)
+    both = _with_noisy(found, "candidate", replace(run, launches=launches), effort)
     looks = (*found.looks, len(launches))
     both = replace(both, launches=launches, looks=looks, notes=_notes(found.notes, run))
     return both, round(seconds + run.seconds, 3)
-
-
-def _left(effort: Effort, spent: float) -> Effort:
-    return replace(effort, max_seconds=effort.max_seconds - spent)
 
 
 def _again(
@@ -162,70 +130,66 @@ def _again(
     effort: Effort,
     limits: WorkerLimits,
     progress: Progress,
-) -> _Run:
-    """Launch as often again as `begun`, in the time of `effort`."""
+) -> Run:
+    """Launch as often again as `begun`, in what is left of the time."""
     again = replace(effort, precision=dict.fromkeys(effort.precision, 0.0))
-    return _launch_until_precise(roles, again, limits, progress, begun=begun)
+    return _measure(roles, again, limits, progress, begun=begun)
 
 
-def _notes(found: Sequence[str], run: _Run) -> tuple[str, ...]:
+def _notes(found: Sequence[str], run: Run) -> tuple[str, ...]:
     broke = [f"the second look ended early: {run.failure.reason}"] if run.failure is not None else []
     return tuple(dict.fromkeys((*found, *run.notes, *broke)))
 
 
-@dataclass(frozen=True)
-class _Run:
-    launches: tuple[Launch, ...]
-    ended_by: Ended
-    seconds: float
-    failure: WorkerFailed | None = None
-    notes: tuple[str, ...] = ()
-
-
-def _launch_until_precise(
+def _measure(
     subjects: Mapping[Role, Subject],
     effort: Effort,
     limits: WorkerLimits,
     progress: Progress,
     begun: Sequence[Launch] = (),
-) -> _Run:
-    """Launch until precise or out of time; after the launches of a first look, `begun`, as many again."""
-    if not subjects or not effort.precision:
-        return _Run((), "none", 0.0)
+) -> Run:
+    """Time calls and weigh, then meter energy; each until precise or out of its own time.
+
+    After the launches of a first look, `begun`, as many again.
+    """
+    timed, metered = effort.only(metered=False), effort.only(metered=True)
+    if not subjects:
+        return Run((), "none", 0.0)
     model = subjects.get("candidate", next(iter(subjects.values())))
     backend = format_of(model.path).load()
-    with _alone(model, progress):
-        started = backend.clock()
-        launches: list[Launch] = []
-        notes: dict[str, None] = {}  # in order, once each
-        together = all(launch.together for launch in begun)
 
-        def ended(by: Ended, failure: WorkerFailed | None = None) -> _Run:
-            notes.update(dict.fromkeys(remarks(launches)))
-            return _Run(tuple(launches), by, round(backend.clock() - started, 3), failure, tuple(notes))
+    def once(wanted: frozenset[str], index: int, together: bool) -> tuple[Launch, tuple[str, ...]]:
+        return launch(lambda job: backend.run(job, limits), subjects, wanted, index, together)
 
-        while wanted := _wanted(launches, effort, begun):
-            spent = backend.clock() - started
-            longest = max((launch.took for launch in (*begun, *launches)), default=0.0)
-            # A launch that would overrun is not begun; the very first is, so that it can be said how long one takes.
-            if (launches or begun) and spent + longest > effort.max_seconds:
-                return ended("time")
-            progress(Step(model.name, f"launch {len(launches) + 1}", spent, max(0.0, effort.max_seconds - spent)))
-            try:
-                made, found = launch(
-                    lambda job: backend.run(job, limits), subjects, wanted, len(begun) + len(launches), together
-                )
-            except WorkerFailed as failed:
-                if not (together and failed.out_of_memory and len(subjects) > 1):
-                    return ended("failure", failed)
-                together = False
-                notes["the models did not fit into memory together: each ran in processes of its own"] = None
-                continue
-            except Refused as refusal:
-                raise refused(refusal, model) from refusal
-            launches.append(replace(made, took=round(backend.clock() - started - spent, 3)))
-            notes.update(dict.fromkeys(found))
-        return ended("precision")
+    calls, windows = ([one for one in begun if bool(one.windows) == kind] for kind in (False, True))
+    run = Run((), "none", 0.0)
+    if calls or not begun:
+        with _alone(model, progress):
+            run = launch_until_precise(once, model, timed, progress, calls, splits=len(subjects) > 1)
+    if not metered.precision or run.failure is not None or (begun and not windows):
+        return run
+    with _alone(model, progress), backend.meters(model.path, effort.energy) as bench:
+        if (missing := unmetered(bench)) is not None:
+            return replace(run, unmetered=missing)
+
+        def window(wanted: frozenset[str], index: int, together: bool) -> tuple[Launch, tuple[str, ...]]:
+            del wanted  # one launch gives them all
+            return meter(lambda job: backend.run(job, limits), bench, subjects, index, together)
+
+        more = launch_until_precise(window, model, metered, progress, windows, splits=len(subjects) > 1)
+        return _joined(run, replace(more, notes=(*bench.notes, *more.notes, *idle_notes(more.launches))))
+
+
+def _joined(run: Run, more: Run) -> Run:
+    ended = [one.ended_by for one in (run, more)]
+    worst: Ended = next((by for by in ("failure", "time", "precision") if by in ended), "none")
+    return Run(
+        (*run.launches, *more.launches),
+        worst,
+        round(run.seconds + more.seconds, 3),
+        run.failure or more.failure,
+        tuple(dict.fromkeys((*run.notes, *more.notes))),
+    )
 
 
 @contextmanager
@@ -238,50 +202,24 @@ def _alone(model: Subject, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _wanted(launches: Sequence[Launch], effort: Effort, begun: Sequence[Launch]) -> frozenset[str]:
-    """Return the metrics that want another launch; only precision is looked at, and only at LOOKS."""
-    count = len(launches)
-    if begun:
-        return frozenset(effort.precision) if count < len(begun) else frozenset()
-    look = max((one for one in LOOKS if one <= count), default=0)
-    if not look:
-        return frozenset(effort.precision)
-    if count >= LOOKS[-1]:
-        return frozenset()
-    return imprecise(launches[:look], effort)
-
-
-def imprecise(launches: Sequence[Launch], effort: Effort) -> frozenset[str]:
-    """Return the metrics whose interval, of the change or of the control, is still wider than needed."""
-    return frozenset(metric for metric, need in effort.precision.items() if _half_width(launches, metric) > need)
-
-
-def _half_width(launches: Sequence[Launch], metric: str) -> float:
-    if any("baseline" in launch.samples for launch in launches):
-        found = [estimate.log_ratio(launches, metric), estimate.log_ratio(launches, metric, "control")]
-        return max(math.inf if isinstance(one, Missing) else one.half_width for one in found)
-    alone = estimate.measure(launches, "candidate", metric, 1)
-    if isinstance(alone, Missing) or alone.interval is None:
-        return math.inf
-    return math.log(alone.interval.high / alone.interval.low) / 2
-
-
-def _with_noisy(
-    counted: Profile, role: Role, launches: Sequence[Launch], failure: WorkerFailed | None, effort: Effort
-) -> Profile:
+def _with_noisy(counted: Profile, role: Role, run: Run, effort: Effort) -> Profile:
     if not effort.precision:
         return counted
     found = dict(counted.measurements)
     for metric in estimate.ESTIMATORS:
-        value = estimate.measure(launches, role, metric, counted.workload.batch_size)
+        value = estimate.measure(run.launches, role, metric, counted.workload.batch_size)
         # What nobody asked for is still told where the same launches give it.
         if metric not in effort.precision and isinstance(value, Missing):
             value = Missing("no rule names it", "skipped")
         # A failure of the worker explains a gap better than the gap itself.
-        elif isinstance(value, Missing) and failure is not None:
-            value = Missing(failure.reason, "failed", failure.help)
+        elif isinstance(value, Missing) and run.failure is not None:
+            value = Missing(run.failure.reason, "failed", run.failure.help)
+        elif isinstance(value, Missing) and metric in estimate.METERED and run.unmetered is not None:
+            value = run.unmetered
         found[metric] = value
-    return replace(counted, measurements=found)
+    metered = [one for one in run.launches if one.windows]
+    power = Power(metered[0].domains, idle_watts(metered)) if metered else counted.power
+    return replace(counted, measurements=found, power=power)
 
 
 def _input_notes(before: Profile, after: Profile) -> tuple[str, ...]:

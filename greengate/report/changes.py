@@ -15,6 +15,7 @@ from greengate.report.facts import (
     hardware_text,
     in_table_order,
     is_measured,
+    is_missed,
     runtime_text,
     titled,
     workload_text,
@@ -121,7 +122,7 @@ def _profile(profile: Profile, width: int) -> Iterator[Part]:
     yield table(_PROFILE, [_measured(name, one) for name, one in found.items() if isinstance(one, Measurement)], width)
     missing: dict[tuple[str, str], list[str]] = {}
     for name, one in found.items():
-        if isinstance(one, Missing) and METRICS[name].measured:
+        if isinstance(one, Missing) and is_missed(name, one):
             missing.setdefault((one.reason, one.help), []).append(name)
     if lines := list(gap_lines(Gap(reason, help_, tuple(rows)) for (reason, help_), rows in missing.items())):
         yield hanging(lines)

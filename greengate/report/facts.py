@@ -144,9 +144,19 @@ def titled(metric: str) -> str:
 
 
 def in_table_order(comparisons: Mapping[str, Comparison]) -> list[Comparison]:
-    """Return comparisons in the order of METRICS, without those that this version measures nowhere."""
+    """Return comparisons in the order of METRICS, without those that this version measures nowhere.
+
+    Energy takes minutes, so most checks do not meter it: where nobody asked, it has no row.
+    """
     known = [comparisons[name] for name in METRICS if name in comparisons]
-    return [compared for compared in known if METRICS[compared.metric].measured or is_measured(compared)]
+    return [compared for compared in known if is_measured(compared) or is_missed(compared.metric, compared.candidate)]
+
+
+def is_missed(metric: str, side: Measurement | Missing) -> bool:
+    """Tell whether a metric without a number deserves a row."""
+    row = METRICS[metric]
+    unasked = isinstance(side, Missing) and side.kind == "skipped"
+    return row.measured and not (row.dimension in ("energy", "mass") and unasked)
 
 
 def is_measured(compared: Comparison) -> bool:

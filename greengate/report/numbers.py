@@ -53,7 +53,7 @@ def write(comparison: Comparison, limits: Sequence[Limit] = (), ignore_below: fl
         low, high = (format_quantity(end, dimension, unit, digits) for end in ends)
         interval = _pair(low, high, unit)
     texts = [
-        ABSENT if isinstance(side, Missing) else format_quantity(side.value, dimension, unit, digits)
+        ABSENT if isinstance(side, Missing) else marked(side, format_quantity(side.value, dimension, unit, digits))
         for side in (before, after)
     ]
     written, spread = write_change(change, [limit.edge for limit in limits if not limit.absolute])
@@ -97,6 +97,11 @@ def _write_floor(limits: Sequence[Limit], floor: float, dimension: Dimension, un
     return f"or {sign}{_plain(floor / UNITS[dimension][unit], unit)}"
 
 
+def marked(found: Measurement, written: str) -> str:
+    """Return a number as it is written, with a sign before what a model of the hardware estimated."""
+    return f"\u2248 {written}" if found.method == "estimated" else written
+
+
 def how(found: Measurement) -> str:
     """Say how a number was obtained: its method, and the detail or the sample count behind it."""
     if found.detail:
@@ -108,11 +113,11 @@ def write_alone(found: Measurement, dimension: Dimension) -> tuple[str, str]:
     """Write a measurement and its interval, both in the unit that suits the value."""
     unit = shown_unit([found.value], dimension)
     if found.interval is None:
-        return format_quantity(found.value, dimension, unit), ""
+        return marked(found, format_quantity(found.value, dimension, unit)), ""
     ends = found.interval.low, found.interval.high
     digits = _fewest(3, [ends], lambda value, digits: format_quantity(value, dimension, unit, digits))
     value, low, high = (format_quantity(one, dimension, unit, digits) for one in (found.value, *ends))
-    return value, _pair(low, high, unit)
+    return marked(found, value), _pair(low, high, unit)
 
 
 def _pair(low: str, high: str, unit: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes.util
 import importlib.metadata
 import math
 import os
@@ -12,9 +11,12 @@ from pathlib import Path
 from greengate import estimate, stats
 from greengate.budget import WorkerLimits
 from greengate.judge import SHARE
+from greengate.power import Domain
 from greengate.profile import Missing, Trial, WorkloadSpec
 from greengate.profiler import exact, hardware, trial
 from greengate.profiler.exact import Subject
+from greengate.profiler.meters import METERS, Row
+from greengate.profiler.meters.bench import Energy, opened
 from greengate.profiler.trial import Effort, Progress
 from greengate.units import format_quantity
 
@@ -23,7 +25,6 @@ PROBE = Path(hardware.__file__).with_name("probe.onnx")
 _METRICS = ("latency_p50", "latency_p95", "cpu_time")
 _RUNTIMES = (("ONNX", "onnxruntime", ""), ("PyTorch", "torch", "pip install 'greengate-ci[torch]'"))
 _TIMES = (10, 60, 300)
-_POWERCAP = Path("/sys/class/powercap")
 
 
 def examine(model: str | None, max_seconds: float, progress: Progress) -> str:
@@ -57,17 +58,30 @@ def _runtimes() -> Iterator[str]:
 
 
 def _energy() -> Iterator[str]:
-    yield "energy counters (this version finds them and does not read them yet)"
-    zones = sorted(_POWERCAP.glob("*/energy_uj")) if _POWERCAP.is_dir() else []
-    readable = [zone for zone in zones if os.access(zone, os.R_OK)]
-    if readable:
-        yield f"  CPU        yes: {len(readable)} powercap zones"
-    elif zones:
-        yield "  CPU        no: powercap zones are there, readable by root only"
-    else:
-        yield "  CPU        no: this system shows no powercap zone; virtual machines have none"
-    library = ctypes.util.find_library("nvidia-ml")
-    yield f"  NVIDIA     {'yes: ' + library if library else 'no: the NVIDIA management library is not installed'}"
+    yield "energy counters, each watched for a moment"
+    with opened(Energy()) as bench:
+        rows = [(one.id, _counted(one)) for one in bench.domains]
+        rows += [(one.what, f"no: {one.reason}" + f"; {one.help}" * bool(one.help)) for one in bench.absent]
+        notes = bench.notes
+    rows += [(name, _model(row)) for name, row in METERS.items() if row.estimates]
+    width = max(len(name) for name, _ in rows)
+    yield from (f"  {name.ljust(width)}  {text}" for name, text in rows)
+    yield from (f"  note       {note}" for note in notes)
+
+
+def _counted(domain: Domain) -> str:
+    tick = format_quantity(domain.tick, "time", digits=2)
+    return f"yes: {domain.about}; {domain.method}, {domain.watts:.3g} W now, changes every {tick}"
+
+
+def _model(row: Row) -> str:
+    meter = row.make()
+    found = meter.discover()
+    meter.close()
+    if not found.domains:
+        (absent,) = found.absent
+        return f"no: {absent.reason}; {absent.help}".removesuffix("; ")
+    return f"a model, used where nothing counts and a rule says `allow_estimated: true`: {found.domains[0].about}"
 
 
 def _noise(model: str | None, max_seconds: float, progress: Progress) -> Iterator[str]:

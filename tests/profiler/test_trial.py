@@ -15,6 +15,7 @@ from greengate.profiler import exact, trial
 from greengate.profiler.backends import FORMATS, fake, format_of
 from greengate.profiler.exact import Subject
 from greengate.profiler.jobs import Refused
+from greengate.profiler.stopping import LOOKS
 from greengate.profiler.trial import Effort, Step
 from greengate.verdict import Change
 
@@ -62,7 +63,7 @@ def test_a_trial_finds_the_change_that_is_written_down(tmp_path: Path, ratio: fl
     assert not isinstance(found, Missing)
     assert found.low - 0.01 < ratio - 1 < found.high + 0.01
     assert made.ended_by == "precision"
-    assert len(made.launches) >= trial.LOOKS[0]
+    assert len(made.launches) >= LOOKS[0]
 
 
 def test_a_trial_repeats_exactly(tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_the_control_must_be_as_precise_as_the_change(tmp_path: Path) -> None:
     quiet = run(subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B"), Effort(STEADY))
     # Only the baseline is loud: the change and the control both suffer from it.
     loud = run(subject(tmp_path, "c", "launch_noise: 3%"), subject(tmp_path, "d", "size: 1 B"), Effort(STEADY))
-    assert len(loud.launches) > len(quiet.launches) == trial.LOOKS[0]
+    assert len(loud.launches) > len(quiet.launches) == LOOKS[0]
 
 
 def test_a_second_look_takes_as_many_fresh_launches(tmp_path: Path) -> None:

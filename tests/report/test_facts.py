@@ -68,5 +68,7 @@ def test_measurements_stand_in_the_order_of_the_table_without_what_no_version_me
     names = [one.metric for one in in_table_order(verdicts.mild().case.models[0].comparisons)]
     assert names == sorted(names, key=list(METRICS).index)
     assert "accuracy" in names  # declared here, though this version does not measure it
-    assert "energy_per_1k" not in names
+    assert "energy_per_1k" in names  # a rule asks for it
+    unasked = [one.metric for one in in_table_order(verdicts.failing().case.models[0].comparisons)]
+    assert "energy_per_1k" not in unasked
     assert "latency_p99" in names

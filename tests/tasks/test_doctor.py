@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -8,7 +11,10 @@ from hypothesis import strategies as st
 
 from greengate.profiler.trial import silent
 from greengate.stats import Estimate
-from greengate.tasks.doctor import decidable, examine
+from greengate.tasks.doctor import _energy, decidable, examine
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "profiler" / "meters"))
+from fakes import SERVER, Tree
 
 
 def measured(half: float, launches: int = 6) -> Estimate:
@@ -53,3 +59,24 @@ def test_what_breaks_is_said_not_measured(tmp_path: object) -> None:
     path = Path(str(tmp_path)) / "m.fake.yaml"
     path.write_text("fake: 1\nbreaks: 'launch: the worker was killed'\n")
     assert "not measured: the worker was killed" in examine(str(path), 60, silent)
+
+
+def test_every_domain_is_listed_with_its_reason_and_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(tmp_path, SERVER)
+    (tree.root / "intel-rapl:0:1" / "energy_uj").write_text("none\n")
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tmp_path))
+    thread = tree.run({"intel-rapl:0": 55.0})
+    try:
+        said = dict(line.strip().split("  ", 1) for line in _energy() if line.startswith("  "))
+    finally:
+        tree.stop()
+        thread.join()
+    assert re.search(r"yes: processor package.*counter, 5\d(\.\d)? W now, changes every", said["powercap:package-0"])
+    assert "contains the packages" in said["psys"]
+    assert "part of its package" in said["core"]
+    assert "cannot be read" in said["dram-0"]
+    assert "pip install" in said["AMD"] or "amd-smi" in said["AMD"]
+    assert any(name in said for name in ("NVIDIA", "nvml:GPU-fake-1"))
+    assert "allow_estimated: true" in said["cpu-time"]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol, overload
 
 from greengate.budget import WorkerLimits
 from greengate.profile import Hardware
-from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled
+from greengate.profiler.jobs import Counted, CountJob, EnergyJob, FootprintJob, LaunchJob, Ran, Refused, Sampled
+from greengate.profiler.meters.bench import Bench, Energy
 
 
 class Backend(Protocol):
@@ -23,12 +25,18 @@ class Backend(Protocol):
     def run(self, job: CountJob, limits: WorkerLimits) -> Counted: ...
     @overload
     def run(self, job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
+    @overload
+    def run(self, job: EnergyJob, limits: WorkerLimits) -> Ran: ...
     def hardware(self) -> Hardware:
         """Return the machine its measurements belong to."""
         ...
 
     def clock(self) -> float:
         """Return seconds on the clock that time budgets are counted on."""
+        ...
+
+    def meters(self, path: str, energy: Energy) -> AbstractContextManager[Bench]:
+        """Open the counters of energy that the model at `path` is metered with."""
         ...
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import overload
@@ -17,7 +18,21 @@ from greengate import yamlspan
 from greengate.budget import WorkerLimits
 from greengate.metrics import METRICS
 from greengate.profile import File, Hardware, Input, Measurement, Missing, Role
-from greengate.profiler.jobs import UNFED, Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled, WorkerFailed
+from greengate.profiler.backends import fake_meters
+from greengate.profiler.backends.fake_meters import Draw, FakeBench
+from greengate.profiler.jobs import (
+    UNFED,
+    Counted,
+    CountJob,
+    EnergyJob,
+    FootprintJob,
+    LaunchJob,
+    Ran,
+    Refused,
+    Sampled,
+    WorkerFailed,
+)
+from greengate.profiler.meters.bench import Bench, Energy
 from greengate.units import Delta, QuantityError, parse_delta, parse_quantity
 
 #: Seconds on this backend's clock that starting a worker takes.
@@ -25,11 +40,13 @@ STARTING = 0.5
 
 _EXACT = ("size", "params", "macs", "activation_memory")
 _TIMES = ("latency", "cpu_time", "load_time")
-_NOISES = ("noise", "launch_noise")
-_WORDS = ("unknown_op", "breaks", "refuses", "cannot_run", "note")
-_KEYS = ("fake", *_EXACT, *_TIMES, *_NOISES, *_WORDS, "peak_memory", "input")
+_NOISES = ("noise", "launch_noise", "window_noise")
+_WORDS = ("unknown_op", "breaks", "refuses", "cannot_run", "note", "meter")
+_KEYS = ("fake", *_EXACT, *_TIMES, *_NOISES, *_WORDS, *fake_meters.KEYS, "peak_memory", "input")
 
 _elapsed_ns = 0
+#: The counters that are open, if any are.
+_bench: FakeBench | None = None
 
 
 @dataclass(frozen=True)
@@ -43,19 +60,31 @@ class Costs:
     noise: Mapping[str, float]
     words: Mapping[str, str]
     input: tuple[int, ...]
+    joules: Mapping[str, float]
+
+    @property
+    def draw(self) -> Draw:
+        """What the file says of energy."""
+        return Draw(
+            self.joules, self.seconds["latency"], self.noise["window_noise"], self.words.get("meter", "counter")
+        )
 
 
 @overload
 def run(job: CountJob, limits: WorkerLimits) -> Counted: ...
 @overload
 def run(job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
-def run(job: CountJob | LaunchJob | FootprintJob, limits: WorkerLimits) -> Counted | Sampled:
+@overload
+def run(job: EnergyJob, limits: WorkerLimits) -> Ran: ...
+def run(job: CountJob | LaunchJob | FootprintJob | EnergyJob, limits: WorkerLimits) -> Counted | Sampled | Ran:
     """Do one job by reading the costs. Raises Refused and WorkerFailed where the file says so."""
     del limits
     if isinstance(job, CountJob):
         return _count(_read(job.path, "count", job.lenient), job)
     if isinstance(job, FootprintJob):
         return _footprint(_read(job.path, "footprint"), job)
+    if isinstance(job, EnergyJob):
+        return _energy({role: _read(path, "energy").draw for role, path in job.paths.items()}, job)
     return _launch({role: _read(path, "launch") for role, path in job.paths.items()}, job)
 
 
@@ -118,6 +147,7 @@ def _costs(path: Path, node: Mapping[str, object], words: Mapping[str, str]) -> 
         peak_memory=si("peak_memory", "peak_memory") if "peak_memory" in node else 50e6,
         noise={key: share.value for key, share in shares.items() if isinstance(share, Delta)},
         words=words,
+        joules={key: si(key, "energy_per_1k") for key in fake_meters.KEYS if key in node},
         input=tuple(int(str(item)) for item in shape) if isinstance(shape, list) else (1, 4),
     )
 
@@ -181,3 +211,21 @@ def _footprint(costs: Costs, job: FootprintJob) -> Sampled:
     _spend(STARTING + costs.seconds["load_time"])
     series = {"load": (round(costs.seconds["load_time"] * 1e9 * tilt),), "peak": (round(costs.peak_memory * tilt),)}
     return Sampled({"candidate": series}, costs.seconds["load_time"])
+
+
+@contextmanager
+def meters(path: str, energy: Energy) -> Iterator[Bench]:
+    """Open the counters of the machine that the file describes."""
+    global _bench  # noqa: PLW0603 - one machine, one set of counters
+    _bench = fake_meters.bench(_read(path, "meters").draw, energy)
+    try:
+        yield _bench
+    finally:
+        _bench = None
+
+
+def _energy(draws: Mapping[Role, Draw], job: EnergyJob) -> Ran:
+    _spend(STARTING)
+    ran = fake_meters.run(draws, job, _elapsed_ns, _bench)
+    _spend((ran.stretches[-1].end - ran.stretches[0].start) * 1e-9)
+    return ran

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import overload
@@ -15,13 +16,16 @@ from greengate.profiler.jobs import (
     Answer,
     Counted,
     CountJob,
+    EnergyJob,
     FootprintJob,
     Job,
     LaunchJob,
+    Ran,
     Refused,
     Sampled,
     WorkerFailed,
 )
+from greengate.profiler.meters.bench import Bench, Energy, opened
 
 _SESSION = "greengate.profiler.backends.onnx_session"
 
@@ -30,6 +34,8 @@ _SESSION = "greengate.profiler.backends.onnx_session"
 def run(job: CountJob, limits: WorkerLimits) -> Counted: ...
 @overload
 def run(job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
+@overload
+def run(job: EnergyJob, limits: WorkerLimits) -> Ran: ...
 def run(job: Job, limits: WorkerLimits) -> Answer:
     """Do one job on an ONNX model in a process of its own. Raises jobs.Refused and jobs.WorkerFailed.
 
@@ -48,7 +54,7 @@ def _absolute(job: Job, here: Path) -> Job:
     """Return the job with absolute paths: the worker's current folder is another one."""
     recorded = job.workload.recorded
     workload = replace(job.workload, recorded=None if recorded is None else str(here / recorded))
-    if isinstance(job, LaunchJob):
+    if isinstance(job, LaunchJob | EnergyJob):
         paths = {role: str(here / path) for role, path in job.paths.items()}
         return replace(job, paths=paths, workload=workload)
     return replace(job, path=str(here / job.path), workload=workload)
@@ -62,3 +68,9 @@ def hardware() -> Hardware:
 def clock() -> float:
     """Return seconds of the system's monotonic clock."""
     return time.monotonic()
+
+
+def meters(path: str, energy: Energy) -> AbstractContextManager[Bench]:
+    """Open the counters of this machine; which model is run makes no difference."""
+    del path
+    return opened(energy)

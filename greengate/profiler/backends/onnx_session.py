@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from greengate.profile import Role
-from greengate.profiler import feed, pairing
+from greengate.profiler import feed, pairing, windows
 from greengate.profiler.backends.onnx_count import count_model
 from greengate.profiler.backends.onnx_runtime import Loaded, load
 from greengate.profiler.backends.onnx_unrun import arrays_of
 from greengate.profiler.jobs import (
     Answer,
     CountJob,
+    EnergyJob,
     FootprintJob,
     Job,
     LaunchJob,
+    Ran,
     Refused,
     Sampled,
     WorkerFailed,
@@ -26,6 +28,8 @@ from greengate.profiler.jobs import (
 from greengate.profiler.worker import MORE_MEMORY, Stage
 
 _FOOTPRINT_CALLS = 3
+#: Memory that only takes place; held until the worker ends.
+_HELD: list[bytearray] = []
 
 
 def run(job: Job, stage: Stage) -> Answer:
@@ -35,6 +39,8 @@ def run(job: Job, stage: Stage) -> Answer:
             return count_model(job, stage)
         case LaunchJob():
             return launch(job, stage)
+        case EnergyJob():
+            return energy(job, stage)
         case FootprintJob():
             return footprint(job, stage)
 
@@ -44,16 +50,39 @@ def run(job: Job, stage: Stage) -> Answer:
 
 def launch(job: LaunchJob, stage: Stage) -> Sampled:
     """Load every role in order and time single calls in turn. Failures name their role."""
+    calls, feeds = _ready(job, stage)
+    stage("timing")
+    try:
+        return pairing.launch(calls, feeds, job)
+    except pairing.RoleFailed as failed:
+        with _naming(failed.role):
+            raise failed.error from None
+
+
+def energy(job: EnergyJob, stage: Stage) -> Ran:
+    """Load every role in order and run it in windows, for whoever reads the counters. Failures name their role."""
+    calls, feeds = _ready(job, stage)
+    stage("running windows")
+    try:
+        # A run returns what it computed, so nothing is under way when a window ends.
+        return Ran(windows.run(calls, feeds, job), ("cpu",))
+    except pairing.RoleFailed as failed:
+        with _naming(failed.role):
+            raise failed.error from None
+
+
+def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing.Call], int]:
+    """Return a call for every role, each run once, and how many feeds there are."""
     _pin(job.cpus)
     import random
 
     chance = random.Random(job.seed)  # noqa: S311 - places buffers, keeps no secret
     arrays = arrays_of(job.workload)
     calls: dict[Role, pairing.Call] = {}
-    feeds, held = [], []
+    feeds = []
     for role in job.order:
         stage(f"loading the {role}")
-        held.append(bytearray(chance.randrange(1 << 20)))  # moves what follows to other addresses
+        _HELD.append(bytearray(chance.randrange(1 << 20)))  # moves what follows to other addresses
         with _naming(role):
             loaded = load(job.paths[role], job.workload.threads)
             fed = feed.prepare(loaded.signatures(), job.workload, arrays)
@@ -61,12 +90,7 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
             feeds.append(len(fed.feeds))
             stage(f"running the {role} for the first time")
             calls[role](0)
-    stage("timing")
-    try:
-        return pairing.launch(calls, min(feeds), job)
-    except pairing.RoleFailed as failed:
-        with _naming(failed.role):
-            raise failed.error from None
+    return calls, min(feeds)
 
 
 def _caller(loaded: Loaded, fed: feed.Feeds) -> pairing.Call:

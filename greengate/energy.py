@@ -1,0 +1,108 @@
+"""From raw windows to joules: what the counters of a launch say of each metric. Pure; anyone can recompute it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from greengate.power import Domain, DomainKind, EnergyMethod, WindowRole
+from greengate.profile import Launch
+
+#: The metrics of energy, and the kinds of domain each sums.
+METRICS: Mapping[str, tuple[DomainKind, ...]] = {
+    "energy_per_1k": ("cpu", "dram", "gpu"),
+    "cpu_energy_per_1k": ("cpu", "dram"),
+    "gpu_energy_per_1k": ("gpu",),
+}
+
+#: How numbers come about, weakest first: a sum is as good as its weakest part.
+WEAKEST: tuple[EnergyMethod, ...] = ("estimated", "integrated", "counter", "metered")
+
+#: Where a model ran that needs no board: the processor itself.
+PROCESSOR = "cpu"
+
+
+def parts(launch: Launch, metric: str) -> tuple[Domain, ...]:
+    """Return the domains that make up a metric in one launch; none where one is lacking that the metric needs.
+
+    A whole-system meter stands for everything. Else the processor is needed, and every device the models ran on.
+    """
+    usable = [domain for domain in launch.domains if domain.id not in launch.faults]
+    whole = tuple(domain for domain in usable if domain.kind == "system")
+    if metric == "energy_per_1k" and whole:
+        return whole
+    boards = [device for device in launch.devices if device != PROCESSOR]
+    kinds = METRICS[metric]
+    taken = tuple(
+        domain
+        for domain in usable
+        if domain.kind in kinds and (domain.kind != "gpu" or any(domain.id.endswith(board) for board in boards))
+    )
+    covered = all(any(domain.id.endswith(board) for domain in taken) for board in boards)
+    if "cpu" in kinds and not any(domain.kind == "cpu" for domain in taken):
+        return ()
+    if "gpu" in kinds and not covered:
+        return ()
+    # A second package that cannot be read is energy that was drawn and not counted.
+    lost = any(
+        domain.kind in kinds and domain.kind != "gpu" and domain.id in launch.faults for domain in launch.domains
+    )
+    return () if lost else taken
+
+
+def per_thousand(launch: Launch, role: WindowRole, metric: str) -> tuple[float, ...]:
+    """Return joules of 1,000 items, one number a window of the role; none where the metric cannot be had."""
+    domains = parts(launch, metric)
+    if not domains:
+        return ()
+    found = []
+    for window in launch.windows:
+        if window.role != role:
+            continue
+        readings = [(domain, window.readings.get(domain.id)) for domain in domains]
+        if any(reading is None or reading.ns <= 0 for _, reading in readings) or not window.items:
+            return ()
+        # Power from tick to tick, over the whole window.
+        joules = sum(
+            domain.joules * reading.counts / reading.ns * window.ns
+            for domain, reading in readings
+            if reading is not None
+        )
+        found.append(1000 * joules / window.items)
+    return tuple(found)
+
+
+def idle_watts(launches: Sequence[Launch]) -> dict[str, float]:
+    """Return the watts of each domain while the loaded models were idle, the mean over launches."""
+    found: dict[str, list[float]] = {}
+    for launch in launches:
+        for window in launch.windows:
+            for domain in launch.domains:
+                reading = window.readings.get(domain.id)
+                if window.role == "idle" and reading is not None and reading.ns > 0:
+                    found.setdefault(domain.id, []).append(domain.joules * reading.counts / (reading.ns * 1e-9))
+    return {name: sum(watts) / len(watts) for name, watts in found.items()}
+
+
+def method(launches: Sequence[Launch], metric: str) -> EnergyMethod:
+    """Return how the metric's numbers came about: the weakest of its parts. Raises ValueError where it has none."""
+    methods = {domain.method for launch in launches for domain in parts(launch, metric)}
+    return min(methods, key=WEAKEST.index)
+
+
+def made_of(launches: Sequence[Launch], metric: str) -> str:
+    """Say what a metric is made of: its domains, and for a model what it models."""
+    domains = {domain.id: domain for launch in launches for domain in parts(launch, metric)}
+    return " + ".join(one.about if one.method == "estimated" else one.id for one in domains.values())
+
+
+def why_not(launches: Sequence[Launch], metric: str) -> str:
+    """Say why a metric cannot be had from launches that metered; empty where it can."""
+    for launch in launches:
+        for reason in launch.faults.values():
+            if not parts(launch, metric):
+                return reason
+    if any(parts(launch, metric) for launch in launches):
+        return ""
+    if metric == "gpu_energy_per_1k" and all(set(launch.devices) <= {PROCESSOR} for launch in launches):
+        return "the models ran on the processor: no GPU took part"
+    return "no counter covers every device the models ran on"

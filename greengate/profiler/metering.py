@@ -1,0 +1,125 @@
+"""One launch that meters energy: a fresh worker runs windows while the counters are followed beside it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+
+from greengate.energy import idle_watts
+from greengate.power import Domain, Window
+from greengate.profile import Launch, Missing, Role
+from greengate.profiler.exact import Subject
+from greengate.profiler.jobs import EnergyJob, Ran, Stretch
+from greengate.profiler.launching import pinned
+from greengate.profiler.meters import Absent
+from greengate.profiler.meters.bench import Bench
+
+#: Ticks that a window holds at least, of a counter and of anything else; and inferences, on a board.
+TICKS, OTHER_TICKS, BOARD_CALLS = 50, 10, 30
+#: Seconds of a window at least, by what it is read with: quantisation is gone by then, what is left is noise.
+LEAST = {"counter": 2.0, "integrated": 5.0, "metered": 5.0, "estimated": 2.0}
+_BOARD = 5.0
+#: A reading of fewer ticks than this, or of less than this share of its window, says too little.
+_FEWEST, _OTHERS_FEWEST, _COVERED = 10, 3, 0.5
+#: Seconds that the loaded models stay idle in the first launch, to know what the machine draws by itself.
+IDLE = 2.0
+
+Run = Callable[[EnergyJob], Ran]
+
+
+def window_seconds(domains: Sequence[Domain]) -> float:
+    """Return how long windows must be for the slowest counter of all."""
+    return max((_needed(domain) for domain in domains), default=0.0)
+
+
+def _needed(domain: Domain) -> float:
+    least = _BOARD if domain.kind == "gpu" else LEAST[domain.method]
+    return max(least, (TICKS if domain.method == "counter" else OTHER_TICKS) * domain.tick)
+
+
+def meter(
+    run: Run, bench: Bench, subjects: Mapping[Role, Subject], index: int, together: bool
+) -> tuple[Launch, tuple[str, ...]]:
+    """Run every subject in windows; return the launch with what the counters said, and what is to be remarked.
+
+    `together`: all models in one process, in turn and back; else each in a process of its own. Raises what `run` does.
+    """
+    spec = next(iter(subjects.values())).workload
+    order = list(subjects)
+    random.Random(f"{spec.seed} energy {index}").shuffle(order)  # noqa: S311 - not a secret
+    seconds = window_seconds(bench.domains)
+    board = any(domain.kind == "gpu" for domain in bench.domains)
+    answers: list[Ran] = []
+    for group in [tuple(order)] if together else [(role,) for role in order]:
+        answers.append(
+            run(
+                EnergyJob(
+                    paths={role: subjects[role].path for role in group},
+                    order=group,
+                    workload=spec,
+                    seed=1000 * spec.seed + index,
+                    seconds=seconds,
+                    min_calls=BOARD_CALLS if board else 1,
+                    idle=IDLE if index == 0 and not answers else 0.0,
+                    cpus=pinned(spec.threads),
+                )
+            )
+        )
+    stretches = [stretch for answer in answers for stretch in answer.stretches]
+    first, last = min(one.start for one in stretches), max(one.end for one in stretches)
+    windows = tuple(_read(stretch, bench, spec.batch_size) for stretch in stretches)
+    faults = dict(bench.faults(first, last)) | _thin(windows, bench.domains)
+    launch = Launch(
+        seed=1000 * spec.seed + index,
+        order=tuple(order),
+        samples={},
+        seconds=round(sum(one.end - one.start for one in stretches if one.calls) * 1e-9, 6),
+        together=together,
+        windows=windows,
+        domains=bench.domains,
+        devices=tuple(dict.fromkeys(device for answer in answers for device in answer.devices)),
+        faults=faults,
+    )
+    notes = [f"one launch is left out: {reason}" for reason in faults.values()]
+    return launch, (*notes, *bench.remarks(first, last), *(note for answer in answers for note in answer.notes))
+
+
+def _read(stretch: Stretch, bench: Bench, batch_size: int) -> Window:
+    readings = bench.readings(stretch.start, stretch.end)
+    return Window(stretch.role, stretch.end - stretch.start, stretch.calls * batch_size, readings)
+
+
+def _thin(windows: Sequence[Window], domains: Sequence[Domain]) -> dict[str, str]:
+    """Return why a domain's readings say too little, where they do."""
+    found: dict[str, str] = {}
+    for window in windows:
+        for domain in domains:
+            reading = window.readings.get(domain.id)
+            ticks = 0 if reading is None else reading.ticks
+            covered = 0.0 if reading is None else reading.ns / window.ns
+            fewest = _FEWEST if domain.method == "counter" else _OTHERS_FEWEST
+            if window.role != "idle" and (ticks < fewest or covered < _COVERED):
+                found[domain.id] = f"{domain.id} ticked {ticks} times in a window of {window.ns * 1e-9:.1f} s"
+    return found
+
+
+def unmetered(bench: Bench) -> Missing | None:
+    """Return why no energy can be metered here, or None where the processor's can."""
+    if any(domain.kind in ("cpu", "system") for domain in bench.domains):
+        return None
+    return none_here(bench.absent)
+
+
+def none_here(absent: Sequence[Absent]) -> Missing:
+    """Say that nothing counts the processor's energy, and why: the reason that stands nearest to it."""
+    near = [one for one in absent if one.what.startswith(("powercap", "package"))] or list(absent)
+    why = f": {near[0].reason}" if near else ""
+    return Missing(
+        f"no counter of the processor's energy can be read here{why}", "unavailable", "see `greengate doctor`"
+    )
+
+
+def idle_notes(launches: Sequence[Launch]) -> tuple[str, ...]:
+    """Say what the machine drew while the loaded models were idle; information, subtracted nowhere."""
+    drawn = [f"{name} {watts:.3g} W" for name, watts in idle_watts(launches).items()]
+    return (f"idle with both models loaded: {', '.join(drawn)}; energy is gross, this is part of it",) if drawn else ()

@@ -1,0 +1,115 @@
+"""Meters of energy: one interface, one table, one file each. What is absent is told with its reason, never raised."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Protocol
+
+from greengate.power import Domain
+
+
+@dataclass(frozen=True)
+class Tick:
+    """What a counter said at a moment, in ns of the monotonic clock."""
+
+    ns: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Absent:
+    """A domain, or a whole meter, that cannot be used: why, and the command or step that would make it usable."""
+
+    what: str
+    reason: str
+    help: str = ""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a meter has on this machine, and what it has not."""
+
+    domains: tuple[Domain, ...] = ()
+    absent: tuple[Absent, ...] = ()
+
+
+@dataclass(frozen=True)
+class Health:
+    """How a device is doing: degrees Celsius, reasons of throttling, processes that compute on it, watts and limit."""
+
+    temperature: float | None = None
+    throttled: tuple[str, ...] = ()
+    processes: int = 0
+    mig: bool = False
+    watts: float | None = None
+    limit: float | None = None
+
+
+class MeterError(Exception):
+    """A counter that was found cannot be read any more; says why."""
+
+
+class Meter(Protocol):
+    """A kind of counter. `every` is the pause between two reads in seconds.
+
+    A `strict` meter's counter is dropped where it disagrees with the device's own power; others are told about it.
+
+    Ticks of domains whose method is in DATED carry the time of their own; for the others, a reader sees the counter
+    change between two reads.
+    """
+
+    every: float
+    strict: bool
+
+    def discover(self) -> Found:
+        """Return the domains of this machine and the reasons for those that cannot be used; never raises."""
+        ...
+
+    def read(self, domain: Domain) -> Sequence[Tick]:
+        """Return the newest ticks of a cumulative counter, at least one where it counts. Raises MeterError."""
+        ...
+
+    def health(self, domain: Domain) -> Health:
+        """Return how the domain's device is doing, as far as it tells. Raises MeterError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of drivers and files."""
+        ...
+
+
+#: Methods whose ticks say when they were: sampled power, logs, and models that are asked.
+DATED = frozenset({"integrated", "metered", "estimated"})
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table: what the meter reads, what makes it, and whether its numbers are a model's."""
+
+    name: str
+    about: str
+    make: Callable[[], Meter]
+    estimates: bool = False
+
+
+def _made(module: str) -> Callable[[], Meter]:
+    def make() -> Meter:
+        meter: Meter = import_module(f"greengate.profiler.meters.{module}").make()
+        return meter
+
+    return make
+
+
+#: Every meter that finds its counters by itself, best first; the external power log is named by the user.
+METERS: dict[str, Row] = {
+    row.name: row
+    for row in (
+        Row("nvml", "NVIDIA GPUs, through the driver's management library", _made("nvml")),
+        Row("amdsmi", "AMD GPUs, through the system's amdsmi", _made("amd")),
+        Row("powercap", "processor packages and memory, through Linux powercap (RAPL)", _made("powercap")),
+        Row("codecarbon", "codecarbon's model of the processor", _made("carbon"), estimates=True),
+        Row("cpu-time", "processor time x watts of a busy thread", _made("cputime"), estimates=True),
+    )
+}

@@ -1,0 +1,82 @@
+"""codecarbon's model of the processor, through its offline tracker: no sockets, no files.
+
+The constant that codecarbon adds for memory is left out: it tells one model from another by nothing but time.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from greengate.power import Domain
+from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
+
+_MICROJOULES_A_KWH = 3.6e12
+
+
+def make() -> Codecarbon:
+    """Return the meter of this machine."""
+    return Codecarbon()
+
+
+class Codecarbon:
+    """One task of the tracker follows the other; the processor's energy of each is added up."""
+
+    every = 0.5
+    strict = False
+
+    def __init__(self) -> None:
+        self._tracker: Any = None
+        self._microjoules = 0.0
+
+    def discover(self) -> Found:
+        """Return the one domain, where codecarbon is installed and starts."""
+        try:
+            from codecarbon import OfflineEmissionsTracker
+        except ImportError:
+            reason, help_ = "codecarbon is not installed", "pip install 'greengate-ci[carbon]'"
+            return Found(absent=(Absent("codecarbon", reason, help_),))
+        # It warns before it reads its own log level, and resets the one that was set.
+        logging.getLogger("codecarbon").disabled = True
+        try:
+            # The country is asked for and plays no part: only joules are taken, intensity comes from the budget.
+            self._tracker = OfflineEmissionsTracker(
+                country_iso_code="FRA",
+                output_methods=[],
+                log_level="critical",
+                tracking_mode="machine",
+                allow_multiple_runs=True,
+            )
+            self._tracker.start_task("0")
+        except Exception as error:  # noqa: BLE001 - foreign code
+            return Found(absent=(Absent("codecarbon", f"codecarbon does not start: {error}"),))
+        about = "codecarbon's model: watts of the processor by load of the whole machine; memory left out"
+        return Found((Domain("codecarbon:cpu", "cpu", "estimated", about, 1e-6, tick=self.every),))
+
+    def read(self, domain: Domain) -> Sequence[Tick]:
+        """End a task and begin the next; return the microjoules of all so far. Raises MeterError."""
+        try:
+            done = self._tracker.stop_task()
+            now = time.monotonic_ns()
+            self._tracker.start_task()
+            self._microjoules += float(done.cpu_energy) * _MICROJOULES_A_KWH
+        except Exception as error:
+            raise MeterError(f"{domain.id} cannot be read any more: {error}") from error
+        return (Tick(now, round(self._microjoules)),)
+
+    def health(self, domain: Domain) -> Health:
+        """Return nothing known."""
+        del domain
+        return Health()
+
+    def close(self) -> None:
+        """Stop the tracker and its threads."""
+        if self._tracker is not None:
+            tracker, self._tracker = self._tracker, None
+            try:
+                tracker.stop_task()
+                tracker.stop()
+            except Exception:  # noqa: BLE001 - foreign code; the numbers are taken already
+                return

@@ -1,0 +1,85 @@
+"""The last resort: processor time of everything this process started x the watts of a busy thread.
+
+It is a model, and a plain one: a change of it is a change of processor time. It knows nothing of memory, of vector
+units, of frequency. Watts of a busy thread: 4, what codecarbon takes for a processor it does not know.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from greengate.power import Domain
+from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
+
+#: Watts of one busy hardware thread.
+WATTS = 4.0
+
+
+def make() -> CpuTime:
+    """Return the meter of what this process starts."""
+    return CpuTime(os.getpid())
+
+
+class CpuTime:
+    """Sums processor time of the descendants of `root`, those that ended included."""
+
+    every = 0.05
+    strict = False
+
+    def __init__(self, root: int, proc: Path = Path("/proc")) -> None:
+        self._root, self._proc = root, proc
+        self._most = 0
+
+    def discover(self) -> Found:
+        """Return the one domain, where the system tells processor time."""
+        if not (self._proc / str(self._root) / "stat").exists():
+            return Found(absent=(Absent("cpu-time", "this system has no /proc"),))
+        about = f"processor time x {WATTS:g} W a busy thread"
+        return Found((Domain("cpu-time", "cpu", "estimated", about, WATTS / os.sysconf("SC_CLK_TCK")),))
+
+    def read(self, domain: Domain) -> Sequence[Tick]:
+        """Return the clock ticks of processor time so far. Raises MeterError."""
+        try:
+            total = self._ended() + sum(self._living())
+        except (OSError, ValueError, IndexError) as error:
+            raise MeterError(f"{domain.id} cannot be read any more: {error}") from error
+        # Between a process's end and its parent's notice its time is nowhere; time never runs backwards.
+        self._most = max(self._most, total)
+        return (Tick(time.monotonic_ns(), self._most),)
+
+    def health(self, domain: Domain) -> Health:
+        """Return nothing known."""
+        del domain
+        return Health()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def _ended(self) -> int:
+        fields = _fields(self._proc / str(self._root) / "stat")
+        return int(fields[13]) + int(fields[14])  # cutime and cstime: children that were waited for
+
+    def _living(self) -> Iterator[int]:
+        parents: dict[int, int] = {}
+        times: dict[int, int] = {}
+        for entry in os.listdir(self._proc):  # noqa: PTH208 - pathlib costs more than the reading
+            if entry.isdigit():
+                with contextlib.suppress(OSError, IndexError, ValueError):
+                    fields = _fields(self._proc / entry / "stat")
+                    parents[int(entry)] = int(fields[1])
+                    times[int(entry)] = sum(int(one) for one in fields[11:15])
+        for pid, spent in times.items():
+            above = parents.get(pid, 0)
+            while above > 1 and above != self._root:
+                above = parents.get(above, 0)
+            if above == self._root:
+                yield spent
+
+
+def _fields(path: Path) -> list[str]:
+    """Return the fields of a stat file from the state on; the name before it can hold anything."""
+    return path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

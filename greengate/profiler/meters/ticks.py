@@ -1,0 +1,109 @@
+"""The ticks of one cumulative counter: unwrapped, dated, and read from tick to tick. Pure.
+
+A counter that ticks every tau seconds, read at the ends of a window W, is off by tau / (W sqrt 6) in the root mean
+square. Read from its first tick inside to its last, it is off by the pause between two reads at most.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+
+from greengate.power import Domain, Reading
+from greengate.profiler.meters import DATED, Tick
+
+#: More than any domain draws, in watts: bounds how soon a counter can have wrapped.
+CEILINGS = {"cpu": 1000.0, "dram": 500.0, "gpu": 2500.0, "system": 50_000.0}
+
+#: How far from the ends of a window the ticks may lie that it is read at, as a share of it.
+_NEAR = 0.05
+
+
+class Series:
+    """What a counter said, as counts since the first read; `fault` says why it cannot be trusted, once it cannot."""
+
+    def __init__(self, domain: Domain) -> None:
+        self._domain = domain
+        self._dated = domain.method in DATED
+        self._count: int | None = None
+        self._read = 0
+        self._total = 0
+        self._ns, self._totals, self._doubts = array("q"), array("q"), array("q")
+        self._faults: list[tuple[int, str]] = []
+
+    def __len__(self) -> int:
+        return len(self._totals)
+
+    @property
+    def last(self) -> int:
+        """The moment of the newest tick, in ns; 0 before the first."""
+        return self._ns[-1] if self._ns else 0
+
+    def add(self, tick: Tick) -> None:
+        """Take what was read. A change that was seen between two reads is dated half-way between them."""
+        if self._count is None:
+            self._count, self._read = tick.count, tick.ns
+            if self._dated:
+                self._append(tick.ns)
+            return
+        step = self._step(tick)
+        changed = tick.count != self._count
+        when = tick.ns if self._dated else (self._read + tick.ns) // 2
+        doubt = 0 if self._dated else tick.ns - self._read
+        self._count, self._read = tick.count, tick.ns
+        if changed or self._dated:
+            self._total += step
+            self._append(when, doubt)
+
+    def mark(self, ns: int, fault: str) -> None:
+        """Note why what was read around a moment cannot be used."""
+        self._faults.append((ns, fault))
+
+    def reading(self, start: int, end: int) -> Reading | None:
+        """Return what was counted from the first tick inside to the last; None where there are not two.
+
+        A reader that was held up dates a tick badly: near either end, the tick that is dated best is taken.
+        """
+        size = len(self._totals)
+        first = bisect_left(self._ns, start, 0, size)
+        last = bisect_right(self._ns, end, 0, size) - 1
+        if last <= first:
+            return None
+        near = round((end - start) * _NEAR)
+        early = bisect_right(self._ns, self._ns[first] + near, first, last)
+        late = bisect_left(self._ns, self._ns[last] - near, early, last + 1)
+        first = min(range(first, max(early, first + 1)), key=self._doubts.__getitem__)
+        last = min(range(last, min(late, last) - 1, -1), key=self._doubts.__getitem__)
+        counts = self._totals[last] - self._totals[first]
+        return Reading(counts, self._ns[last] - self._ns[first], last - first)
+
+    def fault(self, start: int, end: int) -> str:
+        """Return why readings between two moments cannot be used; empty where they can."""
+        return next((why for ns, why in self._faults if start <= ns <= end), "")
+
+    def gaps(self) -> list[int]:
+        """Return the ns between successive ticks."""
+        return [later - earlier for earlier, later in zip(self._ns, self._ns[1:], strict=False)]
+
+    def _append(self, ns: int, doubt: int = 0) -> None:
+        # The totals last: a reader in another thread goes by their number.
+        self._ns.append(ns)
+        self._doubts.append(doubt)
+        self._totals.append(self._total)
+
+    def _step(self, tick: Tick) -> int:
+        """Return the counts since the last read; over a wrap, modulo the range."""
+        domain, step = self._domain, tick.count - (self._count or 0)
+        if domain.range:
+            seconds = (tick.ns - self._read) * 1e-9
+            if seconds * CEILINGS[domain.kind] > domain.range * domain.joules:
+                self.mark(tick.ns, f"{domain.id} was not read for {seconds:.0f} s: it can have wrapped more than once")
+                return max(0, step)
+        if step >= 0:
+            return step
+        wrapped = step % (domain.range + 1) if domain.range else 0
+        # A wrap goes from near the range to near zero; anything else is a counter that ran backwards or began anew.
+        if not domain.range or wrapped > domain.range // 2:
+            self.mark(tick.ns, f"{domain.id} ran backwards")
+            return 0
+        return wrapped

@@ -1,0 +1,213 @@
+"""Power logs, processor time, AMD's library, codecarbon."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import needs
+import pytest
+
+from greengate.power import Domain
+from greengate.profiler.meters import MeterError
+from greengate.profiler.meters.carbon import Codecarbon
+from greengate.profiler.meters.cputime import WATTS, CpuTime
+from greengate.profiler.meters.powerlog import PowerLog
+
+# --- an external meter's log --------------------------------------------------------------------
+
+
+def test_a_log_is_integrated_by_its_own_clock(tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    begun = time.time()
+    path.write_text("t,watts\n" + "".join(f"{begun + k * 0.1},{100 + k}\n" for k in range(11)))
+    meter = PowerLog(path, offset=0.25)
+    (domain,) = meter.discover().domains
+    assert (domain.kind, domain.method) == ("system", "metered")
+    ticks = meter.read(domain)
+    assert len(ticks) == 11
+    assert (ticks[-1].count - ticks[0].count) * domain.joules == pytest.approx(105.0, rel=1e-6)
+    assert (ticks[-1].ns - ticks[0].ns) * 1e-9 == pytest.approx(1.0, abs=1e-3)
+    # The log's clock is a quarter of a second behind: its "now" was then.
+    assert ticks[0].ns * 1e-9 == pytest.approx(time.monotonic() - (time.time() - begun) + 0.25, abs=0.05)
+
+
+def test_a_log_is_followed_line_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text("t,watts\n1000,50\n1001,50\n10")
+    meter = PowerLog(path)
+    (domain,) = meter.discover().domains
+    assert len(meter.read(domain)) == 2, "half a line is not read"
+    assert meter.read(domain) == ()
+    with path.open("a") as file:
+        file.write("02,70\n")
+    (tick,) = meter.read(domain)
+    assert tick.count == round((50 + 60) * 1e6)
+
+
+def test_a_log_that_is_none_is_absent(tmp_path: Path) -> None:
+    assert "cannot be read" in PowerLog(tmp_path / "none.csv").discover().absent[0].reason
+    wrong = tmp_path / "wrong.csv"
+    wrong.write_text("t,watts\n1000,50\nyesterday,50\n1002,50\n")
+    assert "not `t,watts`" in PowerLog(wrong).discover().absent[0].reason
+    wrong.write_bytes(b"t,watts\n\xff\xfe\n")
+    assert "UTF-8" in PowerLog(wrong).discover().absent[0].reason
+
+
+def test_a_log_that_goes_is_a_meter_error(tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text("t,watts\n1000,50\n")
+    meter = PowerLog(path)
+    (domain,) = meter.discover().domains
+    path.unlink()
+    with pytest.raises(MeterError):
+        meter.read(domain)
+
+
+# --- processor time -----------------------------------------------------------------------------
+
+
+def test_children_count_while_they_live_and_after_they_ended() -> None:
+    """A parent that burns nothing starts a child that burns a known time, and waits for it."""
+    code = """
+        import subprocess, sys, time
+        burn = ["-c", "import time\\nwhile time.process_time() < 0.4: pass\\ntime.sleep(0.4)"]
+        child = subprocess.Popen([sys.executable, *burn])
+        print("begun", flush=True)
+        child.wait()
+        print("ended", flush=True)
+        sys.stdin.read()
+    """
+    parent = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert parent.stdout is not None
+    try:
+        parent.stdout.readline()
+        meter = CpuTime(parent.pid)
+        (domain,) = meter.discover().domains
+        seen = []
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            seen.append(meter.read(domain)[0].count)
+            if seen[-1] * domain.joules / WATTS > 0.3:
+                break
+            time.sleep(0.05)
+        assert seen[-1] * domain.joules / WATTS > 0.3, "seen while it lives"
+        parent.stdout.readline()
+        after = meter.read(domain)[0].count
+        assert after >= seen[-1], "and not lost when it ended"
+        assert after * domain.joules / WATTS == pytest.approx(0.45, abs=0.2)
+    finally:
+        parent.communicate("")
+
+
+def test_without_proc_there_is_no_processor_time(tmp_path: Path) -> None:
+    assert "no /proc" in CpuTime(1, tmp_path).discover().absent[0].reason
+
+
+# --- AMD ----------------------------------------------------------------------------------------
+
+_AMDSMI = """
+import time
+def amdsmi_init(): pass
+def amdsmi_shut_down(): pass
+def amdsmi_get_processor_handles(): return ["a"]
+def amdsmi_get_gpu_device_uuid(handle): return "uuid-" + handle
+def amdsmi_get_gpu_process_list(handle): return []
+def amdsmi_get_power_info(handle):
+    return {"current_socket_power": 200, "average_socket_power": "N/A", "power_limit": 300000000}
+def amdsmi_get_energy_count(handle):
+    return {"energy_accumulator": int(COUNT(time.monotonic()) / 15.259e-6), "counter_resolution": 15.259}
+"""
+
+_CALIBRATE = """
+from greengate.profiler.meters.amd import Amd
+from greengate.profiler.meters.calibration import calibrate
+from greengate.profiler.meters.recorder import Recorder
+meter = Amd()
+found = meter.discover()
+if not found.domains:
+    print(found.absent[0].reason)
+    raise SystemExit
+recorder = Recorder([(meter, found.domains)])
+recorder.start()
+made = calibrate(recorder, [(meter, found.domains)])
+recorder.stop()
+print(made.absent[0].reason if made.absent else f"{made.domains[0].id} {made.domains[0].watts:.0f} W")
+"""
+
+
+@pytest.mark.parametrize(
+    ("counter", "says"),
+    [
+        ("lambda t: 200 * t", "amd:uuid-a 200 W"),
+        ("lambda t: 100 * t", "power sensor says 200 W"),
+        ("lambda t: 5000", "frozen"),
+        ("lambda t: 1e9 - 200 * t", "ran backwards"),
+    ],
+)
+def test_an_amd_counter_is_held_beside_its_power(counter: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "amdsmi.py").write_text(_AMDSMI.replace("COUNT(", f"({counter})("))
+    assert says in run_with(_CALIBRATE, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("library", "says"),
+    [
+        ("raise KeyError('libamd_smi.so')", "does not load"),  # what it does where ROCm is not installed
+        ("def amdsmi_init(): raise RuntimeError('no driver')", "does not start: no driver"),
+        (_AMDSMI.replace('["a"]', "[]"), "finds no GPU"),
+        (
+            _AMDSMI.replace('"counter_resolution": 15.259', '"counter_resolution": 0').replace("COUNT(", "abs("),
+            "no resol",
+        ),
+        (_AMDSMI.replace('"counter_resolution"', '"other"').replace("COUNT(", "abs("), "tells no energy"),
+    ],
+)
+def test_an_amdsmi_that_does_not_work_is_absent(library: str, says: str, tmp_path: Path) -> None:
+    (tmp_path / "amdsmi.py").write_text(library)
+    assert says in run_with(_CALIBRATE, tmp_path)
+
+
+def run_with(code: str, path: Path) -> str:
+    script = f"import sys; sys.path.insert(0, {str(path)!r})\n{code}"
+    return subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip()
+
+
+# --- codecarbon ---------------------------------------------------------------------------------
+
+
+def test_codecarbon_opens_no_socket_and_writes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    needs.package("codecarbon")
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a socket")
+
+    monkeypatch.setattr(socket, "socket", forbidden)
+    monkeypatch.setattr(socket, "create_connection", forbidden)
+    monkeypatch.setattr(socket, "getaddrinfo", forbidden)
+    monkeypatch.chdir(tmp_path)
+    meter = Codecarbon()
+    (domain,) = meter.discover().domains
+    assert domain.method == "estimated"
+    counts = []
+    for _ in range(3):
+        time.sleep(0.05)
+        counts.append(meter.read(domain)[0].count)
+    meter.close()
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
+    assert list(tmp_path.iterdir()) == []
+    assert capfd.readouterr() == ("", "")
+
+
+def test_codecarbon_that_broke_is_a_meter_error() -> None:
+    with pytest.raises(MeterError):
+        Codecarbon().read(Domain("codecarbon:cpu", "cpu", "estimated", "", 1e-6))

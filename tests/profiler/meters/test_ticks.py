@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greengate.power import Domain
+from greengate.profiler.meters import Tick
+from greengate.profiler.meters.ticks import CEILINGS, Series
+
+RANGE = 262_143_328_850  # microjoules, as Intel servers say
+PACKAGE = Domain("powercap:package-0", "cpu", "counter", "package", 1e-6, RANGE)
+BOARD = Domain("nvml:GPU-1", "gpu", "counter", "board", 1e-3)
+SECOND = 10**9
+
+
+def series(domain: Domain, *reads: tuple[float, int]) -> Series:
+    found = Series(domain)
+    for seconds, count in reads:
+        found.add(Tick(round(seconds * SECOND), count))
+    return found
+
+
+def test_a_reading_goes_from_the_first_tick_inside_to_the_last() -> None:
+    found = series(PACKAGE, (0, 100), (1, 200), (2, 300), (3, 500), (4, 900))
+    reading = found.reading(SECOND, 3 * SECOND)
+    # Changes are dated half-way between two reads: 0.5, 1.5, 2.5, 3.5.
+    assert reading is not None
+    assert (reading.counts, reading.ns, reading.ticks) == (200, SECOND, 1)
+
+
+def test_a_tick_that_was_dated_badly_is_passed_over() -> None:
+    """A reader that is held up for a while at either end of a window: the ticks beside are taken."""
+    at = [k / 100 for k in range(1000) if not 95 < k < 101 and not 796 < k < 803]
+    found = series(PACKAGE, *((seconds, round(seconds * 1e6)) for seconds in at))
+    reading = found.reading(SECOND, 8 * SECOND)
+    assert reading is not None
+    assert reading.counts / reading.ns * 1e3 == pytest.approx(1.0, abs=1e-9)
+    assert reading.ns > 6.3 * SECOND
+
+
+def test_reads_without_a_change_are_no_ticks() -> None:
+    assert len(series(PACKAGE, (0, 7), (1, 7), (2, 7), (3, 8))) == 1
+
+
+def test_fewer_than_two_ticks_are_no_reading() -> None:
+    assert series(PACKAGE, (0, 7), (1, 8)).reading(0, 10 * SECOND) is None
+    assert Series(PACKAGE).reading(0, SECOND) is None
+
+
+def test_one_wrap_is_exact() -> None:
+    found = series(PACKAGE, (0, 0), (0.5, RANGE - 999), (1, RANGE - 500), (1.5, 500), (2, 1000))
+    reading = found.reading(0, 2 * SECOND)
+    assert reading is not None
+    assert reading.counts == 499 + (500 + 1 + 500) + 500  # RANGE - 500 to RANGE, to 0, to 500
+    assert found.fault(0, 2 * SECOND) == ""
+
+
+def test_a_wrap_counts_zero_itself() -> None:
+    found = series(PACKAGE, (0, RANGE - 1), (0.1, RANGE), (0.2, 0), (0.3, 1))
+    reading = found.reading(0, SECOND)
+    assert reading is not None
+    assert reading.counts == 2
+
+
+def test_two_wraps_are_refused_because_nobody_looked_in_time() -> None:
+    once = RANGE * 1e-6 / CEILINGS["cpu"]
+    assert series(PACKAGE, (0, 5), (0.99 * once, 6)).fault(0, 1000 * SECOND) == ""
+    why = series(PACKAGE, (0, 5), (1.01 * once, 6)).fault(0, 1000 * SECOND)
+    assert "can have wrapped more than once" in why
+    assert PACKAGE.id in why
+
+
+@pytest.mark.parametrize("domain", [PACKAGE, BOARD])
+def test_a_counter_that_runs_backwards_is_a_fault(domain: Domain) -> None:
+    found = series(domain, (0, 5000), (1, 6000), (2, 5900), (3, 6100))
+    assert found.fault(0, 4 * SECOND) == f"{domain.id} ran backwards"
+    assert found.fault(3 * SECOND, 4 * SECOND) == "", "a fault is where it was seen"
+
+
+@given(
+    st.lists(st.integers(1, 10**7), min_size=3, max_size=60),
+    st.integers(1, 900),
+    st.integers(0, 65_712_999_613),
+)
+def test_any_increments_add_up_whatever_the_counter_began_with(steps: list[int], gap: int, first: int) -> None:
+    wraps = 65_712_999_613
+    domain = Domain("d", "dram", "counter", "", 1e-6, wraps)
+    found, count, now, total = Series(domain), first, 0, 0
+    found.add(Tick(now, count))
+    totals = []
+    for step in steps:
+        now += gap * 10**6
+        count = (count + step) % (wraps + 1)
+        total += step
+        totals.append(total)
+        found.add(Tick(now, count))
+    reading = found.reading(0, now)
+    assert reading is not None
+    assert reading.counts == totals[-1] - totals[0]
+    assert found.fault(0, now) == ""
+
+
+def errors(tau: float, pause: float, window: float, rounds: int, tick_to_tick: bool) -> float:
+    """Return the root mean square of a window's relative error, at 1 W, for windows that begin anywhere."""
+    rng = random.Random(f"{tau} {pause} {window} {tick_to_tick}")
+    domain = Domain("d", "gpu", "counter", "", 1e-6)
+    found = []
+    for _ in range(rounds):
+        # No window is a whole number of ticks: that would hide the error.
+        start, length = rng.uniform(1, 2), window + rng.uniform(-tau / 2, tau / 2)
+        if not tick_to_tick:
+            seen = math.floor((start + length) / tau) * tau - math.floor(start / tau) * tau
+            found.append(seen / length - 1)
+            continue
+        one = Series(domain)
+        at = start - rng.uniform(0, pause)
+        while at < start + length + pause:
+            # Reads come late by chance, as a thread's do.
+            one.add(Tick(round(at * 1e9), round(math.floor(at / tau) * tau * 1e6)))
+            at += pause * rng.uniform(1, 1.2)
+        reading = one.reading(round(start * 1e9), round((start + length) * 1e9))
+        assert reading is not None
+        found.append(reading.counts * 1e-6 / (reading.ns * 1e-9) - 1)
+    return math.sqrt(math.fsum(error * error for error in found) / rounds)
+
+
+@pytest.mark.parametrize("window", [0.55, 1.05, 2.05])
+def test_a_naive_window_follows_the_quantisation_law(window: float) -> None:
+    law = 0.1 / (window * math.sqrt(6))
+    assert errors(0.1, 0.002, window, 4000, tick_to_tick=False) == pytest.approx(law, rel=0.1)
+
+
+def test_tick_to_tick_a_window_of_two_seconds_is_within_a_thousandth() -> None:
+    found = errors(0.1, 0.002, 2.0, 60, tick_to_tick=True)
+    assert found < 0.001
+    # The negative control: the same counter read at the window's ends is twenty times as far off.
+    assert errors(0.1, 0.002, 2.0, 2000, tick_to_tick=False) > 0.01
