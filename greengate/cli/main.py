@@ -12,6 +12,7 @@ from greengate.cli.comment import comment
 from greengate.cli.compare import compare
 from greengate.cli.doctor import doctor
 from greengate.cli.explain import explain
+from greengate.cli.export import export
 from greengate.cli.hardware import hardware
 from greengate.cli.history import history
 from greengate.cli.init import init
@@ -45,6 +46,7 @@ _COMMANDS = (
     doctor,
     baseline,
     history,
+    export,
     approve,
     validate,
     schema,

@@ -444,3 +444,29 @@ def test_the_machine_is_described_and_compared_with_another(here: Path, capsys: 
     capsys.readouterr()
     assert run("hardware", "--against", "old.json") == 0
     assert f"cpu was fake CPU, is {told['cpu']}" in capsys.readouterr().out
+
+
+def test_what_was_measured_is_exported(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("export", "--format", "csv") == 2
+    assert "verdict-missing" in capsys.readouterr().err
+    assert run("check", "--static-only", "--against", "file:net.fake.yaml", "--report", "json=v.json") == 0
+    assert run("profile", "net", "-o", "p.json") == 0
+    assert run("profile", "net", "--against", "file:net.fake.yaml", "-o", "t.json") == 0
+    for source in ([], ["v.json"], ["p.json"], ["t.json"]):
+        for form, word in (("openmetrics", "# EOF"), ("cyclonedx", "CycloneDX"), ("model-card", "---"), ("csv", "net")):
+            assert run("export", *source, "--format", form, "-o", "out") == 0
+            assert word in (here / "out").read_text()
+    capsys.readouterr()
+    for wrong in (["--format", "xml"], ["gone.json", "--format", "csv"], ["--format", "csv", "--model", "other"]):
+        assert run("export", *wrong) == 2
+        assert "  = help: " in capsys.readouterr().err
+
+
+def test_a_model_card_is_of_one_model(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "two.fake.yaml").write_text(NET)
+    (here / "budgets.yaml").write_text(BUDGET.replace("rules:", "  - {path: two.fake.yaml, name: two}\nrules:"))
+    assert run("check", "--static-only", "--against", "file:net.fake.yaml") == 0
+    assert run("export", "--format", "model-card") == 2
+    assert "choose with --model: net, two" in capsys.readouterr().err
+    assert run("export", "--format", "model-card", "--model", "two") == 0
+    assert '- name: "two"' in capsys.readouterr().out
