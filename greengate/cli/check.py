@@ -43,8 +43,7 @@ def check(
     """Measure the budget's models, compare them with their baseline, judge every rule.
 
     MODEL selects a model of the budget by name; NAME=PATH measures another file in its place.
-    Report formats: terminal, markdown, summary, json, junit, github, codequality,
-    metrics, dotenv.
+    Reports: terminal, markdown, summary, json, junit, github, codequality, metrics, dotenv.
 
     \b
     greengate check
