@@ -82,6 +82,8 @@ def _in_both_looks(candidate: Profile, compared: Callable[[Profile], Comparisons
 
 
 def _measured(profile: Profile, metric: str) -> Measurement | Missing:
+    if METRICS[metric].kind == "declared" and metric not in profile.measurements:
+        return Missing(f"the budget names no source of {metric}", "unsupported", "name one with the model's `accuracy`")
     if not METRICS[metric].measured:
         return Missing(
             f"this version of greengate does not measure {metric}", "unsupported", "remove the rule until one does"

@@ -67,7 +67,6 @@ CODES: dict[str, str] = {
     "unmatched-selector": "a selector matches no model",
     "unknown-rule": "a rule id is not in the budget",
     "unknown-model": "a model is not in the budget",
-    "not-judged-yet": "the budget asks for what this version does not judge",
     # whose policy binds
     "policy-unreadable": "the policy of the target branch cannot be read",
     "policy-removed": "a change deletes or renames several budgets",
@@ -88,6 +87,7 @@ CODES: dict[str, str] = {
     "input-mismatch": "a described input does not fit the model",
     "recorded-data": "recorded input data cannot be used",
     "batch-mismatch": "the batch size does not fit the model's inputs",
+    "accuracy-source": "a model's accuracy cannot be had from where the budget says",
     # baselines and profiles
     "baseline-scheme": "a baseline URI has an unknown scheme",
     "baseline-missing": "a named baseline does not exist",

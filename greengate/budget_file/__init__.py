@@ -14,7 +14,7 @@ from greengate.budget_file.json_schema import schema
 from greengate.budget_file.meaning import find_contradictions
 from greengate.errors import BudgetError, Diagnostic
 
-__all__ = ["not_judged_yet", "parse", "read", "schema"]
+__all__ = ["parse", "read", "schema"]
 
 
 def read(path: Path, shown: str | None = None) -> Budget:
@@ -39,17 +39,6 @@ def parse(source: str | bytes, shown: str) -> Budget:
     Raises BudgetError with every mistake found, by place.
     """
     return _parse(source.encode() if isinstance(source, str) else source, shown, shown)
-
-
-def not_judged_yet(budget: Budget) -> tuple[Diagnostic, ...]:
-    """Return a warning for everything that this version reads and validates, but does not judge."""
-    wanted = [(model.accuracy.span, f"`accuracy` of {model.name!r}") for model in budget.models if model.accuracy]
-    advice = "a later version will; until then remove it or put it in a comment"
-    warnings = (
-        Diagnostic("not-judged-yet", f"{what} is valid, but this version does not judge it", advice, span, "warning")
-        for span, what in wanted
-    )
-    return tuple(sorted(warnings, key=_place))
 
 
 def _parse(content: bytes, path: str, name: str) -> Budget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from greengate.budget_file.shape import (
     COUNTRY,
     DAYS,
+    END,
     NAME,
     ONE_LINE,
     SELECTOR,
@@ -59,6 +60,8 @@ _INPUTS = Named(
     {"from": Key(_PATH, "An .npz file with recorded inputs, fed in their order.", "data.npz")},
 )
 
+_SCORE = Text(rf"^(?:top1|topk:[1-9][0-9]{{0,3}}|mse|r2|f1|roc_auc){END}", "write top1, topk:5, f1, roc_auc, r2 or mse")
+
 _ACCURACY = Variants(
     {
         "file": Keys(
@@ -69,14 +72,19 @@ _ACCURACY = Variants(
         ),
         "command": Keys(
             {
-                "command": Key(_LINE, "A command that prints JSON.", "python evaluate.py", required=True),
+                "command": Key(
+                    _LINE,
+                    "A command that prints JSON; `{model}` is the file.",
+                    "python evaluate.py {model}",
+                    required=True,
+                ),
                 "key": Key(_LINE, "The key in what it prints; `a.b` for nested ones.", "f1", required=True),
             }
         ),
         "data": Keys(
             {
                 "data": Key(_PATH, "An .npz file with inputs and labels.", "held_out.npz", required=True),
-                "metric": Key(_NAME, "How to score the model on it.", "accuracy", required=True),
+                "metric": Key(_SCORE, "How to score the model on it.", "top1", required=True),
             }
         ),
     }

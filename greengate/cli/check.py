@@ -18,7 +18,7 @@ from greengate.cli.usage import GreedyFiles
 @click.option("--part", metavar="NAME", help="Measure what can be measured here; write trials for a last job.")
 @click.option("--record", is_flag=True, help="Append the verdict to the store, for `greengate history`.")
 @click.option("--strict", is_flag=True, help="As in CI: what cannot be measured here is inconclusive.")
-@click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds: auto (default), none, or a ref.")
+@click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds: auto, none, or a ref.")
 @click.option("--allow-inconclusive", is_flag=True, help="Exit 0 instead of 3.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
 @click.option(
@@ -74,9 +74,8 @@ def check(
     with progress() as show:
         checked = gate.check(request, clock(), show)
     verdict = checked.verdict
-    if part is not None:
-        for path in write_part(checked, part):
-            click.echo(f"wrote {path}", err=True)
+    for path in write_part(checked, part) if part is not None else ():
+        click.echo(f"wrote {path}", err=True)
     remember(verdict)
     emit(verdict, outputs)
     for line in history.record(verdict, clock()) if record else ():

@@ -27,20 +27,13 @@ def validate(file: str | None, budget: str) -> int:
     budget = file or budget
 
     found = budget_file.read(Path(budget))
-    waiting = budget_file.not_judged_yet(found)
-    for diagnostic in waiting:
-        click.echo(f"{diagnostic}\n", err=True)
     rules, models = len(found.rules), len(found.models)
-    say(f"{budget}: valid; {_many(rules, 'rule')} for {_many(models, 'model')}" + _warned(len(waiting)))
+    say(f"{budget}: valid; {_many(rules, 'rule')} for {_many(models, 'model')}")
     return 0
 
 
 def _many(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
-
-
-def _warned(count: int) -> str:
-    return f"; {_many(count, 'part')} of it not judged by this version, which `check` refuses" if count else ""
 
 
 @click.command()

@@ -12,7 +12,7 @@ from pathlib import Path
 from greengate import __version__, budget_file, ci
 from greengate.budget import Budget
 from greengate.ci import stranger
-from greengate.errors import BudgetError, Diagnostic, GreengateError
+from greengate.errors import Diagnostic, GreengateError
 from greengate.gate import trust
 from greengate.gate.binding import BaseFiles, bind, reworked
 from greengate.gate.elsewhere import judged_elsewhere
@@ -36,8 +36,6 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
     if not request.profiles:
         stranger.refuse(request.environ)
     budget = budget_file.read(Path(request.budget or "budgets.yaml"))
-    if waiting := budget_file.not_judged_yet(budget):
-        raise BudgetError(*(replace(one, severity="error") for one in waiting))
     trusted = trust.read(request, budget, now)
     binding = bind(budget, trusted.base)
     chosen = choose(binding, request.models)

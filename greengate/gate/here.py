@@ -12,6 +12,7 @@ from greengate.budget import Budget, Limit, rules_for
 from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.errors import BaselineError, Diagnostic
+from greengate.gate.accuracy import with_accuracy
 from greengate.gate.past import with_past
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
@@ -161,7 +162,8 @@ def _roles(one: Ready) -> dict[Role, Subject]:
 
 def _judged(one: Ready, found: Profile | Trial, setting: Setting) -> ModelCase:
     candidate = found.candidate if isinstance(found, Trial) else found
-    return with_past(_case(one, found), (candidate,), one.chosen, setting)
+    case = with_accuracy(_case(one, found), one.chosen, one.baseline, setting)
+    return with_past(case, (candidate,), one.chosen, setting)
 
 
 def _case(one: Ready, found: Profile | Trial) -> ModelCase:

@@ -25,7 +25,11 @@ MATTERS = 0.25
 #: Nobody waits longer than this for one rule, in seconds.
 MOST_ADVISED = 3600.0
 
+#: Nobody labels more samples than this for one rule.
+MOST_SAMPLES = 10_000_000
+
 _LOOK_AGAIN = "give it time for a second look with --max-seconds, or measure it again with this version"
+_MORE_SAMPLES = "evaluate on more samples, or widen the limit"
 _LONGER = "measure longer with --max-seconds, on a quieter machine, or widen the limit"
 _LOOK_AT_IT = "make sure that the model still works; then approve this candidate with `greengate approve`"
 
@@ -62,6 +66,8 @@ def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
         return ""
     if check.limit.kind.startswith("suspicious"):
         return _LOOK_AT_IT
+    if METRICS[rule.metric].kind == "declared":
+        return samples_that_decide(check.limit, comparison) if isinstance(needed, Change) else _MORE_SAMPLES
     if comparison.first is None and _fails(check.limit, rule, comparison):
         return _LOOK_AGAIN
     if _refuse_estimate(check.limit, rule, comparison):
@@ -69,6 +75,21 @@ def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
     said = _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
     metered = METRICS[rule.metric].dimension in ("energy", "mass")
     return said.replace("--max-seconds", "--energy-seconds") if metered else said
+
+
+def samples_that_decide(limit: Limit, comparison: Comparison) -> str:
+    """Say on how many samples a change like this one would be decided; empty where they are not known."""
+    change, candidate = comparison.change, comparison.candidate
+    if isinstance(change, Missing) or isinstance(candidate, Missing) or change.low == change.high:
+        return ""
+    half, room = (change.high - change.low) / 2, abs(change.value - limit.edge)
+    # Intervals shrink with the square root of the number of samples.
+    needed = candidate.samples * (half / max(room, ROUNDING)) ** 2
+    if needed > MOST_SAMPLES:
+        return "the change is too near what is asked to be told from it"
+    place = 10 ** max(0, len(str(math.ceil(needed))) - 2)
+    about = math.ceil(needed / place) * place
+    return f"about {about:,} samples would decide it; these are {candidate.samples:,}"
 
 
 def unconfirmed(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> frozenset[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from greengate.budget import Limit, Rule, TradeOff
 from greengate.judge.approving import approved
 from greengate.judge.grounds import Ground, Matter, every
-from greengate.judge.limits import compared, judge_gain
+from greengate.judge.limits import compared, judge_gain, samples_that_decide
 from greengate.profile import Measurement
 from greengate.units import format_change
 from greengate.verdict import Case, Change, Check, Comparison, Status
@@ -49,7 +49,10 @@ def _gain(offer: TradeOff, paying: Comparison, case: Case) -> Ground:
         reason = f"{offer.metric} is a figure somebody declared, and the rule asks for one greengate evaluated"
         return Ground(claim, Status.FAIL, reason, span=offer.gain.span, help="name labelled data in `accuracy`")
     reason = check.reason if isinstance(paying.change, Change) else f"{offer.metric}: {check.reason}"
-    help_ = "" if isinstance(paying.change, Change) else paying.change.help
+    if not isinstance(paying.change, Change):
+        help_ = paying.change.help
+    else:
+        help_ = samples_that_decide(offer.gain, paying) if check.status is Status.INCONCLUSIVE else ""
     return Ground(claim, check.status, reason, span=offer.gain.span, help=help_)
 
 

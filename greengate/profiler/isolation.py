@@ -27,6 +27,8 @@ from greengate.profiler.jobs import (
     LaunchJob,
     Ran,
     Sampled,
+    Scored,
+    ScoreJob,
     WorkerFailed,
 )
 from greengate.profiler.spawn import Worker
@@ -45,6 +47,8 @@ def run(module: str, job: CountJob, limits: WorkerLimits) -> Counted: ...
 def run(module: str, job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
 @overload
 def run(module: str, job: EnergyJob, limits: WorkerLimits) -> Ran: ...
+@overload
+def run(module: str, job: ScoreJob, limits: WorkerLimits) -> Scored: ...
 def run(module: str, job: Job, limits: WorkerLimits) -> Answer:
     """Do one job in a fresh process: `module` names the code there, `module.run(job, stage)` gives the answer.
 

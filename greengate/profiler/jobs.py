@@ -123,8 +123,26 @@ class Sampled:
     feeds: int = 1
 
 
-Job = CountJob | LaunchJob | FootprintJob | EnergyJob
-Answer = Counted | Sampled | Ran
+@dataclass(frozen=True)
+class ScoreJob:
+    """Run one model over the labelled samples of an .npz file, in batches, for one of evaluation.SCORES."""
+
+    path: str
+    data: str
+    metric: str
+    threads: int
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Answer to ScoreJob: what the score needs of each sample, see evaluation.columns."""
+
+    columns: Mapping[str, tuple[float, ...]]
+
+
+Job = CountJob | LaunchJob | FootprintJob | EnergyJob | ScoreJob
+Answer = Counted | Sampled | Ran | Scored
 
 #: What each job is answered with.
 ANSWERS: Mapping[type[Job], type[Answer]] = {
@@ -132,6 +150,7 @@ ANSWERS: Mapping[type[Job], type[Answer]] = {
     LaunchJob: Sampled,
     FootprintJob: Sampled,
     EnergyJob: Ran,
+    ScoreJob: Scored,
 }
 
 

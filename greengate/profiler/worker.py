@@ -19,12 +19,12 @@ from typing import Any
 
 from greengate.codec import decode, encode
 from greengate.profiler.hardware import memory_limit
-from greengate.profiler.jobs import Answer, CountJob, EnergyJob, FootprintJob, Job, LaunchJob, Refused, WorkerFailed
+from greengate.profiler.jobs import ANSWERS, Answer, Job, Refused, WorkerFailed
 
 #: Says what the worker is doing, for the reason given when it dies doing it.
 Stage = Callable[[str], None]
 
-JOBS: dict[str, type[Job]] = {kind.__name__: kind for kind in (CountJob, LaunchJob, FootprintJob, EnergyJob)}
+JOBS: dict[str, type[Job]] = {kind.__name__: kind for kind in ANSWERS}
 
 #: What helps a worker that ran out of memory.
 MORE_MEMORY = "give it more with `worker: {memory: ...}` in the budget, or use a larger machine"

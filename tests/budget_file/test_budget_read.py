@@ -80,14 +80,6 @@ def test_a_folder_is_no_budget(tmp_path: Path) -> None:
         budget_file.read(tmp_path, "budgets.yaml")
 
 
-def test_what_is_not_judged_yet(golden: Callable[[Path, str], None]) -> None:
-    path = HERE / "good" / "design.yaml"
-    found = budget_file.not_judged_yet(budget_file.read(path, "budgets.yaml"))
-    assert {item.severity for item in found} == {"warning"}
-    golden(HERE / "bad" / "not-judged-yet.txt", "\n\n".join(map(str, found)))
-    assert budget_file.not_judged_yet(budget_file.read(HERE / "good" / "units.yaml")) == ()
-
-
 def test_the_nouns_of_a_full_budget() -> None:
     budget = budget_file.read(HERE / "good" / "design.yaml", "budgets.yaml")
     (model,) = budget.models

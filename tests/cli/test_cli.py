@@ -410,15 +410,6 @@ def test_the_schema_is_json(here: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert json.loads((here / "schema.json").read_text())["title"]
 
 
-def test_validate_names_what_is_not_judged_yet(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    asked = BUDGET.replace("path: net.fake.yaml", "path: net.fake.yaml, accuracy: {file: e.json, key: f1}")
-    (here / "budgets.yaml").write_text(asked)
-    assert run("validate") == 0
-    heard = capsys.readouterr()
-    assert "warning[not-judged-yet]" in heard.err
-    assert "valid; 2 rules for 1 model" in heard.out
-
-
 def test_doctor_says_what_can_be_measured(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("doctor", "--max-seconds", "3") == 0
     said = capsys.readouterr().out

@@ -10,7 +10,18 @@ from typing import Protocol, overload
 
 from greengate.budget import WorkerLimits
 from greengate.profile import Hardware
-from greengate.profiler.jobs import Counted, CountJob, EnergyJob, FootprintJob, LaunchJob, Ran, Refused, Sampled
+from greengate.profiler.jobs import (
+    Counted,
+    CountJob,
+    EnergyJob,
+    FootprintJob,
+    LaunchJob,
+    Ran,
+    Refused,
+    Sampled,
+    Scored,
+    ScoreJob,
+)
 from greengate.profiler.meters.bench import Bench, Energy
 
 
@@ -27,6 +38,10 @@ class Backend(Protocol):
     def run(self, job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
     @overload
     def run(self, job: EnergyJob, limits: WorkerLimits) -> Ran: ...
+    def score(self, job: ScoreJob, limits: WorkerLimits) -> Scored:
+        """Run a model over labelled samples; return what its score needs of each. Raises as `run` does."""
+        ...
+
     def hardware(self) -> Hardware:
         """Return the machine its measurements belong to."""
         ...

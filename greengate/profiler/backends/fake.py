@@ -30,6 +30,8 @@ from greengate.profiler.jobs import (
     Ran,
     Refused,
     Sampled,
+    Scored,
+    ScoreJob,
     WorkerFailed,
 )
 from greengate.profiler.meters.bench import Bench, Energy
@@ -41,7 +43,7 @@ STARTING = 0.5
 _EXACT = ("size", "params", "macs", "activation_memory")
 _TIMES = ("latency", "cpu_time", "load_time")
 _NOISES = ("noise", "launch_noise", "window_noise")
-_WORDS = ("unknown_op", "breaks", "refuses", "cannot_run", "note", "meter")
+_WORDS = ("unknown_op", "breaks", "refuses", "cannot_run", "note", "meter", "hits")
 _KEYS = ("fake", *_EXACT, *_TIMES, *_NOISES, *_WORDS, *fake_meters.KEYS, "peak_memory", "input")
 
 _elapsed_ns = 0
@@ -86,6 +88,15 @@ def run(job: CountJob | LaunchJob | FootprintJob | EnergyJob, limits: WorkerLimi
     if isinstance(job, EnergyJob):
         return _energy({role: _read(path, "energy").draw for role, path in job.paths.items()}, job)
     return _launch({role: _read(path, "launch") for role, path in job.paths.items()}, job)
+
+
+def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
+    """Return the samples that the fake says it gets right of how many. Raises Refused where it says nothing."""
+    del limits
+    hits, _, n = _read(job.path, "score").words.get("hits", "").partition("/")
+    if not n:
+        raise Refused("recorded-data", "the fake says nothing of its accuracy", "write `hits: 90/100`")
+    return Scored({"hit": (1.0,) * int(hits) + (0.0,) * (int(n) - int(hits))})
 
 
 def hardware() -> Hardware:

@@ -13,20 +13,21 @@ from greengate.profile import Hardware
 from greengate.profiler import isolation
 from greengate.profiler.hardware import this_machine
 from greengate.profiler.jobs import (
-    Answer,
     Counted,
     CountJob,
     EnergyJob,
     FootprintJob,
-    Job,
     LaunchJob,
     Ran,
     Refused,
     Sampled,
+    Scored,
+    ScoreJob,
     WorkerFailed,
 )
 from greengate.profiler.meters.bench import Bench, Energy, opened
 
+_Measuring = CountJob | LaunchJob | FootprintJob | EnergyJob
 _SESSION = "greengate.profiler.backends.onnx_session"
 
 
@@ -36,7 +37,7 @@ def run(job: CountJob, limits: WorkerLimits) -> Counted: ...
 def run(job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
 @overload
 def run(job: EnergyJob, limits: WorkerLimits) -> Ran: ...
-def run(job: Job, limits: WorkerLimits) -> Answer:
+def run(job: _Measuring, limits: WorkerLimits) -> Counted | Sampled | Ran:
     """Do one job on an ONNX model in a process of its own. Raises jobs.Refused and jobs.WorkerFailed.
 
     Relative paths start at the current folder, and messages name what lies below it that way.
@@ -50,7 +51,12 @@ def run(job: Job, limits: WorkerLimits) -> Answer:
         raise WorkerFailed(failed.reason.replace(f"{here}/", ""), failed.help) from None
 
 
-def _absolute(job: Job, here: Path) -> Job:
+def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
+    """Run a model over labelled data in a process of its own. Raises jobs.Refused and jobs.WorkerFailed."""
+    return isolation.run(_SESSION, job, limits)
+
+
+def _absolute(job: _Measuring, here: Path) -> _Measuring:
     """Return the job with absolute paths: the worker's current folder is another one."""
     recorded = job.workload.recorded
     workload = replace(job.workload, recorded=None if recorded is None else str(here / recorded))

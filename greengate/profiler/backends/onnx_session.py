@@ -23,6 +23,7 @@ from greengate.profiler.jobs import (
     Ran,
     Refused,
     Sampled,
+    ScoreJob,
     WorkerFailed,
 )
 from greengate.profiler.worker import MORE_MEMORY, Stage
@@ -43,6 +44,10 @@ def run(job: Job, stage: Stage) -> Answer:
             return energy(job, stage)
         case FootprintJob():
             return footprint(job, stage)
+        case ScoreJob():
+            from greengate.profiler.backends.onnx_score import score
+
+            return score(job, stage)
 
 
 # --- timing -------------------------------------------------------------------------------------
