@@ -22,6 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import functools
 import json
 import math
 import os
@@ -328,11 +329,20 @@ def _compare(cell: Cell, files: dict[tuple[str, str], Path], folder: Path) -> di
         others = None if change == "same" and index % 2 else rivals(model, before, after, seed)
     print(f"{load} {model} {change} #{index}: {said['status']} in {said['seconds']} s", flush=True)
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    return {"kind": "comparison", "model": model, "change": change, "load": load, "index": index, "at": when} | {
+    cell_of = {"kind": "comparison", "model": model, "change": change, "load": load, "index": index, "at": when}
+    return cell_of | {
+        "revision": _revision(),
         "ours": said,
         "rivals": others,
         "load_average": os.getloadavg()[0],
     }
+
+
+@functools.cache
+def _revision() -> str:
+    """Return the commit that is measured."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def machine() -> dict[str, Any]:
@@ -413,8 +423,10 @@ def _targets(found: list[dict[str, Any]], truth: dict[tuple[str, str], float]) -
         "equal models called fail: none in 200 quiet, 1 in 200 noisy": lambda of: _share(of, "same", "fail"),
         "equal models inconclusive: 2 % quiet, 10 % noisy": lambda of: _share(of, "same", "inconclusive"),
         "+10 % called fail: 99 % quiet, 95 % noisy": lambda of: _share(of, "+10%", "fail"),
-        "intervals that hold the true change: 93 %": lambda of: _covered(of, truth, first=False),
+        "intervals that hold the true change: 93 %": lambda of: _covered(of, truth),
         "the same for first looks alone": lambda of: _covered(of, truth, first=True),
+        "the same, the truth being what the cell's other trials say": lambda of: _covered(of, None),
+        "the same, equal models alone": lambda of: _covered([one for one in of if one["change"] == "same"], truth),
         "median seconds, cnn and classifier: 10 quiet, 30 noisy": lambda of: _median(
             [one["ours"]["seconds"] for one in of if one["model"] != "recogniser"], ".1f"
         ),
@@ -431,21 +443,33 @@ def _share(found: list[dict[str, Any]], change: str, status: str) -> str:
     return f"{sum(mine)} of {len(mine)} ({sum(mine) / len(mine):.1%})" if mine else "not run"
 
 
-def _covered(found: list[dict[str, Any]], truth: dict[tuple[str, str], float], *, first: bool) -> str:
+def _covered(found: list[dict[str, Any]], truth: dict[tuple[str, str], float] | None, *, first: bool = False) -> str:
+    """Count the intervals that hold the truth: the calibration's, or without it the mean of the cell's other trials."""
     held = []
     for one in found:
         if "low" not in one["ours"]:
             continue
         low, high = one["ours"]["low"], one["ours"]["high"]
         if first:
-            launches = [candidate for candidate, _ in one["ours"]["ratios"]["latency_p50"]][
-                : one["ours"]["launches"][0]
-            ]
-            alone = stats.across_launches(launches, estimate.COMPUTED)
+            alone = stats.across_launches(_logs(one)[: one["ours"]["launches"][0]], estimate.COMPUTED)
             low, high = math.expm1(alone.low), math.expm1(alone.high)
-        true = truth.get((one["model"], one["change"]), 0.0)
-        held.append(low <= (-true / (1 + true) if CHANGES[one["change"]] < 0 else true) <= high)
+        true = 0.0
+        if one["change"] != "same" and truth is not None:
+            true = truth[one["model"], one["change"]]
+            true = -true / (1 + true) if CHANGES[one["change"]] < 0 else true
+        elif one["change"] != "same":
+            cell = [two for two in found if (two["model"], two["change"]) == (one["model"], one["change"])]
+            others = [statistics.fmean(_logs(two)) for two in cell if two is not one]
+            if not others:
+                continue
+            true = math.expm1(statistics.fmean(others))
+        held.append(low <= true <= high)
     return f"{sum(held)} of {len(held)} ({sum(held) / len(held):.1%})" if held else "not run"
+
+
+def _logs(one: dict[str, Any]) -> list[float]:
+    """Return ln(candidate / baseline) of every launch."""
+    return [candidate for candidate, _ in one["ours"]["ratios"]["latency_p50"]]
 
 
 def _median(values: list[float], form: str) -> str:

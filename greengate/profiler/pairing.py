@@ -47,11 +47,11 @@ def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> Sampled:
     Raises RoleFailed for what a call raises.
     """
     with _no_collection():
-        steady = _warm_up(calls, job)
+        steady, warming = _warm_up(calls, job)
         series = _timed(calls, feeds, job)
     samples: dict[str, dict[str, tuple[int, ...]]]
     samples = {role: {"wall": tuple(kept.wall), "cpu": tuple(kept.cpu)} for role, kept in series.items()}
-    seconds = sum(sum(kept.wall) for kept in series.values()) / 1e9
+    seconds = (warming + sum(sum(kept.wall) for kept in series.values())) / 1e9
     notes = () if steady else ("the calls were not steady when the warm-up ended",)
     return Sampled(samples, seconds, notes, feeds)
 
@@ -108,21 +108,21 @@ def _call(role: Role, call: Call, feed: int, kept: _Series) -> int:
     return took
 
 
-def _warm_up(calls: Mapping[Role, Call], job: LaunchJob) -> bool:
+def _warm_up(calls: Mapping[Role, Call], job: LaunchJob) -> tuple[bool, int]:
     """Call in turn until the medians of successive blocks agree within 5 % for every role, or time is up.
 
-    Returns whether they did. At least three calls of each role are made, however long they take.
+    Returns whether they did, and the ns spent inside calls. At least three calls of each role are made, however long they take.
     """
     series = {role: _Series() for role in job.order}
     deadline = time.perf_counter() + _WARM_UP_SHARE * job.seconds
-    rounds = 0
+    rounds, spent = 0, 0
     while rounds < _WARM_UP_MIN or time.perf_counter() < deadline:
         for role in job.order:
-            _call(role, calls[role], 0, series[role])
+            spent += _call(role, calls[role], 0, series[role])
         rounds += 1
         if rounds >= 2 * _BLOCK and rounds % _BLOCK == 0 and all(is_steady(kept.wall) for kept in series.values()):
-            return True
-    return False
+            return True, spent
+    return False, spent
 
 
 def is_steady(walls: Sequence[int]) -> bool:
