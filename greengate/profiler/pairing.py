@@ -111,7 +111,8 @@ def _call(role: Role, call: Call, feed: int, kept: _Series) -> int:
 def _warm_up(calls: Mapping[Role, Call], job: LaunchJob) -> tuple[bool, int]:
     """Call in turn until the medians of successive blocks agree within 5 % for every role, or time is up.
 
-    Returns whether they did, and the ns spent inside calls. At least three calls of each role are made, however long they take.
+    Returns whether they did, and the ns spent inside calls. At least three calls of each role are made, however long
+    they take.
     """
     series = {role: _Series() for role in job.order}
     deadline = time.perf_counter() + _WARM_UP_SHARE * job.seconds
