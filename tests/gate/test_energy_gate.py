@@ -193,12 +193,15 @@ def test_a_real_model_on_a_tree_of_known_watts(tmp_path: Path, monkeypatch: pyte
 
     try:
         with opened(Energy()) as bench:
-            launch, _ = metering.meter(run, bench, {"baseline": subject, "candidate": subject}, 0, together=True)
+            for _ in range(3):  # where the machine is busy the writer is held up, and the meter says so
+                launch, said = metering.meter(run, bench, {"baseline": subject, "candidate": subject}, 0, together=True)
+                if not launch.faults:
+                    break
     finally:
         tree.stop()
         thread.join()
     assert launch.devices == ("cpu",)
-    assert launch.faults == {}
+    assert launch.faults == {}, said
     assert launch.windows[0].role == "idle"
     for role in ("baseline", "candidate"):
         windows = [window for window in launch.windows if window.role == role]

@@ -237,6 +237,8 @@ def meters(path: str, energy: Energy) -> Iterator[Bench]:
 
 def _energy(draws: Mapping[Role, Draw], job: EnergyJob) -> Ran:
     _spend(STARTING)
-    ran = fake_meters.run(draws, job, _elapsed_ns, _bench)
+    if _bench is None:
+        raise WorkerFailed("nobody opened the counters")
+    ran = fake_meters.run(draws, job, _bench)
     _spend((ran.stretches[-1].end - ran.stretches[0].start) * 1e-9)
     return ran

@@ -42,6 +42,7 @@ class FakeBench:
     absent: tuple[Absent, ...] = ()
     notes: tuple[str, ...] = ()
     fault: str = ""
+    now: int = 0  # ns since the counters were opened, so that a check says the same whatever ran before it
     drawn: list[tuple[Stretch, Mapping[str, float]]] = field(default_factory=list)
 
     def readings(self, start: int, end: int) -> Mapping[str, Reading]:
@@ -80,8 +81,9 @@ def bench(draw: Draw, energy: Energy) -> FakeBench:
     return FakeBench(tuple(domains), fault=reason.strip() if word == "faulty" else "")
 
 
-def run(draws: Mapping[Role, Draw], job: EnergyJob, now: int, into: FakeBench | None) -> Ran:
-    """Run the windows on the fake's clock, which says `now` in ns, and let the counters of `into` follow."""
+def run(draws: Mapping[Role, Draw], job: EnergyJob, into: FakeBench) -> Ran:
+    """Run the windows, and let the counters of `into` follow."""
+    now = into.now
     stretches: list[Stretch] = []
     order: list[tuple[WindowRole, Draw | None]] = [("idle", None)] if job.idle else []
     order += [(role, draws[role]) for role in (*job.order, *reversed(job.order))]
@@ -93,8 +95,8 @@ def run(draws: Mapping[Role, Draw], job: EnergyJob, now: int, into: FakeBench | 
         stretch = Stretch(role, now, now + round(seconds * 1e9), calls)
         now = stretch.end
         stretches.append(stretch)
-        if into is not None:
-            into.drawn.append((stretch, _joules(into, draw, seconds, calls, f"{role} energy {job.seed} {index}")))
+        into.drawn.append((stretch, _joules(into, draw, seconds, calls, f"{role} energy {job.seed} {index}")))
+    into.now = now
     board = any("gpu_energy" in draw.joules for draw in draws.values())
     return Ran(tuple(stretches), (PROCESSOR, _BOARD) if board else (PROCESSOR,))
 
