@@ -81,7 +81,7 @@ $(VENV)/.test: $(VENV)/.core
 
 # torch comes first and by itself, so that TORCH_ARGS can say which build; with CI set, its absence is a failure.
 $(VENV)/.extras: $(VENV)/.test
-	@if $(INSTALL) $(TORCH_ARGS) torch && $(INSTALL) --editable '.[all]' --group torch; then touch $@; \
+	@if $(INSTALL) $(TORCH_ARGS) torch && $(INSTALL) --editable '.[all,mlflow]' --group torch --group registry; then touch $@; \
 	elif [ -n "$$CI" ]; then echo "error: the optional parts could not be installed" >&2; exit 1; \
-	else echo "note: the optional parts (torch, fvcore, codecarbon, nvidia-ml-py) could not be installed;" \
+	else echo "note: the optional parts (torch, fvcore, codecarbon, nvidia-ml-py, mlflow) could not be installed;" \
 	  "the tests that need them are skipped, the gate for ONNX models is tested in full" >&2; fi

@@ -93,6 +93,7 @@ CODES: dict[str, str] = {
     "baseline-missing": "a named baseline does not exist",
     "baseline-damaged": "a stored baseline cannot be read",
     "not-accepted": "a version needs a passing verdict or a reason",
+    "registry-failed": "a model registry does not answer or refuses",
     "profile-invalid": "a file is not a greengate profile, trial or verdict",
     "profile-mismatch": "profiles do not belong together",
     "verdict-missing": "there is no verdict to explain",

@@ -58,7 +58,7 @@ def test_metadata(metadata):
     assert metadata["Version"] == greengate.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"all", "carbon", "nvidia", "torch"}
+    assert set(metadata.get_all("Provides-Extra")) == {"all", "carbon", "mlflow", "nvidia", "torch"}
     assert len(metadata.get_payload()) > 1000  # the README is the page on the index
 
 
@@ -76,7 +76,7 @@ def test_versions_of_the_constraints_are_pins_and_cover_what_is_asked_for():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
     extras = PROJECT["optional-dependencies"]
-    asked = PROJECT["dependencies"] + extras["torch"] + extras["nvidia"] + extras["carbon"]
+    asked = PROJECT["dependencies"] + extras["torch"] + extras["nvidia"] + extras["carbon"] + extras["mlflow"]
     groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
     asked += groups["test"] + groups["lint"]
     names = {line.split(">")[0].split("[")[0].strip().lower() for line in asked}

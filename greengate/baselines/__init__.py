@@ -76,10 +76,8 @@ SCHEMES: dict[str, tuple[str, str]] = {
     "dir": ("dir", "PATH"),
     "git": ("branch", "BRANCH"),
     "ref": ("ref", "REF"),
+    "mlflow": ("mlflow", "models:/NAME@ALIAS"),
 }
-
-#: Schemes that the format reserves and a later version will read.
-NOT_YET = ("mlflow",)
 
 
 def choose(flag: str | None, model: str | None, file: str | None) -> str:
@@ -102,9 +100,7 @@ def resolve(uri: str, request: Request) -> Found | Missing:
 
 def _unreadable(uri: str, scheme: str) -> Diagnostic:
     known = ", ".join(f"{name}:{rest}" if rest else name for name, (_, rest) in SCHEMES.items())
-    if scheme in NOT_YET:
-        message = f"baseline {uri!r}: the scheme {scheme!r} is not read yet by this version"
-    elif scheme in SCHEMES:
+    if scheme in SCHEMES:
         rest = SCHEMES[scheme][1]
         message = f"baseline {uri!r}: {scheme!r} is written {f'{scheme}:{rest}' if rest else 'alone'}"
     elif ":" in uri:

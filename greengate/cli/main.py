@@ -17,6 +17,8 @@ from greengate.cli.hardware import hardware
 from greengate.cli.history import history
 from greengate.cli.init import init
 from greengate.cli.profile import profile
+from greengate.cli.publish import publish
+from greengate.cli.select import select
 from greengate.cli.usage import Sectioned
 from greengate.cli.validate import schema, validate
 
@@ -47,6 +49,8 @@ _COMMANDS = (
     baseline,
     history,
     export,
+    publish,
+    select,
     approve,
     validate,
     schema,

@@ -13,7 +13,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Gate": ("init", "check", "explain", "comment"),
     "Measure": ("profile", "compare", "hardware", "doctor"),
     "Baseline": ("baseline", "history"),
-    "Share": ("export",),
+    "Share": ("export", "publish", "select"),
     "Policy": ("approve", "validate", "schema"),
 }
 

@@ -123,7 +123,7 @@ BAD = {
     "none:": "'none' is written alone",
     "git": "'git' is written git:BRANCH",
     "ref:": "'ref' is written ref:REF",
-    "mlflow:models/x": "'mlflow' is not read yet",
+    "mlflow": "'mlflow' is written mlflow:models:/NAME@ALIAS",
 }
 
 
@@ -134,7 +134,10 @@ def test_a_uri_that_cannot_be_read(repo: Repository, uri: str) -> None:
     (finding,) = caught.value.diagnostics
     assert finding.code == "baseline-scheme"
     assert BAD[uri] in finding.message
-    assert finding.help == "write one of auto, none, file:PATH, profile:FILE, dir:PATH, git:BRANCH, ref:REF"
+    assert (
+        finding.help
+        == "write one of auto, none, file:PATH, profile:FILE, dir:PATH, git:BRANCH, ref:REF, mlflow:models:/NAME@ALIAS"
+    )
 
 
 # file, profile, none
