@@ -1,0 +1,187 @@
+"""The GitLab template, run for real by gitlab-ci-local's shell executor, against the stand-in for GitLab."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import yaml
+from forge_servers import GitLab, State, serving
+from needs import absent
+from repository import Repository
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / ".gitlab-ci-template.yml"
+RUNNER = ROOT / ".venv" / "npm" / "node_modules" / ".bin" / "gitlab-ci-local"
+SPEC, JOBS = (part for part in yaml.safe_load_all(TEMPLATE.read_text("utf-8")))
+
+
+def test_the_component_is_the_template() -> None:
+    assert (ROOT / "templates" / "greengate.yml").read_bytes() == TEMPLATE.read_bytes()
+
+
+def test_gitlabs_schema_takes_it(tmp_path: Path) -> None:
+    text = TEMPLATE.read_text("utf-8").split("\n---\n", 1)[1]
+    path = tmp_path / "job.yml"
+    # What stands for a list is a list in the end; GitLab puts inputs in before it reads the rest.
+    path.write_text(text.replace("exit_codes: $[[ inputs.allow-failure-exit-codes ]]", "exit_codes: [3]"))
+    tool = str(Path(sysconfig.get_path("scripts")) / "check-jsonschema")
+    command = [tool, "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", str(path)]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
+def test_inputs_are_documented_and_used_and_reach_the_script_as_variables() -> None:
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    inputs = SPEC["spec"]["inputs"]
+    for name, row in inputs.items():
+        assert f"| `{name}` |" in page, name
+        assert row["description"]
+    text = TEMPLATE.read_text("utf-8").split("\n---\n", 1)[1]
+    assert set(re.findall(r"inputs\.([a-z-]+)", text)) == set(inputs)
+    job = JOBS["greengate"]
+    assert "inputs." not in json.dumps(job["script"] + job["before_script"])
+
+
+def test_what_could_not_start_is_never_allowed_to_fail() -> None:
+    assert SPEC["spec"]["inputs"]["allow-failure-exit-codes"]["default"] == [3]
+
+
+# --- gitlab-ci-local --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Pipeline:
+    """A repository with one model that includes the template, and a runner."""
+
+    repository: Repository
+    base: str
+    state: State
+    python: Path
+
+    def write(self, name: str, text: str) -> None:
+        self.repository.write(name, text)
+
+    def run(self, *, merge_request: bool = True, token: bool = True, **inputs: str) -> str:
+        """Run the pipeline and return the runner's words: its own exit code is no verdict (it is 0 where a job failed
+        with a code that is not in `allow_failure`)."""
+        given = {"against": "none", "install": str(ROOT)} | {
+            key.replace("_", "-"): text for key, text in inputs.items()
+        }
+        include = {"include": [{"local": ".gitlab-ci-template.yml", "inputs": given}]}
+        self.write(".gitlab-ci.yml", yaml.safe_dump(include))
+        commit = self.repository.commit()
+        self.repository.git("push", "-q", "origin", "main")
+        variables = {
+            "GITLAB_CI": "true",
+            "CI_API_V4_URL": f"{self.base}/api/v4",
+            "CI_PIPELINE_SOURCE": "merge_request_event" if merge_request else "push",
+            "CI_MERGE_REQUEST_PROJECT_ID": "42",
+        }
+        if merge_request:
+            variables |= {
+                "CI_MERGE_REQUEST_IID": "7",
+                "CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main",
+                "CI_MERGE_REQUEST_DIFF_BASE_SHA": commit,
+            }
+        if token:
+            variables["GREENGATE_GITLAB_TOKEN"] = self.state.token
+        command = [
+            *(str(RUNNER), "--force-shell-executor", "--shell-isolation"),
+            *("--ignore-predefined-vars", "CI_PIPELINE_SOURCE,CI_API_V4_URL,GITLAB_CI"),
+            *(word for key, text in variables.items() for word in ("--variable", f"{key}={text}")),
+        ]
+        kept = {key: text for key, text in os.environ.items() if key.startswith(("PIP_", "LANG", "LC_", "HOME"))}
+        environ = kept | {"PATH": f"{self.python}:{os.environ['PATH']}", "PIP_NO_BUILD_ISOLATION": "1"}
+        found = subprocess.run(
+            command, cwd=self.repository.folder, env=environ, check=False, capture_output=True, text=True, timeout=120
+        )
+        return re.sub(r"\x1b\[[0-9;]*m", "", found.stdout + found.stderr)
+
+    def report(self, name: str) -> str:
+        return (self.repository.folder / "greengate-report" / name).read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a `python` whose environments find what the tests run with."""
+    folder = tmp_path_factory.mktemp("python")
+    site = sysconfig.get_path("purelib")
+    lines = [
+        "#!/bin/sh",
+        f'"{sys.executable}" "$@" || exit',
+        'if [ "$2" = venv ]; then for at in "$3"/lib/python*/site-packages; do',
+        f'echo "{site}" > "$at/tests.pth"; done; fi',
+    ]
+    (folder / "python").write_text("\n".join(lines) + "\n")
+    (folder / "python").chmod(0o755)
+    return folder
+
+
+MODEL = "fake: 1\nsize: 10 MB\nlatency: 10 ms\n"
+BUDGET = "version: 1\nmodels:\n  - {name: net, path: net.fake.yaml}\nrules:\n  - {metric: size, max: 5 MB}\n"
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, python: Path) -> Iterator[Pipeline]:
+    if not RUNNER.exists():
+        absent("gitlab-ci-local, which `make test` installs")
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "origin")], check=True)
+    repository = Repository(tmp_path / "work")
+    repository.git("remote", "add", "origin", str(tmp_path / "origin"))
+    repository.commit(
+        {".gitlab-ci-template.yml": TEMPLATE.read_bytes(), "net.fake.yaml": MODEL, "budgets.yaml": BUDGET}
+    )
+    repository.git("push", "-q", "origin", "main")
+    repository.git("remote", "set-head", "origin", "main")
+    state = State(me="project_42_bot_1")
+    with serving(GitLab, state) as base:
+        yield Pipeline(repository, base, state, python)
+
+
+@pytest.mark.system("node")
+@pytest.mark.system("rsync")
+def test_a_merge_request_fails_gets_its_note_and_passes_into_the_same_note(pipeline: Pipeline) -> None:
+    said = pipeline.run()
+    assert re.search(r"^ FAIL +greengate", said, re.MULTILINE), said
+    assert "finished in" in said
+    (body,) = pipeline.state.bodies(pipeline.state.me)
+    assert body.split("\n")[1].startswith("**FAIL** ")
+    assert pipeline.state.token not in said
+    # Every report is what its reader takes.
+    assert ET.fromstring(pipeline.report("junit.xml")).get("failures") == "1"
+    (finding,) = json.loads(pipeline.report("codequality.json"))
+    assert finding["location"] == {"path": "budgets.yaml", "lines": {"begin": 5}}
+    from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+    assert list(text_string_to_metric_families(pipeline.report("metrics.txt")))
+    assert "GREENGATE_OUTCOME=fail\nGREENGATE_EXIT_CODE=1\n" in pipeline.report("outcome.env")
+    assert json.loads(pipeline.report("verdict.json"))["status"] == "fail"
+
+    pipeline.write("net.fake.yaml", MODEL.replace("10 MB", "4 MB"))
+    said = pipeline.run()
+    assert re.search(r"^ PASS +greengate", said, re.MULTILINE), said
+    (body,) = pipeline.state.bodies(pipeline.state.me)
+    assert body.split("\n")[1].startswith("**PASS** ")
+
+
+@pytest.mark.system("node")
+@pytest.mark.system("rsync")
+def test_what_cannot_be_decided_warns_and_what_cannot_start_fails(pipeline: Pipeline) -> None:
+    pipeline.write("budgets.yaml", BUDGET.replace("max: 5 MB", "max_increase: 5%"))
+    said = pipeline.run(token=False)
+    assert re.search(r"^ WARN +greengate", said, re.MULTILINE), said
+    assert "not posted: there is no token" in said
+    assert pipeline.state.heard == []
+
+    said = pipeline.run(budgets="gone.yaml", token=False)
+    assert re.search(r"^ FAIL +greengate", said, re.MULTILINE), said
