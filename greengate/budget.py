@@ -154,7 +154,8 @@ class AccuracySource:
 class ModelEntry:
     """One model of the budget; `path` is as written, relative to the budget file's folder.
 
-    `rules_of` names the model whose rules bind it where that is not its own name.
+    `rules_of` names the model whose rules bind it where that is not its own name. `training` is a record of what it
+    cost to train, likewise relative.
     """
 
     name: str
@@ -164,6 +165,7 @@ class ModelEntry:
     accuracy: AccuracySource | None = None
     baseline: str | None = None
     rules_of: str = ""
+    training: str | None = None
 
     @property
     def bound_as(self) -> str:

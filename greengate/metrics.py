@@ -77,6 +77,10 @@ _ROWS = (
         "energy x a pinned intensity",
         source="energy_per_1k",
     ),
+    Metric(
+        "training_energy", "Training energy", "energy", "declared", "lower", "drawn by training", workload_free=True
+    ),
+    Metric("training_co2e", "Training CO2e", "mass", "declared", "lower", "what training emitted", workload_free=True),
     Metric("error", "Error", "count", "declared", "lower", "mean squared error on labelled data", measured=False),
     Metric("accuracy", "Accuracy", "ratio", "declared", "higher", "any ratio, higher is better", measured=False),
 )

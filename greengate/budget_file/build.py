@@ -105,6 +105,7 @@ def _model(entry: Value, workload: dict[str, Any]) -> ModelEntry:
             recorded=None if recorded is None else recorded.content,
         ),
         accuracy=None if accuracy is None else AccuracySource(_plain(accuracy), accuracy.span),
+        training=_optional(entry, "training"),
         baseline=_optional(entry, "baseline"),
     )
 

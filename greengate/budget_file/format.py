@@ -97,6 +97,7 @@ _MODEL = Keys(
         "inputs": Key(_INPUTS, "What the model leaves open about its inputs.", "{x: {shape: [1, 128]}}"),
         "accuracy": Key(_ACCURACY, "Where the accuracy comes from.", "{file: eval/result.json, key: f1}"),
         "baseline": Key(_URI, "What this model is compared with, instead of the file's `baseline`.", "auto"),
+        "training": Key(_PATH, "What training it cost: of `greengate track`, or an emissions.csv.", "training.json"),
     }
 )
 

@@ -19,6 +19,7 @@ from greengate.cli.init import init
 from greengate.cli.profile import profile
 from greengate.cli.publish import publish
 from greengate.cli.select import select
+from greengate.cli.track import track
 from greengate.cli.usage import Sectioned
 from greengate.cli.validate import schema, validate
 
@@ -51,6 +52,7 @@ _COMMANDS = (
     export,
     publish,
     select,
+    track,
     approve,
     validate,
     schema,

@@ -14,6 +14,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Measure": ("profile", "compare", "hardware", "doctor"),
     "Baseline": ("baseline", "history"),
     "Share": ("export", "publish", "select"),
+    "Training": ("track",),
     "Policy": ("approve", "validate", "schema"),
 }
 

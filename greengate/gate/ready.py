@@ -9,6 +9,7 @@ from pathlib import Path
 from greengate import baselines
 from greengate.baselines import Found
 from greengate.budget import Budget, WorkerLimits
+from greengate.carbon import record as training_record
 from greengate.errors import BaselineError, Diagnostic, GreengateError, ModelError
 from greengate.gate.request import Chosen, Setting
 from greengate.profile import Missing, Profile
@@ -54,7 +55,7 @@ def prepare(chosen: Sequence[Chosen], setting: Setting) -> tuple[Ready, ...]:
     ready: list[Ready] = []
     for one, candidate, baseline, before in found:
         try:
-            ready.append(_ready(one, candidate, baseline, before, counted))
+            ready.append(_ready(one, candidate, baseline, before, counted, setting=setting))
         except GreengateError as error:
             wrong += error.diagnostics
     if wrong:
@@ -82,13 +83,24 @@ def _ready(
     baseline: Found | Missing,
     before: Subject | None,
     counted: Iterator[Profile | ModelError],
+    *,
+    setting: Setting,
 ) -> Ready:
     after, then = next(counted), next(counted) if before is not None else None
     if isinstance(after, ModelError):
         raise after
     if isinstance(then, ModelError):
         raise then
-    return Ready(chosen, candidate, after, baseline, before, then)
+    return Ready(chosen, candidate, _trained(after, chosen, setting), baseline, before, then)
+
+
+def _trained(counted: Profile, chosen: Chosen, setting: Setting) -> Profile:
+    """Add what training the model cost, where the budget names a record of it."""
+    if chosen.entry.training is None:
+        return counted
+    carbon = None if setting.budget is None else setting.budget.carbon
+    cost = training_record.costs(setting.folder / chosen.entry.training, carbon)
+    return replace(counted, measurements={**counted.measurements, **cost})
 
 
 def limits_of(budget: Budget | None) -> WorkerLimits:

@@ -15,9 +15,9 @@ _HEALTH, _LAG = 1.0, 3.0
 
 
 class Recorder:
-    """Follows the domains of several meters from `start` to `stop`; `pause` overrides how often they are read."""
+    """Follows the domains of several meters from `start` to `stop`; `pause` is the least time between two reads."""
 
-    def __init__(self, meters: Sequence[tuple[Meter, Sequence[Domain]]], pause: float | None = None) -> None:
+    def __init__(self, meters: Sequence[tuple[Meter, Sequence[Domain]]], pause: float = 0.0) -> None:
         self._meters, self._pause = meters, pause
         self._domains = {domain.id: domain for _, domains in meters for domain in domains}
         self.series = {name: Series(domain) for name, domain in self._domains.items()}
@@ -55,7 +55,7 @@ class Recorder:
         return found
 
     def _follow(self, meter: Meter, domains: Sequence[Domain]) -> None:
-        pause = self._pause or meter.every
+        pause = max(self._pause, meter.every)
         looked = 0.0
         while not self._stopped.wait(pause):
             self._read(meter, domains)

@@ -39,6 +39,22 @@ class Series:
         """The moment of the newest tick, in ns; 0 before the first."""
         return self._ns[-1] if self._ns else 0
 
+    @property
+    def total(self) -> int:
+        """The counts since the first read."""
+        return self._total
+
+    def peak(self, seconds: float) -> float:
+        """Return the highest mean counts a second over any stretch of about `seconds` between two ticks."""
+        least, highest, first = round(seconds * 1e9), 0.0, 0
+        for last in range(1, len(self._totals)):
+            while first + 1 < last and self._ns[last] - self._ns[first + 1] >= least:
+                first += 1
+            span = self._ns[last] - self._ns[first]
+            if span >= min(least, self._ns[-1] - self._ns[0]) and span > 0:
+                highest = max(highest, (self._totals[last] - self._totals[first]) / span * 1e9)
+        return highest
+
     def add(self, tick: Tick) -> None:
         """Take what was read. A change that was seen between two reads is dated half-way between them."""
         if self._count is None:

@@ -1,0 +1,38 @@
+"""`greengate track`: run a command and record what it drew."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED, metavar="-- COMMAND...")
+@click.option("-o", "--output", default="training.json", show_default=True, metavar="FILE", help="Where to record it.")
+@click.option("-b", "--budget", metavar="FILE", help="Budget whose `carbon` gives the intensity. [default: if there]")
+def track(command: tuple[str, ...], output: str, budget: str | None) -> int:
+    """Run COMMAND, record energy by counter, duration, peak power and emissions.
+
+    Counters are the whole machine's; where there are none, an estimate. Passes on the
+    command's exit code. `training: FILE` of a model in the budget judges the record.
+
+    \b
+    greengate track -- python train.py --epochs 3
+    greengate track -o runs/7.json -- ./train.sh
+    """
+    from pathlib import Path
+
+    from greengate import budget_file
+    from greengate.carbon import record, tracking
+    from greengate.cli.output import clock, default_budget, save
+    from greengate.units import format_quantity
+
+    named = default_budget(budget)
+    carbon = None if named is None else budget_file.read(Path(named)).carbon
+    found = tracking.track(command, carbon, clock())
+    save(output, record.dump(found))
+    mark = "\u2248 " if found.method == "estimated" else ""
+    energy = "energy not counted" if found.joules is None else f"{mark}{format_quantity(found.joules, 'energy')}"
+    emitted = "" if found.kilograms is None else f", {mark}{format_quantity(found.kilograms, 'mass')} CO2e"
+    made_of = " + ".join(one.id for one in found.domains) or "; ".join(found.absent)
+    click.echo(f"{energy}{emitted} in {found.seconds:.1f} s ({made_of}), in {output}", err=True)
+    return found.exit

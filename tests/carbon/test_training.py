@@ -1,0 +1,230 @@
+"""`greengate track`, its record, and the rules on it."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from greengate import codec
+from greengate.budget import Carbon
+from greengate.carbon import record, tracking
+from greengate.carbon.record import Record, Spent
+from greengate.cli import door
+from greengate.errors import GreengateError, Span
+from greengate.power import Domain
+from greengate.profile import Measurement, Missing
+from greengate.profiler.meters import METERS, Tick
+from greengate.profiler.meters.ticks import Series
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "profiler" / "meters"))
+from fakes import SERVER, Tree
+
+NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
+GRID = Carbon(100e-3 / 3.6e6, "made up 2025", Span("b.yaml", 1))
+DOMAIN = Spent("powercap:package-0", "cpu", "counter", "package", 7200.0, 90.0)
+GOOD = Record(("python",), 0, "host", "now", 80.0, (DOMAIN,), (), 7200.0, "counter", None, "", "0.1.0")
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    made = Tree(tmp_path / "powercap", SERVER)
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(made.root))
+    monkeypatch.chdir(tmp_path)
+    return made
+
+
+def test_a_command_is_recorded_by_counter(tree: Tree) -> None:
+    thread = tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+    try:
+        found = tracking.track([sys.executable, "-c", "import time; time.sleep(1.5); raise SystemExit(7)"], GRID, NOW)
+    finally:
+        tree.stop()
+        thread.join()
+    assert found.exit == 7
+    assert found.method == "counter"
+    assert found.joules == pytest.approx(68.0 * found.seconds, rel=0.1)
+    assert found.kilograms == pytest.approx((found.joules or 0) * GRID.intensity)
+    peaks = {one.id: round(one.peak_watts / 10) for one in found.domains}
+    assert peaks == {"powercap:package-0": 6, "powercap:dram-0": 1}
+
+
+def test_a_killed_command_is_recorded_and_its_code_passed_on(tree: Tree) -> None:
+    thread = tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+    code = "import os, signal, time; time.sleep(0.7); os.kill(os.getpid(), signal.SIGKILL)"
+    try:
+        left = door.run(["track", "-o", "t.json", "--", sys.executable, "-c", code])
+    finally:
+        tree.stop()
+        thread.join()
+    assert left == 128 + signal.SIGKILL
+    fields = json.loads(Path("t.json").read_text())
+    assert fields.pop("schema") == "greengate.training/1"
+    found = codec.decode(Record, fields)
+    assert found.exit == left
+    assert found.joules
+
+
+def test_a_request_to_end_is_handed_on(tree: Tree) -> None:
+    del tree
+    threading.Timer(0.8, lambda: os.kill(os.getpid(), signal.SIGTERM)).start()
+    begun = time.monotonic()
+    found = tracking.track([sys.executable, "-c", "import time; time.sleep(30)"], None, NOW)
+    assert found.exit == 128 + signal.SIGTERM
+    assert time.monotonic() - begun < 15
+
+
+def test_what_its_children_did_is_in_an_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    monkeypatch.setitem(METERS, "codecarbon", replace(METERS["codecarbon"], make=METERS["cpu-time"].make))
+    burn = "import time\nwhile time.process_time() < 0.5: pass"
+    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {burn!r}])"
+    found = tracking.track([sys.executable, "-c", code], None, NOW)
+    assert found.method == "estimated"
+    assert found.joules is not None
+    assert 4 * 0.45 < found.joules < 4 * 3
+
+
+def test_a_command_that_is_not_there_cannot_start(tree: Tree) -> None:
+    del tree
+    with pytest.raises(GreengateError, match="cannot run 'no-such-command'"):
+        tracking.track(["no-such-command"], None, NOW)
+
+
+def test_without_the_processor_there_is_no_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree(tmp_path / "powercap", SERVER)
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tree.root))
+    found = tracking.track([sys.executable, "-c", "pass"], GRID, NOW)  # the counters stand still
+    assert found.joules is None
+    assert found.kilograms is None
+    assert any("did not change" in one for one in found.absent)
+
+
+def test_the_peak_is_of_a_second_not_of_a_tick() -> None:
+    series = Series(Domain("d", "gpu", "integrated", "", 1e-6))
+    count = 0
+    for k in range(100):
+        count += 200_000 if 40 <= k < 55 else 10_000  # 2 W for one and a half seconds, else 0.1 W
+        series.add(Tick(k * 10**8, count))
+    assert series.peak(1.0) * 1e-6 == pytest.approx(2.0, rel=1e-6)
+    assert series.peak(5.0) * 1e-6 == pytest.approx((15 * 0.2 + 35 * 0.01) / 5, rel=0.05)
+
+
+# --- reading records ----------------------------------------------------------------------------
+
+
+def write(path: Path, made: Record) -> Path:
+    path.write_text(record.dump(made))
+    return path
+
+
+def test_a_record_gives_energy_and_emissions(tmp_path: Path) -> None:
+    found = record.costs(write(tmp_path / "t.json", GOOD), GRID)
+    energy, emitted = found["training_energy"], found["training_co2e"]
+    assert isinstance(energy, Measurement)
+    assert isinstance(emitted, Measurement)
+    assert (energy.value, energy.method) == (7200.0, "counter")
+    assert emitted.value == pytest.approx(0.002 * 0.1)  # 2 Wh at 100 g/kWh are 0.2 g
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"exit": 1}, "ended with exit code 1"),
+        ({"joules": None, "method": None, "absent": ("AMD: no",)}, "holds no joules"),
+    ],
+)
+def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.json", replace(GOOD, **changes))  # type: ignore[arg-type]
+    for one in record.costs(path, GRID).values():
+        assert isinstance(one, Missing)
+        assert why in one.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "why"),
+    [
+        ("t.json", "{", "is no training record"),
+        ("t.json", '{"schema": "greengate.profile/1"}', "its schema is not"),
+        ("t.json", '{"schema": "greengate.training/1", "exit": 0}', "is no training record"),
+        ("e.csv", "run_id,energy_consumed,emissions\n", "it has no row"),
+        ("e.csv", "run_id,emissions\na,1\n", "energy_consumed"),
+        ("e.csv", "run_id,energy_consumed,emissions\na,many,1\n", "could not convert"),
+        ("e.csv", "run_id,energy_consumed,emissions\na,-1,1\n", "cannot be"),
+    ],
+)
+def test_a_damaged_record_is_missing(name: str, text: str, why: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.write_text(text)
+    found = record.costs(path, None)["training_energy"]
+    assert isinstance(found, Missing)
+    assert why in found.reason
+
+
+def test_no_record_is_missing(tmp_path: Path) -> None:
+    found = record.costs(tmp_path / "none.json", None)["training_co2e"]
+    assert isinstance(found, Missing)
+    assert "cannot be read" in found.reason
+
+
+def test_codecarbon_s_file_is_summed_over_its_runs(tmp_path: Path) -> None:
+    path = tmp_path / "emissions.csv"
+    path.write_text(
+        "timestamp,run_id,duration,emissions,energy_consumed,country_name\n"
+        "t0,a,10,0.01,0.1,France\nt1,a,20,0.03,0.3,France\nt2,b,5,0.5,1.0,Poland\n"
+    )
+    found = record.costs(path, None)
+    energy, emitted = found["training_energy"], found["training_co2e"]
+    assert isinstance(energy, Measurement)
+    assert isinstance(emitted, Measurement)
+    assert energy.value == pytest.approx(1.3 * 3.6e6)
+    assert emitted.value == pytest.approx(0.53)
+    assert energy.method == emitted.method == "estimated"
+    assert "France, Poland" in energy.detail
+
+
+BUDGET = """version: 1
+models: [{{name: net, path: net.fake.yaml, training: {record}}}]
+rules:
+  - {{metric: training_energy, max: 3 Wh{more}}}
+  - {{metric: training_co2e, max: {kilograms}{more}}}
+carbon: {{intensity: 100 g/kWh, source: made up, year: 2025}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kilograms", "more", "estimated", "code"),
+    [("1 g", "", False, 0), ("0.1 g", "", False, 1), ("1 g", "", True, 3), ("1 g", ", allow_estimated: true", True, 0)],
+)
+def test_rules_judge_the_record(  # noqa: PLR0917 - a table and two fixtures
+    kilograms: str, more: str, estimated: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "t.json", replace(GOOD, method="estimated") if estimated else GOOD)
+    Path("net.fake.yaml").write_text("fake: 1\nsize: 1 MB\n")
+    Path("budgets.yaml").write_text(BUDGET.format(record="t.json", kilograms=kilograms, more=more))
+    assert door.run(["check", "--against", "none", "--strict"]) == code
+
+
+def test_the_command_line_says_what_it_cost(tmp_path: Path) -> None:
+    environ = {**os.environ, "GREENGATE_POWERCAP": "/nowhere"}
+    done = subprocess.run(
+        [sys.executable, "-m", "greengate", "track", "--", sys.executable, "-c", "print('trained')"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environ,
+        check=True,
+    )
+    assert done.stdout == "trained\n"
+    assert "in training.json" in done.stderr
+    assert (tmp_path / "training.json").exists()
