@@ -127,7 +127,8 @@ def _markdown(title: str, points: Sequence[Point], rows: Sequence[Line]) -> Iter
 def _span(points: Sequence[Point]) -> str:
     first, last = called(points[-WIDEST:][0]), called(points[-1])
     left_out = f"; {len(points) - WIDEST} older ones are not drawn" if len(points) > WIDEST else ""
-    drawn = f"{min(len(points), WIDEST)} points, {first} to {last}{left_out}"
+    count = min(len(points), WIDEST)
+    drawn = f"{count} points, {first} to {last}{left_out}" if count > 1 else f"1 point, {last}"
     return f"{drawn}; noisy metrics as measured on {points[-1].cpu}"
 
 

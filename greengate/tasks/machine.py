@@ -13,6 +13,7 @@ from greengate.profile_file import dump
 from greengate.profiler import boards, hardware
 from greengate.units import format_quantity
 
+_WIDTH = 17
 #: Packages whose version changes measurements.
 LIBRARIES = ("onnxruntime", "onnx", "torch", "numpy", "nvidia-ml-py")
 
@@ -20,20 +21,26 @@ LIBRARIES = ("onnxruntime", "onnx", "torch", "numpy", "nvidia-ml-py")
 def described(against: Hardware | None = None) -> str:
     """Return the identity of this machine, line by line, and what it differs in from another."""
     here = hardware.this_machine()
+    identity = {
+        "id": here.id,
+        "cpu": here.cpu,
+        "architecture": here.architecture,
+        "cores": str(here.cores),
+        "CPU limit": "none" if here.cpu_share is None else f"{here.cpu_share:g} cores",
+        "extensions": " ".join(here.extensions) or "none known",
+    }
+    beside = {
+        "memory": format_quantity(here.memory, "bytes"),
+        "kernel": here.system,
+        **here.facts,
+        **dict(libraries()),
+    }
     lines = [
-        f"id            {here.id}",
-        f"cpu           {here.cpu}",
-        f"architecture  {here.architecture}",
-        f"cores         {here.cores}",
-        f"CPU limit     {'none' if here.cpu_share is None else f'{here.cpu_share:g} cores'}",
-        f"extensions    {' '.join(here.extensions) or 'none known'}",
+        *(f"{name.ljust(_WIDTH)}{text}" for name, text in identity.items()),
         "",
         "not part of the id:",
-        f"memory        {format_quantity(here.memory, 'bytes')}",
-        f"kernel        {here.system}",
-        *(f"{name.ljust(13)} {text}" for name, text in here.facts.items()),
-        *(f"{name.ljust(13)} {version}" for name, version in libraries()),
-        *(f"note          {note}" for note in here.notes),
+        *(f"{name.ljust(_WIDTH)}{text}" for name, text in beside.items()),
+        *(f"{'note'.ljust(_WIDTH)}{note}" for note in here.notes),
         "",
         *_boards(here),
     ]
@@ -63,12 +70,12 @@ def libraries() -> Iterator[tuple[str, str]]:
 def _boards(here: Hardware) -> Iterator[str]:
     found = boards.boards()
     if isinstance(found, Missing):
-        yield f"GPU           none found: {found.reason}"
+        yield f"{'GPU'.ljust(_WIDTH)}none found: {found.reason}"
         return
     for gpu in found:
         partition = f", MIG {gpu.partition}" if gpu.partition else ""
         limit = f", {gpu.power_limit:g} W" if gpu.power_limit else ""
-        yield f"GPU           {gpu.name}, {format_quantity(gpu.memory, 'bytes')}{limit}{partition}"
+        yield f"{'GPU'.ljust(_WIDTH)}{gpu.name}, {format_quantity(gpu.memory, 'bytes')}{limit}{partition}"
         yield from (f"  {name.ljust(18)} {text}" for name, text in gpu.facts.items())
     if found:
         yield f"a model that runs on the first of them has the id {replace(here, gpus=found[:1]).id}"
