@@ -82,7 +82,7 @@ def _in_both_looks(candidate: Profile, compared: Callable[[Profile], Comparisons
 
 
 def _measured(profile: Profile, metric: str) -> Measurement | Missing:
-    if METRICS[metric].kind == "declared" and metric not in profile.measurements:
+    if METRICS[metric].kind == "declared" and not METRICS[metric].measured and metric not in profile.measurements:
         return Missing(f"the budget names no source of {metric}", "unsupported", "name one with the model's `accuracy`")
     if not METRICS[metric].measured:
         return Missing(

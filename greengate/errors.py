@@ -96,6 +96,7 @@ CODES: dict[str, str] = {
     "registry-failed": "a model registry does not answer or refuses",
     "profile-invalid": "a file is not a greengate profile, trial or verdict",
     "profile-mismatch": "profiles do not belong together",
+    "verdict-altered": "a verdict says something else than what follows from its case",
     "verdict-missing": "there is no verdict to explain",
     # running
     "usage": "the command line is wrong",

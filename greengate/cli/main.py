@@ -22,6 +22,7 @@ from greengate.cli.select import select
 from greengate.cli.track import track
 from greengate.cli.usage import Sectioned
 from greengate.cli.validate import schema, validate
+from greengate.cli.verify import verify
 
 
 @click.group(cls=Sectioned, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -56,6 +57,7 @@ _COMMANDS = (
     approve,
     validate,
     schema,
+    verify,
 )
 for command in _COMMANDS:
     greengate.add_command(command)
