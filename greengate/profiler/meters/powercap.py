@@ -122,7 +122,7 @@ class Powercap:
 
     def _domain(self, zone: _Zone, known: Sequence[Domain]) -> Domain | Absent:
         plain = _SHARED.sub("", zone.name)
-        if zone.name == "psys" or plain.startswith("psys"):
+        if plain.startswith("psys"):
             return Absent(zone.name, "it contains the packages, which are counted by themselves")
         if plain in ("core", "uncore"):
             return Absent(zone.name, "it is part of its package, which is counted whole")

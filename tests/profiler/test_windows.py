@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from greengate.profile import WorkloadSpec
+from greengate.profiler import windows
+from greengate.profiler.jobs import EnergyJob
+from greengate.profiler.pairing import RoleFailed
+
+PATHS = {"baseline": "a", "candidate": "b", "control": "a"}
+
+
+def job(seconds: float = 0.01, min_calls: int = 1, idle: float = 0.0) -> EnergyJob:
+    return EnergyJob(PATHS, ("candidate", "baseline", "control"), WorkloadSpec(), 0, seconds, min_calls, idle)
+
+
+def test_every_role_runs_in_turn_and_back_again() -> None:
+    """What drifts in between adds the same to each role: that is why the second half runs backwards."""
+    seen: list[str] = []
+    calls = {role: (lambda _, role=role: seen.append(role)) for role in PATHS}
+    found = windows.run(calls, 3, job())
+    assert [one.role for one in found] == ["candidate", "baseline", "control", "control", "baseline", "candidate"]
+    order = [role for before, role in zip(["", *seen], seen, strict=False) if role != before]
+    # Each role was warm before the first window began; the control's two windows follow each other.
+    assert order == ["candidate", "baseline", "control", "candidate", "baseline", "control", "baseline", "candidate"]
+
+
+def test_a_window_is_as_long_and_as_full_as_asked() -> None:
+    fed: list[int] = []
+    found = windows.run(dict.fromkeys(PATHS, fed.append), 3, job(seconds=0.02, min_calls=7, idle=0.03))
+    idle, *ran = found
+    assert (idle.role, idle.calls) == ("idle", 0)
+    assert idle.end - idle.start >= 0.03e9
+    assert all(one.end - one.start >= 0.02e9 and one.calls >= 7 for one in ran)
+    assert all(later.start >= earlier.end for earlier, later in itertools.pairwise(found))
+    assert set(fed) == {0, 1, 2}, "every feed has its turn"
+
+
+def test_few_calls_are_made_up_for_however_long_they_take() -> None:
+    found = windows.run(dict.fromkeys(PATHS, lambda _: None), 1, job(seconds=0.0, min_calls=5))
+    assert {one.calls for one in found} == {5}
+
+
+def test_who_failed_is_named() -> None:
+    def fails(_: int) -> None:
+        raise ValueError("no")
+
+    with pytest.raises(RoleFailed, match="the baseline failed: no"):
+        windows.run({**dict.fromkeys(PATHS, lambda _: None), "baseline": fails}, 1, job())
