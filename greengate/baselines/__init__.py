@@ -18,11 +18,15 @@ STORE = Path(".greengate", "baselines")
 
 @dataclass(frozen=True)
 class Found:
-    """A baseline: `artifact`, a model file to measure beside the candidate, else `profile`, numbers measured before."""
+    """A baseline: `artifact`, a model file to measure beside the candidate, else `profile`, numbers measured before.
+
+    `weights` are the artifact's where it is code that makes a model, and they are not those of the work tree.
+    """
 
     ref: BaselineRef
     artifact: Path | None = None
     profile: Profile | None = None
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -38,9 +42,10 @@ class MergeBase:
 class Request:
     """What a baseline is wanted for.
 
-    `path` is the model's file in the work tree as the budget names it, there or not. Relative URIs and the store
-    start at `folder`, the budget file's. `hardware` is this machine's id. `merge_base` is None outside of a pull
-    request. Files are extracted below `scratch`, an existing folder that the caller removes when it is done.
+    `path` is the model's file in the work tree as the budget names it, there or not; `weights` are for one that code
+    makes. Relative URIs and the store start at `folder`, the budget file's. `hardware` is this machine's id.
+    `merge_base` is None outside of a pull request. Files are extracted below `scratch`, an existing folder that the
+    caller removes when it is done.
     """
 
     model: str
@@ -49,6 +54,7 @@ class Request:
     scratch: Path
     hardware: str | None = None
     merge_base: MergeBase | None = None
+    weights: Path | None = None
     trusted: Callable[[str], Path] | None = None
 
     def at(self, rest: str) -> Path:

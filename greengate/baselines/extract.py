@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from greengate import files, git
+from greengate.git import branch
 from greengate.profile import File
 
 #: An external-data location as protobuf writes it: field 1 is the key "location", field 2 a string of this length.
@@ -61,6 +62,23 @@ def model(top: Path, commit: str, path: str, scratch: Path) -> Path | None:
     return target
 
 
+def tree(top: Path, commit: str, folder: str, scratch: Path, largest: int | None = None) -> Path | None:
+    """Return all files below a folder of a commit (empty: the root) in a new folder below `scratch`; None without any.
+
+    `largest` leaves out files of more bytes, and what Git LFS keeps. Raises as `model` does.
+    """
+    inside = f"{folder}/" if folder else ""
+    names = [name for name in branch.listing(top, commit) if name.startswith(inside) and _stays(name)]
+    target = _folder(scratch)
+    for name in names:
+        entry = git.find(top, commit, name)
+        if entry is None or (largest is not None and entry.size > largest):
+            continue
+        path = target / name.removeprefix(inside)
+        _save(top, commit, entry, path, follow=largest is None)
+    return target if names else None
+
+
 def exactly(top: Path, commit: str, folder: str, wanted: tuple[File, ...], scratch: Path) -> Path | None:
     """Return a new folder below `scratch` with these very files of a commit's folder; None unless all bytes match."""
     entries = [(file, git.find(top, commit, f"{folder}/{file.path}")) for file in wanted if _stays(file.path)]
@@ -89,11 +107,11 @@ def _folder(scratch: Path) -> Path:
         return Path(tempfile.mkdtemp(dir=scratch, prefix="model-"))
 
 
-def _save(top: Path, commit: str, entry: git.Entry, target: Path) -> None:
+def _save(top: Path, commit: str, entry: git.Entry, target: Path, follow: bool = True) -> None:
     with files.cannot_write(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         git.save_blob(top, entry.blob, target)
-        if entry.size > git.LFS_LARGEST or (sha256 := git.lfs_digest(target.read_bytes())) is None:
+        if not follow or entry.size > git.LFS_LARGEST or (sha256 := git.lfs_digest(target.read_bytes())) is None:
             return
         if (content := git.lfs_object(top, sha256)) is None:
             if git.lfs_smudge(top, target.read_bytes(), target) and files.sha256(target) == sha256:

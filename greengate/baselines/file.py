@@ -1,17 +1,34 @@
-"""`file:PATH`: a model file, measured beside the candidate."""
+"""`file:PATH`: a model, measured beside the candidate."""
 
 from __future__ import annotations
 
 from greengate.baselines import Found, Request
 from greengate.errors import BaselineError, Diagnostic
 from greengate.profile import Missing
+from greengate.recipe import names_code
 from greengate.verdict import BaselineRef
+
+#: Endings of files that hold weights alone.
+_WEIGHTS = (".safetensors", ".pth", ".bin")
 
 
 def find(rest: str, request: Request) -> Found | Missing:
-    """Return the file as the artifact. Raises BaselineError `baseline-missing`."""
+    """Return the model as the artifact: a file, a folder with config.json, or code; raises `baseline-missing`.
+
+    A file of weights stands for the candidate's own code with other weights.
+    """
+    about = BaselineRef(f"file:{rest}", f"the file {rest}")
+    if names_code(rest):
+        if request.trusted is None:
+            return Found(about, artifact=request.folder / rest, weights=request.weights)
+        reason = f"no baseline: {rest} is not one file that can be taken from the target branch"
+        return Missing(reason, "incomparable", "name a commit: `baseline: ref:BRANCH`")
     path = request.at(rest)
+    if (path / "config.json").is_file():
+        return Found(about, artifact=path, weights=request.weights)
     if not path.is_file():
         message = f"the baseline {rest!r} is not a file"
         raise BaselineError(Diagnostic("baseline-missing", message, "check the path after `file:`"))
-    return Found(BaselineRef(f"file:{rest}", f"the file {rest}"), artifact=path)
+    if names_code(str(request.path)) and rest.endswith(_WEIGHTS):
+        return Found(about, artifact=request.path, weights=path)
+    return Found(about, artifact=path)

@@ -9,6 +9,7 @@ from greengate.baselines import Found, MergeBase, Request, extract
 from greengate.errors import BaselineError, Diagnostic, GreengateError
 from greengate.git import branch as plumbing
 from greengate.profile import Missing
+from greengate.recipe import names_code
 from greengate.verdict import BaselineRef
 
 
@@ -25,7 +26,7 @@ def find(rest: str, request: Request) -> Found | Missing:
         raise _missing(f"no branch, tag or commit is called {rest!r}, here or on origin", "check the name")
     if (path := extract.inside(top, request.path)) is None:
         raise _missing(f"{request.path} lies outside of the repository", "name a file: `file:PATH`")
-    found = _at(top, commit, path, rest, request.scratch)
+    found = _at(top, commit, path, rest, request)
     if found is None:
         help = "compare with a commit that has it, or with `--against none` while the model is new"
         raise _missing(f"{path} is not in {rest} ({commit[:12]}), under this name or another", help)
@@ -38,27 +39,58 @@ def at_merge_base(base: MergeBase, request: Request) -> Found | Missing | None:
         return Missing(f"no baseline: {base.reason}", "incomparable", base.help)
     if (top := git.root(request.folder)) is None or (path := extract.inside(top, request.path)) is None:
         return None
-    return _at(top, base.commit, path, "the merge base", request.scratch)
+    return _at(top, base.commit, path, "the merge base", request)
 
 
-def _at(top: Path, commit: str, path: str, called: str, scratch: Path) -> Found | Missing | None:
+def _at(top: Path, commit: str, path: str, called: str, request: Request) -> Found | Missing | None:
     short = commit[:12]
     if (module := git.submodule_at(top, commit, path)) is not None:
         help = "greengate reads one repository: name the old model with `file:PATH`, or accept it into a store"
         return Missing(f"no baseline: {path} lies in the submodule {module}", "incomparable", help)
+    if names_code(path) or (request.path / "config.json").is_file():
+        return _whole(top, commit, path, called, request)
     was, said = path, ""
     if git.find(top, commit, path) is None:
         if (old := git.renamed_from(top, commit, path)) is None:
             return None
         was, said = old, f", renamed to {path} since"
     try:
-        artifact = extract.model(top, commit, was, scratch)
+        artifact = extract.model(top, commit, was, request.scratch)
     except extract.NotAtHand as lack:
         return Missing(f"no baseline: {lack}", "incomparable", lack.help)
     if artifact is None:
         return None
     at = f"{called} {short}" if called == "the merge base" else f"{called} ({short})"
     return Found(BaselineRef(f"ref:{short}", f"{was} at {at}{said}", commit=commit), artifact)
+
+
+#: Files that code reads beside itself are small; weights are named.
+_LARGEST_BESIDE_CODE = 1 << 20
+
+
+def _whole(top: Path, commit: str, path: str, called: str, request: Request) -> Found | Missing | None:
+    """Return a folder, or code with its weights, as it stood in a commit; None when it was not there."""
+    at = f"{called} {commit[:12]}" if called == "the merge base" else f"{called} ({commit[:12]})"
+    ref = BaselineRef(f"ref:{commit[:12]}", f"{path} at {at}", commit=commit)
+    folder, _, name = path.rpartition("/")
+    weights: Path | None = None
+    try:
+        if not names_code(path):
+            found = extract.tree(top, commit, path, request.scratch)
+            return None if found is None else Found(ref, found)
+        module = f"{folder}/{name.partition(':')[0].replace('.', '/')}".removeprefix("/")
+        if not any(git.find(top, commit, f"{module}{end}") for end in (".py", "/__init__.py")):
+            return None
+        code = extract.tree(top, commit, folder, request.scratch, _LARGEST_BESIDE_CODE)
+        if request.weights is not None:
+            stored = extract.inside(top, request.weights)
+            weights = None if stored is None else extract.model(top, commit, stored, request.scratch)
+            if weights is None:
+                reason = f"no baseline: the weights {request.weights} are not in {commit[:12]}"
+                return Missing(reason, "incomparable", "commit them, or name another baseline with `--against`")
+    except extract.NotAtHand as lack:
+        return Missing(f"no baseline: {lack}", "incomparable", lack.help)
+    return None if code is None else Found(ref, code / name, weights=weights)
 
 
 def _fetched(top: Path, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from greengate import intensity
@@ -25,6 +26,7 @@ from greengate.budget_file.meaning import entries, model_name, rule_id
 from greengate.budget_file.scalars import quantity
 from greengate.metrics import METRICS
 from greengate.profile import InputSpec, WorkloadSpec
+from greengate.recipe import Recipe
 from greengate.units import Delta
 
 _KINDS: tuple[LimitKind, ...] = (
@@ -35,6 +37,9 @@ _KINDS: tuple[LimitKind, ...] = (
     "suspicious_increase",
     "suspicious_decrease",
 )
+
+#: Keys of a model that say how it is run.
+_SETTINGS = ("inputs_from", "device", "precision", "compile", "channels_last")
 
 
 def build(root: Value, path: str, digest: str) -> Budget:
@@ -103,10 +108,12 @@ def _model(entry: Value, workload: dict[str, Any]) -> ModelEntry:
             **workload,
             inputs=tuple(_input(name, item) for name, item in described.items()),
             recorded=None if recorded is None else recorded.content,
+            **{key: entry.content[key].content for key in _SETTINGS if key in entry.content},
         ),
         accuracy=None if accuracy is None else AccuracySource(_plain(accuracy), accuracy.span),
         training=_optional(entry, "training"),
         baseline=_optional(entry, "baseline"),
+        recipe=Recipe(_optional(entry, "weights"), json.dumps(_optional(entry, "args") or {}, sort_keys=True)),
     )
 
 

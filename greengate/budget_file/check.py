@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from greengate.budget_file.scalars import Refusal, closest, quoted, scalar, wrong_type
-from greengate.budget_file.shape import Items, Key, Keys, Named, Never, Shape, Variants, bind
+from greengate.budget_file.shape import Anything, Items, Key, Keys, Named, Never, Shape, Variants, bind
 from greengate.errors import Diagnostic, Span
 from greengate.metrics import METRICS
-from greengate.yamlspan import Mapping, Node, Scalar, Sequence
+from greengate.yamlspan import Mapping, Node, Scalar, Sequence, data
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,8 @@ def check(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> Val
             return _named(shape, node, found)
         case Variants(), Mapping():
             return _variant(shape, node, name, fix, found)
+        case Anything(), Mapping():
+            return Value(data(node), node.span)
         case Items(), Sequence() if len(node.items) >= shape.fewest:
             read = [check(shape.item, item, shape.called, fix, found) for item in node.items]
             return Value(read, node.span)
@@ -58,7 +60,7 @@ def check(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> Val
         case Items(code="empty-budget"), Scalar(kind="null"):
             found.note(shape.code, node.span, f"{name} is empty", f"write `{fix}`")
             return None
-        case ((Keys() | Named() | Variants() | Items()), _):
+        case ((Keys() | Named() | Variants() | Items() | Anything()), _):
             content: object = wrong_type(shape, node, name, fix)
         case _, Scalar():
             content = scalar(shape, node, name, fix)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
+from greengate.budget_file.format_model import LINES, MODEL, NAMES, PATHS, URIS
 from greengate.budget_file.shape import (
     COUNTRY,
     DAYS,
-    END,
-    NAME,
-    ONE_LINE,
     SELECTOR,
-    URI,
     AnyChange,
     ByMetric,
     Change,
@@ -18,7 +15,6 @@ from greengate.budget_file.shape import (
     Items,
     Key,
     Keys,
-    Named,
     Number,
     Quantity,
     Text,
@@ -28,78 +24,10 @@ from greengate.budget_file.shape import (
 from greengate.metrics import METRICS
 
 VERSION = 1
-DTYPES = (
-    *("float16", "float32", "float64", "bool"),
-    *("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"),
-)
 
-_NAME = Text(NAME, "use letters, digits, `_`, `.` and `-`, beginning with a letter, a digit or `_`")
-_PATH = Text(ONE_LINE, "write a path on one line, without spaces around it")
-_LINE = Text(ONE_LINE, "write one line, without spaces around it")
-_URI = Text(URI, "write `auto`, `none`, or a scheme and a place, such as `file:models/old.onnx`")
 _SELECTOR = Text(SELECTOR, "write a model's name, or a pattern such as `vision-*`, without spaces")
 _COUNTRY = Text(COUNTRY, "write the three letters of ISO 3166, such as `FRA`")
 _SELECTORS = Items(_SELECTOR, "a selector", fewest=1)
-
-_INPUT = Keys(
-    {
-        "shape": Key(Items(Whole(0, 2**31 - 1), "a dimension"), "Every dimension, the batch included.", "[1, 128]"),
-        "dtype": Key(Text(choices=DTYPES), "Type of the values; checked against the model.", "int64"),
-        "min": Key(Number(), "Smallest value fed.", "0"),
-        "max": Key(Number(), "Upper bound of the values fed; itself never fed.", "30522"),
-        "value": Key(Number(flags=True), "One value that fills the whole input, instead of min and max.", "1"),
-    },
-    any_of=("shape", "dtype", "min", "max", "value"),
-    apart=(("value", "min"), ("value", "max")),
-)
-
-_INPUTS = Named(
-    _INPUT,
-    "input",
-    "{shape: [1, 128]}",
-    {"from": Key(_PATH, "An .npz file with recorded inputs, fed in their order.", "data.npz")},
-)
-
-_SCORE = Text(rf"^(?:top1|topk:[1-9][0-9]{{0,3}}|mse|r2|f1|roc_auc){END}", "write top1, topk:5, f1, roc_auc, r2 or mse")
-
-_ACCURACY = Variants(
-    {
-        "file": Keys(
-            {
-                "file": Key(_PATH, "A JSON file in which the accuracy is written.", "eval/result.json", required=True),
-                "key": Key(_LINE, "The key in that file; `a.b` for nested ones.", "f1", required=True),
-            }
-        ),
-        "command": Keys(
-            {
-                "command": Key(
-                    _LINE,
-                    "A command that prints JSON; `{model}` is the file.",
-                    "python evaluate.py {model}",
-                    required=True,
-                ),
-                "key": Key(_LINE, "The key in what it prints; `a.b` for nested ones.", "f1", required=True),
-            }
-        ),
-        "data": Keys(
-            {
-                "data": Key(_PATH, "An .npz file with inputs and labels.", "held_out.npz", required=True),
-                "metric": Key(_SCORE, "How to score the model on it.", "top1", required=True),
-            }
-        ),
-    }
-)
-
-_MODEL = Keys(
-    {
-        "path": Key(_PATH, "The model file, relative to this file.", "models/sentiment.onnx", required=True),
-        "name": Key(_NAME, "What reports call it; the file's name without its ending if absent.", "sentiment"),
-        "inputs": Key(_INPUTS, "What the model leaves open about its inputs.", "{x: {shape: [1, 128]}}"),
-        "accuracy": Key(_ACCURACY, "Where the accuracy comes from.", "{file: eval/result.json, key: f1}"),
-        "baseline": Key(_URI, "What this model is compared with, instead of the file's `baseline`.", "auto"),
-        "training": Key(_PATH, "What training it cost: of `greengate track`, or an emissions.csv.", "training.json"),
-    }
-)
 
 _WORKLOAD = Keys(
     {
@@ -186,7 +114,7 @@ _RULE = Keys(
         "metric": Key(
             Text(choices=tuple(METRICS), code="unknown-metric"), "What is limited.", "latency_p95", required=True
         ),
-        "id": Key(_NAME, "What reports and waivers call the rule; its metric's name if absent.", "tail"),
+        "id": Key(NAMES, "What reports and waivers call the rule; its metric's name if absent.", "tail"),
         **_LIMITS,
         "unless": Key(_TRADE_OFF, "What a gain may pay for.", "{accuracy_gain: 0.5 pp, approved: true}"),
         "severity": Key(_SEVERITY, "What breaking the rule does; fail if absent.", "warn"),
@@ -209,11 +137,11 @@ _RULE = Keys(
 
 _WAIVER = Keys(
     {
-        "rule": Key(_NAME, "The id of the rule.", "tail", required=True),
-        "model": Key(_NAME, "The name of the model.", "sentiment", required=True),
+        "rule": Key(NAMES, "The id of the rule.", "tail", required=True),
+        "model": Key(NAMES, "The name of the model.", "sentiment", required=True),
         "ceiling": Key(Quantity(None), "The limit that holds instead, with a unit.", "60 ms", required=True),
         "reason": Key(Text(), "Why, for whoever reads the report.", '"larger head, ticket 812"', required=True),
-        "approved_by": Key(_LINE, "Who granted it.", "lead@example.org", required=True),
+        "approved_by": Key(LINES, "Who granted it.", "lead@example.org", required=True),
         "expires": Key(Date(), "The last day it holds.", "2027-01-31", required=True),
         "granted": Key(Date(), "The first day it holds; needed where `max_waiver_days` is set.", "2026-11-01"),
     }
@@ -222,7 +150,7 @@ _WAIVER = Keys(
 _APPROVERS = Keys(
     {
         "who": Key(
-            Items(_LINE, "a person", fewest=1),
+            Items(LINES, "a person", fewest=1),
             "Who may approve: e-mail addresses or other names of signers, or patterns of them.",
             '["lead@example.org"]',
             required=True,
@@ -244,7 +172,7 @@ _WORKER = Keys(
 
 _ENERGY = Keys(
     {
-        "power_log": Key(_PATH, "An external meter's log, lines `t,watts`; t in seconds since 1970.", "meter.csv"),
+        "power_log": Key(PATHS, "An external meter's log, lines `t,watts`; t in seconds since 1970.", "meter.csv"),
         "clock_offset": Key(Number(), "Seconds to add to the log's times; 0 if absent.", "0.2"),
     },
     needs=(("clock_offset", ("power_log",)),),
@@ -263,7 +191,7 @@ _CARBON = Variants(
         "intensity": Keys(
             {
                 "intensity": Key(Quantity("intensity"), "Emissions of the grid.", "56 g/kWh", required=True),
-                "source": Key(_LINE, "Where the number comes from.", "RTE eCO2mix", required=True),
+                "source": Key(LINES, "Where the number comes from.", "RTE eCO2mix", required=True),
                 "year": Key(Whole(1990, 2100), "The year it holds for.", "2025", required=True),
                 "pue": _PUE,
             }
@@ -271,7 +199,7 @@ _CARBON = Variants(
     }
 )
 
-_MODELS = Items(_MODEL, "the model", 1, "empty-budget")
+_MODELS = Items(MODEL, "the model", 1, "empty-budget")
 _RULES = Items(_RULE, "the rule", 1, "empty-budget")
 _VERSION = Whole(VERSION, VERSION, "unsupported-version")
 
@@ -282,7 +210,7 @@ BUDGET = Keys(
         "models": Key(_MODELS, "The models it binds.", "[{path: model.onnx}]", required=True),
         "rules": Key(_RULES, "What is allowed.", "[{metric: size, max: 120 MB}]", required=True),
         "workload": Key(_WORKLOAD, "How every model is run.", "{batch_size: 1, threads: 1}"),
-        "baseline": Key(_URI, "What the models are compared with; auto if absent.", "auto"),
+        "baseline": Key(URIS, "What the models are compared with; auto if absent.", "auto"),
         "waivers": Key(Items(_WAIVER, "the waiver"), "Dated, reasoned exceptions to rules.", "[]"),
         "on_inconclusive": Key(_ON_INCONCLUSIVE, "What every rule does where it cannot be decided.", "warn"),
         "approvers": Key(

@@ -8,6 +8,7 @@ from greengate.budget_file.format import BUDGET
 from greengate.budget_file.shape import (
     END,
     AnyChange,
+    Anything,
     Change,
     Date,
     Flag,
@@ -55,6 +56,8 @@ def _schema(shape: Shape) -> Schema | bool:
             return {"anyOf": [_schema(variant) for variant in shape.variants.values()]}
         case Items():
             return {"type": "array", "items": _schema(shape.item), "minItems": shape.fewest}
+        case Anything():
+            return {"type": "object", "additionalProperties": True}
         case Never():
             return False
     return _scalar(shape)

@@ -16,6 +16,7 @@ from greengate.budget_file.check import Findings, Value
 from greengate.budget_file.scalars import closest, quantity, quoted
 from greengate.budget_file.shape import NAME
 from greengate.metrics import METRICS
+from greengate.recipe import names_code
 from greengate.units import Delta, QuantityError, parse_delta
 
 
@@ -34,6 +35,7 @@ def find_contradictions(budget: Value, found: Findings) -> None:
     for model in entries(budget, "models"):
         _ranges(model, found)
         _default_name(model, found)
+        _kind(model, found)
     for rule in entries(budget, "rules"):
         _trade_off(rule, found)
         _selectors(rule, models, found)
@@ -59,6 +61,8 @@ def model_name(model: Value) -> Value | None:
     path = model.get("path")
     if "name" in model.content or path is None:
         return model.get("name")
+    if names_code(path.content):
+        return Value(path.content.rpartition(":")[2], path.span)
     return Value(PurePosixPath(path.content).stem, path.span)
 
 
@@ -102,6 +106,22 @@ def _carbon(budget: Value, found: Findings) -> None:
         found.note("bad-value", country.span, message, f"{near}write `intensity`, `source` and `year` instead")
     if pue is not None and not 1 <= pue.content <= 10:
         found.note("bad-value", pue.span, f"a PUE is at least 1, not {pue.text}", "write for example `1.2`")
+
+
+def _kind(model: Value, found: Findings) -> None:
+    """Note keys that this kind of model has no use for, so that nobody believes them to hold."""
+    path = model.get("path")
+    if path is None or path.content.endswith(".fake.yaml"):
+        return
+    idle = [] if names_code(path.content) else ["weights", "args"]
+    if path.content.endswith(".onnx"):
+        idle += ["inputs_from", "device", "precision", "compile", "channels_last"]
+    for key in idle:
+        written = model.get(key)
+        if written is not None:
+            what = "code that makes a model" if key in ("weights", "args") else "PyTorch models"
+            message = f"`{key}` is for {what}, and {quoted(path.content)} is none"
+            found.note("bad-value", written.span, message, f"remove `{key}`, or check the `path`")
 
 
 def _ranges(model: Value, found: Findings) -> None:

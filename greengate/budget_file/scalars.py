@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from greengate.budget_file.shape import (
     AnyChange,
+    Anything,
     ByMetric,
     Change,
     Date,
@@ -191,7 +192,7 @@ def _change(shape: Change, node: Scalar) -> Delta | Refusal:
 
 def _wanted(shape: Shape) -> str:
     match shape:
-        case Keys() | Named() | Variants():
+        case Keys() | Named() | Variants() | Anything():
             return "a mapping"
         case Items():
             return "a list"

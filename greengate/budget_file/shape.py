@@ -21,6 +21,8 @@ NAME = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}{END}"
 COUNTRY = rf"^[A-Z]{{3}}{END}"
 DAYS = rf"^[1-9][0-9]{{0,3}} ?d{END}"
 SELECTOR = rf"^\S{{1,200}}{END}"
+CODE = rf"^(?:[^:]*/)?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*{END}"
+DEVICE = rf"^(?:cpu|cuda(?::[0-9]{{1,3}})?){END}"
 URI = rf"^(?:auto|none|[a-z][a-z0-9+.-]*:\S.*){END}"
 
 
@@ -58,6 +60,11 @@ class Flag:
 @dataclass(frozen=True)
 class Date:
     """A day of the calendar, written 2027-01-31."""
+
+
+@dataclass(frozen=True)
+class Anything:
+    """Values of the user's own, plain, listed or nested, by name; what they mean is the user's."""
 
 
 @dataclass(frozen=True)
@@ -148,7 +155,7 @@ class Variants:
     variants: Mapping[str, Keys] = field(hash=False)
 
 
-Shape = (Text | Whole | Number | Flag | Date | Quantity | Change | AnyChange | ByMetric | Never) | (
+Shape = (Anything | Text | Whole | Number | Flag | Date | Quantity | Change | AnyChange | ByMetric | Never) | (
     Items | Keys | Named | Variants
 )
 

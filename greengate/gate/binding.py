@@ -11,6 +11,7 @@ from greengate.baselines import extract
 from greengate.budget import Budget, ModelEntry
 from greengate.errors import BaselineError, Diagnostic
 from greengate.git import branch as plumbing
+from greengate.recipe import names_code
 
 #: Ends the name of a model that the target branch's budget has at another file, which is still there.
 OLD = "@base"
@@ -32,9 +33,9 @@ def bind(head: Budget, base: Budget | None) -> Budget:
             found.append(own)
             continue
         found.append(replace(own, workload=known.workload, accuracy=known.accuracy, baseline=known.baseline))
-        if (folder / known.path).resolve() != (folder / own.path).resolve() and (folder / known.path).is_file():
+        if (folder / known.path).resolve() != (folder / own.path).resolve() and _stands(folder / known.path):
             found.append(replace(known, name=f"{known.name}{OLD}", rules_of=known.name))
-    found += [model for model in before.values() if (folder / model.path).is_file()]
+    found += [model for model in before.values() if _stands(folder / model.path)]
     return replace(
         head,
         models=tuple(found),
@@ -43,6 +44,14 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         power_log=base.power_log,
         carbon=base.carbon,
     )
+
+
+def _stands(path: Path) -> bool:
+    """Tell whether a model is still there: its file, its folder, or the module that makes it."""
+    if names_code(str(path)):
+        module = path.parent / path.name.partition(":")[0].replace(".", "/")
+        return module.with_name(f"{module.name}.py").is_file() or (module / "__init__.py").is_file()
+    return path.is_file() or (path / "config.json").is_file()
 
 
 def reworked(head: Budget, base: Budget | None) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from greengate.profiler.backends import format_of
 from greengate.profiler.exact import Subject, refused
 from greengate.profiler.jobs import Refused
 from greengate.profiler.trial import Step
+from greengate.recipe import NO_RECIPE, names_code
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def _sides(chosen: Chosen, setting: Setting) -> tuple[Chosen, Subject, Found | M
     baseline = find_baseline(chosen, setting, hardware)
     if isinstance(baseline, Missing) or baseline.artifact is None:
         return chosen, candidate, baseline, None
-    before = _subject(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting)
+    before = _subject(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting, baseline.weights)
     return chosen, candidate, baseline, replace(before, lenient=True)
 
 
@@ -108,13 +109,26 @@ def limits_of(budget: Budget | None) -> WorkerLimits:
     return WorkerLimits() if budget is None else budget.worker
 
 
-def _subject(chosen: Chosen, path: Path, setting: Setting) -> Subject:
-    """Return what the profiler measures: absolute paths, and the place in the budget that named them."""
-    spec = chosen.entry.workload
-    if spec.recorded is not None:
-        found = setting.base_files.at if setting.base_files is not None else setting.folder.joinpath
-        spec = replace(spec, recorded=str(found(spec.recorded).absolute()))
-    return Subject(chosen.entry.name, str(path.absolute()), chosen.shown, spec, chosen.entry.span)
+def _subject(chosen: Chosen, path: Path, setting: Setting, weights: Path | None = None) -> Subject:
+    """Return what the profiler measures: absolute paths, and the place in the budget that named them.
+
+    `weights` stand in for those of the budget. Recorded inputs are those of the branch that judges; code that makes
+    inputs is run as it stands in the work tree, like the model's own.
+    """
+    entry, judged = chosen.entry, setting.base_files.at if setting.base_files is not None else setting.folder.joinpath
+    spec = replace(
+        entry.workload,
+        recorded=_absolute(entry.workload.recorded, judged),
+        inputs_from=_absolute(entry.workload.inputs_from, setting.folder.joinpath),
+    )
+    recipe = entry.recipe if names_code(str(path)) else NO_RECIPE
+    own = _absolute(recipe.weights, setting.folder.joinpath)
+    recipe = replace(recipe, weights=own if weights is None else str(weights.absolute()))
+    return Subject(entry.name, str(path.absolute()), chosen.shown, spec, entry.span, recipe=recipe)
+
+
+def _absolute(written: str | None, at: Callable[[str], Path]) -> str | None:
+    return None if written is None else str(at(written).absolute())
 
 
 def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Found | Missing:
@@ -131,6 +145,7 @@ def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Fou
         hardware=hardware,
         merge_base=setting.merge_base,
         trusted=None if setting.base_files is None or request.against else setting.base_files.at,
+        weights=None if chosen.entry.recipe.weights is None else setting.folder / chosen.entry.recipe.weights,
     )
     try:
         return baselines.resolve(uri, wanted)

@@ -14,6 +14,7 @@ from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.gate.binding import BaseFiles
 from greengate.profile import Profile, Trial, WorkloadSpec
 from greengate.profiler.trial import Progress, silent
+from greengate.recipe import names_code
 from greengate.verdict import Verdict
 
 
@@ -125,14 +126,14 @@ def single(budget: Budget | None, written: str) -> Chosen:
     """Return the one model that is to be profiled: a name of the budget, else a file of its own."""
     if budget is not None and (any(entry.name == written for entry in budget.models) or "=" in written):
         return choose(budget, (written,))[0]
-    if budget is not None and not Path(written).exists():
+    if budget is not None and not Path(written).exists() and not names_code(written):
         message = f"{written!r} is neither a model of {budget.path} nor a file"
         raise GreengateError(Diagnostic("unknown-model", message, f"the budget has {', '.join(_names(budget))}"))
     workload = WorkloadSpec()
     if budget is not None:
         shared = budget.models[0].workload
         workload = WorkloadSpec(shared.batch_size, shared.threads, shared.seed)
-    name = Path(written).name.split(".")[0] or written
+    name = written.rpartition(":")[2] if names_code(written) else Path(written).name.split(".")[0] or written
     return Chosen(ModelEntry(name, written, Span(written, 1), workload), Path(written), written)
 
 

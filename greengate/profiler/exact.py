@@ -13,6 +13,7 @@ from greengate.profile import Missing, Model, Profile, Workload, WorkloadSpec, d
 from greengate.profiler import isolation
 from greengate.profiler.backends import format_of
 from greengate.profiler.jobs import CountJob, Refused, WorkerFailed
+from greengate.recipe import NO_RECIPE, Recipe
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Subject:
     workload: WorkloadSpec
     span: Span | None = None
     lenient: bool = False
+    recipe: Recipe = NO_RECIPE
 
 
 def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
@@ -38,7 +40,7 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
     """
     try:
         backend = format_of(subject.path).load()
-        counted = backend.run(CountJob(subject.path, subject.workload, subject.lenient), limits)
+        counted = backend.run(CountJob(subject.path, subject.workload, subject.lenient, subject.recipe), limits)
     except Refused as refusal:
         raise refused(refusal, subject) from refusal
     except WorkerFailed as failure:
@@ -51,7 +53,7 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
             subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
         ),
         hardware=backend.hardware(),
-        workload=Workload(spec.batch_size, spec.threads, spec.seed, counted.inputs, counted.feed),
+        workload=replace(_asked(spec), inputs=counted.inputs, feed=counted.feed, settings=counted.settings),
         runtime=counted.runtime,
         measurements={**counted.measurements, **noisy},
         created=created,
@@ -59,6 +61,10 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         notes=counted.notes,
         layers=counted.layers,
     )
+
+
+def _asked(spec: WorkloadSpec) -> Workload:
+    return Workload(spec.batch_size, spec.threads, spec.seed, (), "", spec.precision or "as stored")
 
 
 def unrun(counted: Profile) -> Missing | None:
@@ -109,7 +115,7 @@ def _broken(subject: Subject, failure: WorkerFailed, created: str) -> Profile:
     return Profile(
         model=Model(subject.name, subject.shown, format_of(subject.path).name, "", ()),
         hardware=backend.hardware(),
-        workload=Workload(spec.batch_size, spec.threads, spec.seed, (), ""),
+        workload=_asked(spec),
         runtime={},
         measurements={name: missing for name, metric in METRICS.items() if metric.measured},
         created=created,

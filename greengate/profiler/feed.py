@@ -76,7 +76,7 @@ def prepare(signatures: Sequence[Signature], spec: WorkloadSpec, arrays: Mapping
     made = {item.name: _values(item, shapes[item.name], given.get(item.name), spec.seed) for item in rest}
     feeds = tuple(made | {name: parts[i] for name, parts in batches.arrays.items()} for i in range(batches.count))
     inputs = tuple(_input(item, feeds[0][item.name], item.name in kept, given) for item in signatures)
-    _check_batch(inputs, spec.batch_size)
+    check_batch(inputs, spec.batch_size)
     return Feeds(inputs, feeds, _digest(feeds), batches.notes)
 
 
@@ -206,7 +206,8 @@ def _example(item: Signature, index: int) -> int:
     return 224 if len(item.shape) == 4 and index > 1 else 128
 
 
-def _check_batch(inputs: Sequence[Input], batch_size: int) -> None:
+def check_batch(inputs: Sequence[Input], batch_size: int) -> None:
+    """Refuse a batch that no input has in its leading dimension."""
     if batch_size > 1 and not any(item.shape and item.shape[0] == batch_size for item in inputs):
         shapes = ", ".join(f"{item.name}: {shown(item.shape)}" for item in inputs)
         message = f"the batch size is {batch_size}, but no input has that leading dimension ({shapes})"

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from greengate.power import WindowRole
 from greengate.profile import File, Input, Layer, Measurement, Missing, Role, WorkloadSpec
+from greengate.recipe import NO_RECIPE, Recipe
 
 #: Codes by which a model refuses a workload, not the gate.
 UNFED = frozenset({"input-open", "input-mismatch", "recorded-data", "batch-mismatch", "model-unsupported"})
@@ -23,6 +24,7 @@ class CountJob:
     path: str
     workload: WorkloadSpec
     lenient: bool = False
+    recipe: Recipe = NO_RECIPE
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,7 @@ class Counted:
     notes: tuple[str, ...] = ()
     layers: tuple[Layer, ...] = ()
     unrun: Missing | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ class LaunchJob:
     cpus: tuple[int, ...] = ()
     enough_calls: int = 0
     most_seconds: float = 0.0
+    recipes: Mapping[Role, Recipe] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -78,6 +82,7 @@ class EnergyJob:
     min_calls: int
     idle: float
     cpus: tuple[int, ...] = ()
+    recipes: Mapping[Role, Recipe] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,6 +112,7 @@ class FootprintJob:
     workload: WorkloadSpec
     seed: int
     cpus: tuple[int, ...] = ()
+    recipe: Recipe = NO_RECIPE
 
 
 @dataclass(frozen=True)

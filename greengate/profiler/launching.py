@@ -46,7 +46,7 @@ def launch(
         groups = [tuple(order)] if together else [(role,) for role in order]
         jobs += [(_call_job(group, subjects, seed, cpus, wanted), None) for group in groups]
     if wanted & FOOTPRINT_METRICS:
-        jobs += [(FootprintJob(subjects[role].path, spec, seed, cpus), role) for role in order]
+        jobs += [(FootprintJob(subjects[role].path, spec, seed, cpus, subjects[role].recipe), role) for role in order]
     samples: dict[str, dict[str, tuple[int, ...]]] = {role: {} for role in order}
     answers: list[tuple[Sampled, Role | None]] = [(run(job), role) for job, role in jobs]
     for answer, only in answers:
@@ -78,6 +78,7 @@ def _call_job(
         cpus=cpus,
         enough_calls=ENOUGH_CALLS,
         most_seconds=MOST_SECONDS,
+        recipes={role: subjects[role].recipe for role in roles},
     )
 
 

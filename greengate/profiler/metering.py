@@ -62,6 +62,7 @@ def meter(
                     min_calls=BOARD_CALLS if board else 1,
                     idle=IDLE if index == 0 and not answers else 0.0,
                     cpus=pinned(spec.threads),
+                    recipes={role: subjects[role].recipe for role in group},
                 )
             )
         )

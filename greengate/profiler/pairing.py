@@ -18,6 +18,9 @@ from greengate.profiler.jobs import LaunchJob, Sampled
 
 Call = Callable[[int], object]
 
+#: Runs a call on one feed, once or several times in a row, and returns wall and CPU time of each, in ns.
+Timer = Callable[[Call, int], tuple[Sequence[int], Sequence[int]]]
+
 _BLOCK = 5  # odd, so that a block has a middle
 _STEADY = 0.05
 _WARM_UP_MIN = 3
@@ -40,15 +43,24 @@ class _Series:
     cpu: list[int] = field(default_factory=list)
 
 
-def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> Sampled:
+def on_host(call: Call, feed: int) -> tuple[Sequence[int], Sequence[int]]:
+    """Time one call by the clocks of this process. The CPU clock is read outside, being the slower one to read."""
+    cpu = time.process_time_ns()
+    wall = time.perf_counter_ns()
+    call(feed)
+    took = time.perf_counter_ns() - wall
+    return (took,), (time.process_time_ns() - cpu,)
+
+
+def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer = on_host) -> Sampled:
     """Warm up, then time the calls as `job` asks; `feeds` says how many feeds there are to go through.
 
     Both calls of a pair get the same feed, and a feed comes in both orders before the next has its turn.
     Raises RoleFailed for what a call raises.
     """
     with _no_collection():
-        steady, warming = _warm_up(calls, job)
-        series = _timed(calls, feeds, job)
+        steady, warming = _warm_up(calls, job, timer)
+        series = _timed(calls, feeds, job, timer)
     samples: dict[str, dict[str, tuple[int, ...]]]
     samples = {role: {"wall": tuple(kept.wall), "cpu": tuple(kept.cpu)} for role, kept in series.items()}
     seconds = (warming + sum(sum(kept.wall) for kept in series.values())) / 1e9
@@ -56,7 +68,7 @@ def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> Sampled:
     return Sampled(samples, seconds, notes, feeds)
 
 
-def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> dict[Role, _Series]:
+def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer) -> dict[Role, _Series]:
     series = {role: _Series() for role in job.order}
     enough, most = int(job.seconds * 1e9), int(job.most_seconds * 1e9)
     spent, turn = 0, 0
@@ -65,7 +77,7 @@ def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob) -> dict[Role,
         turn < job.min_calls or spent < enough or (turn < job.enough_calls and spent < most) or turn % 2
     ):
         for role in next(orders):
-            spent += _call(role, calls[role], feed_of(turn, feeds), series[role])
+            spent += _call(role, calls[role], feed_of(turn, feeds), series[role], timer)
         turn += 1
     return series
 
@@ -93,22 +105,18 @@ def _orders(job: LaunchJob) -> Iterator[tuple[Role, ...]]:
         yield from every
 
 
-def _call(role: Role, call: Call, feed: int, kept: _Series) -> int:
-    """Time one call and return its wall time in ns. The CPU clock is read outside, being the slower one to read."""
+def _call(role: Role, call: Call, feed: int, kept: _Series, timer: Timer) -> int:
+    """Time a role's turn and return its wall time in ns."""
     try:
-        cpu = time.process_time_ns()
-        wall = time.perf_counter_ns()
-        call(feed)
-        took = time.perf_counter_ns() - wall
-        used = time.process_time_ns() - cpu
+        walls, cpus = timer(call, feed)
     except Exception as error:
         raise RoleFailed(role, error) from error
-    kept.wall.append(took)
-    kept.cpu.append(used)
-    return took
+    kept.wall.extend(walls)
+    kept.cpu.extend(cpus)
+    return sum(walls)
 
 
-def _warm_up(calls: Mapping[Role, Call], job: LaunchJob) -> tuple[bool, int]:
+def _warm_up(calls: Mapping[Role, Call], job: LaunchJob, timer: Timer) -> tuple[bool, int]:
     """Call in turn until the medians of successive blocks agree within 5 % for every role, or time is up.
 
     Returns whether they did, and the ns spent inside calls. At least three calls of each role are made, however long
@@ -119,7 +127,7 @@ def _warm_up(calls: Mapping[Role, Call], job: LaunchJob) -> tuple[bool, int]:
     rounds, spent = 0, 0
     while rounds < _WARM_UP_MIN or time.perf_counter() < deadline:
         for role in job.order:
-            spent += _call(role, calls[role], 0, series[role])
+            spent += _call(role, calls[role], 0, series[role], timer)
         rounds += 1
         if rounds >= 2 * _BLOCK and rounds % _BLOCK == 0 and all(is_steady(kept.wall) for kept in series.values()):
             return True, spent

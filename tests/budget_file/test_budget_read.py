@@ -1,6 +1,7 @@
 """The budget's reader: every good file becomes nouns, every bad one its golden message."""
 
 import datetime
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from greengate import budget_file
 from greengate.budget import Limit, TradeOff, Waiver, WorkerLimits
 from greengate.errors import BudgetError, Exit
 from greengate.profile import InputSpec, WorkloadSpec
+from greengate.recipe import NO_RECIPE
 
 HERE = Path(__file__).parent
 GOOD = sorted(HERE.glob("good/*.yaml"))
@@ -258,3 +260,18 @@ def test_long_values_are_cut_in_messages() -> None:
     with pytest.raises(BudgetError) as caught:
         budget_file.parse(rule(f"metric: size, max: {'x' * 5000}, severity: {'y' * 5000}"), "b.yaml")
     assert all(len(line) < 250 for line in str(caught.value).splitlines())
+
+
+def test_models_of_pytorch() -> None:
+    own, script, folder = budget_file.read(HERE / "good/torch.yaml").models
+    assert own.name == "make"
+    assert own.recipe.weights == "vision.safetensors"
+    args = {"depths": [2, 2], "stem": {"bias": False, "drop": None, "kind": "patch", "scale": 0.5}, "width": 64}
+    assert json.loads(own.recipe.args) == args
+    asked = WorkloadSpec(
+        inputs_from="src/nets.vision:inputs", device="cuda:1", precision="bf16", compile=True, channels_last=True
+    )
+    assert own.workload == asked
+    assert (script.recipe, script.workload.device, script.workload.precision) == (NO_RECIPE, "cpu", None)
+    assert [item.name for item in script.workload.inputs] == ["x", "batch.image"]
+    assert (folder.name, folder.workload.precision) == ("minilm", "fp16")

@@ -349,7 +349,7 @@ def test_every_format_of_the_table_has_a_backend(name: str) -> None:
     assert backend.hardware().id
 
 
-@pytest.mark.parametrize("path", ["model.pt", "model", "onnx", "model.yaml"])
+@pytest.mark.parametrize("path", ["model.h5", "model", "onnx", "model.yaml"])
 def test_a_file_that_no_backend_reads(path: str) -> None:
     with pytest.raises(Refused) as caught:
         format_of(path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from greengate.profiler.jobs import (
     ScoreJob,
 )
 from greengate.profiler.meters.bench import Bench, Energy
+from greengate.recipe import names_code
 
 
 class Backend(Protocol):
@@ -59,23 +61,34 @@ class Backend(Protocol):
 class Format:
     """One row of the table: a format's name, the endings of its files, and the module that measures it.
 
-    `timed` formats run on this machine's clock, and want the machine for themselves while they do.
+    `recognises` tells its paths where endings cannot, `about` names those in words. `timed` formats run on this
+    machine's clock, and want the machine for themselves while they do.
     """
 
     name: str
     endings: tuple[str, ...]
     load: Callable[[], Backend]
     timed: bool = True
+    recognises: Callable[[str], bool] = lambda _: False
+    about: str = ""
 
 
 def _module(name: str) -> Callable[[], Backend]:
     return lambda: import_module(f"greengate.profiler.backends.{name}")
 
 
+def _is_folder(path: str) -> bool:
+    return os.path.isfile(os.path.join(path, "config.json"))  # noqa: PTH113, PTH118 - asked of every path
+
+
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
         Format("onnx", (".onnx",), _module("onnx")),
+        Format("torchscript", (".pt", ".jit"), _module("torch")),
+        Format("torch.export", (".pt2",), _module("torch")),
+        Format("code", (), _module("torch"), recognises=names_code, about="code, `package.module:function`"),
+        Format("transformers", (), _module("torch"), recognises=_is_folder, about="a folder with config.json"),
         Format("fake", (".fake.yaml",), _module("fake"), timed=False),
     )
 }
@@ -84,7 +97,8 @@ FORMATS: dict[str, Format] = {
 def format_of(path: str) -> Format:
     """Return the format of a file by its ending. Raises jobs.Refused where no backend reads it."""
     for row in FORMATS.values():
-        if path.endswith(row.endings):
+        if path.endswith(row.endings) or row.recognises(path):
             return row
     known = ", ".join(ending for row in FORMATS.values() for ending in row.endings if row.name != "fake")
-    raise Refused("model-format", f"no backend reads {path!r}", f"name a file that ends in one of {known}")
+    others = " or ".join(row.about for row in FORMATS.values() if row.about)
+    raise Refused("model-format", f"no backend reads {path!r}", f"name a file that ends in one of {known}; {others}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from greengate.profile import Layer, Missing
@@ -21,7 +21,8 @@ from greengate.profiler.operations.torch_recorder import ROOT, Tally, following,
 class TorchCount:
     """MACs of one call, or why they are Missing; every dispatched operator with its calls, in three sets.
 
-    `layers` are modules by path, with what ran in them and in no module of theirs; a bare class name is the root.
+    `by_op` are the MACs of each. `layers` are modules by path, with what ran in them and in no module of theirs; a bare
+    class name is the root.
     """
 
     macs: int | Missing
@@ -30,6 +31,7 @@ class TorchCount:
     unknown: Mapping[str, int]
     layers: tuple[Layer, ...] = ()
     notes: tuple[str, ...] = ()
+    by_op: Mapping[str, int] = field(default_factory=dict)
 
 
 def count_module(
@@ -52,7 +54,8 @@ def count_module(
         if cross_check:
             notes += torch_check.notes(runnable, tuple(args), given, tally)
     layers = tuple(_layers(runnable, tally))
-    return TorchCount(_macs(tally), dict(tally.counted), dict(tally.free), dict(tally.unknown), layers, notes)
+    sets = dict(tally.counted), dict(tally.free), dict(tally.unknown)
+    return TorchCount(_macs(tally), *sets, layers, notes, dict(tally.by_op))
 
 
 def _runnable(module: Any) -> Any:

@@ -1,0 +1,125 @@
+"""The PyTorch backend, in the worker: every exact metric of one model."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from greengate.profile import File, Measurement, Missing, WorkloadSpec
+from greengate.profiler.backends import torch_settings
+from greengate.profiler.backends.torch_device import Board
+from greengate.profiler.backends.torch_files import Kind
+from greengate.profiler.backends.torch_inputs import prepare
+from greengate.profiler.backends.torch_memory import activation_memory, board_memory
+from greengate.profiler.backends.torch_open import Opened, open_model
+from greengate.profiler.backends.torch_run import Ready, arrays_of, device_of, put
+from greengate.profiler.backends.torch_weights import Found, weights
+from greengate.profiler.jobs import UNFED, Counted, CountJob, Refused
+from greengate.profiler.operations.torch_count import TorchCount, count_module
+from greengate.profiler.worker import Stage
+
+COUNTS = ("macs", "flops", "elementwise_ops", "quantized_share")
+_NARROW = ("quantized::", "aten::_int_mm", "aten::_weight_int8pack_mm")
+
+
+def count_model(job: CountJob, stage: Stage) -> Counted:
+    """Take every exact metric of one model: its files, parameters, operations, memory of one call.
+
+    Where its device is not there, it is counted on the CPU, and cannot be run. A lenient job on a model that cannot be
+    fed is answered with what its files tell. Raises Refused.
+    """
+    stage("loading the model")
+    opened = open_model(job.path, job.recipe)
+    torch_settings.check(opened, job.workload)
+    read = {"size": _size(opened.files(), opened.kind), **weights(opened.module)}
+    try:
+        return _count_fed(job, opened, read, stage)
+    except Refused as refused:
+        if not job.lenient or refused.code not in UNFED:
+            raise
+        missing = Missing(f"it cannot run under this workload: {refused.message}", "incomparable", refused.help)
+        unfed = {**dict.fromkeys((*COUNTS, "activation_memory"), missing), **read}
+        return Counted(opened.files(), (), "", {}, unfed, unrun=missing)
+
+
+def _count_fed(job: CountJob, opened: Opened, read: Found, stage: Stage) -> Counted:
+    fed = prepare(opened, job.workload, arrays_of(job.workload))
+    found = device_of(job.workload)
+    absent = found if isinstance(found, Missing) else None
+    device = job.workload.device if absent is None else "cpu"
+    spec = replace(job.workload, device=device, compile=False)
+    with torch_settings.settings(job.workload):
+        stage("counting operations")
+        here = put(opened, fed, spec, device)
+        here.call(0)  # so that a failure is told in words before anything listens
+        ran = count_module(here.module, here.calls[0].args, here.calls[0].kwargs)
+        stage("measuring activation memory")
+        memory = absent or (
+            board_memory(found, lambda: here.call(0)) if isinstance(found, Board) else _host_memory(here, spec)
+        )
+        settings = torch_settings.described(job.workload, job.workload.device)
+    return Counted(
+        files=opened.files(),
+        inputs=fed.inputs,
+        feed=fed.digest,
+        runtime=_runtime(opened.kind),
+        measurements={**read, **_operations(ran, job.workload.batch_size), "activation_memory": memory},
+        notes=(*_trusted(opened.kind), *fed.notes, *ran.notes),
+        layers=ran.layers,
+        unrun=absent,
+        settings=settings,
+    )
+
+
+def _host_memory(here: Ready, spec: WorkloadSpec) -> Measurement | Missing:
+    # One thread, whatever the workload: with more, buffers come and go in another order each time.
+    with torch_settings.settings(replace(spec, threads=1)):
+        return activation_memory(lambda: here.call(0))
+
+
+def _size(files: tuple[File, ...], kind: Kind) -> Measurement | Missing:
+    """Return the bytes on disk; of a model made by code, those of its weights."""
+    if kind == "factory":
+        files = tuple(file for file in files if file.path != "args" and not file.path.endswith((".py", ".so")))
+        if not files:
+            return Missing("the model is made by code, without a file of weights", "unavailable", "name its `weights`")
+    listed = f"{len(files)} file" + "s" * (len(files) > 1)
+    return Measurement(sum(file.size for file in files), "read", detail=listed)
+
+
+def _runtime(kind: Kind) -> dict[str, str]:
+    import torch
+
+    found = {"torch": torch.__version__}
+    if kind == "folder":
+        import transformers
+
+        found["transformers"] = transformers.__version__
+    return found
+
+
+def _trusted(kind: Kind) -> tuple[str, ...]:
+    """Say which models run code of their own; in TorchScript and exported programs PyTorch itself runs it."""
+    return ("the model is made by code of this repository, which ran as trusted code",) if kind == "factory" else ()
+
+
+def _operations(ran: TorchCount, batch: int) -> Found:
+    """Return macs and flops per item and quantized_share, or why they are Missing."""
+    elementwise = Missing("element-wise operations of PyTorch models are not counted", "unsupported")
+    if isinstance(ran.macs, Missing):
+        return {**dict.fromkeys(COUNTS, ran.macs), "elementwise_ops": elementwise}
+    calls = f"{sum(ran.counted.values()):,} operators counted, {sum(ran.free.values()):,} free"
+    detail = f"as dispatched in one call: {calls}"
+    return {
+        "macs": Measurement(ran.macs / batch, "executed", detail=detail),
+        "flops": Measurement(2 * ran.macs / batch, "executed", detail=detail),
+        "elementwise_ops": elementwise,
+        "quantized_share": _share(ran),
+    }
+
+
+def _share(ran: TorchCount) -> Measurement | Missing:
+    total = sum(ran.by_op.values())
+    if not total:
+        return Missing("the model computes no multiply-accumulates", "unsettled")
+    narrow = sum(macs for op, macs in ran.by_op.items() if op.startswith(_NARROW))
+    return Measurement(narrow / total, "executed", detail="of the multiply-accumulates, by operator")

@@ -1,0 +1,94 @@
+"""The device a PyTorch model runs on: whether it is there, its clock, its memory, and what its failures mean.
+
+`Board` is all that greengate asks of CUDA; `api` is torch.cuda, or what stands in for it where there is no GPU.
+Runs in the worker.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from greengate.profile import Missing
+
+#: Calls between two synchronisations: the board stays busy, and what it takes to begin and to wait is spread.
+BLOCK = 8
+
+SMALLER = "lower `workload: {batch_size: ...}` or `precision`, or use a board with more memory"
+
+
+@dataclass(frozen=True)
+class Board:
+    """One CUDA device."""
+
+    api: Any
+    index: int
+
+    @property
+    def name(self) -> str:
+        """The board's name, as its driver gives it."""
+        return str(self.api.get_device_name(self.index))
+
+    @property
+    def uuid(self) -> str:
+        """What the driver calls this very board; empty where this PyTorch does not tell."""
+        told = str(getattr(self.api.get_device_properties(self.index), "uuid", ""))
+        return told if told.startswith(("GPU-", "MIG-")) or not told else f"GPU-{told}"  # as the driver writes it
+
+    def synchronize(self) -> None:
+        """Wait until all work given to the board is done."""
+        self.api.synchronize(self.index)
+
+    def timed(self, call: Callable[[int], object], feed: int) -> tuple[list[int], list[int]]:
+        """Time a block of calls: ns of each by the board's own events, and CPU ns, spread evenly over the block.
+
+        The block is synchronised at its ends only. An event's time runs from the end of the work before it, so what
+        the board waits for its next order belongs to the call that it waits for.
+        """
+        self.synchronize()
+        marks = [self.api.Event(enable_timing=True) for _ in range(BLOCK + 1)]
+        cpu = time.process_time_ns()
+        marks[0].record()
+        for mark in marks[1:]:
+            call(feed)
+            mark.record()
+        self.synchronize()
+        used = (time.process_time_ns() - cpu) // BLOCK
+        walls = [round(before.elapsed_time(after) * 1e6) for before, after in pairwise(marks)]
+        return walls, [used] * BLOCK
+
+    def reset_peak(self) -> int:
+        """Begin to watch the allocator anew; return the bytes it holds now."""
+        self.synchronize()
+        self.api.reset_peak_memory_stats(self.index)
+        return int(self.api.memory_allocated(self.index))
+
+    def peak(self) -> tuple[int, int]:
+        """Return the most bytes that tensors held, and that the allocator reserved, since the watch began."""
+        self.synchronize()
+        return int(self.api.max_memory_allocated(self.index)), int(self.api.max_memory_reserved(self.index))
+
+
+def board(device: str, api: Any) -> Board | Missing | None:
+    """Return the board that a device names; None for the CPU, Missing for one that is not there."""
+    if device == "cpu":
+        return None
+    index = int(device.partition(":")[2] or 0)
+    count = int(api.device_count()) if api.is_available() else 0
+    if index < count:
+        return Board(api, index)
+    seen = f"PyTorch sees {count} NVIDIA GPU{'s' * (count != 1)} here" if count else "PyTorch sees no NVIDIA GPU here"
+    help_ = "measure on a machine that has it, with a CUDA build of torch, or write `device: cpu`"
+    return Missing(f"the device {device} is not there: {seen}", "unavailable", help_)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Tell whether a board, not the machine, ran out of memory."""
+    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return named or "CUDA out of memory" in str(error) or "CUDNN_STATUS_ALLOC_FAILED" in str(error)
+
+
+Timer = Callable[[Callable[[int], object], int], tuple[Sequence[int], Sequence[int]]]

@@ -1,0 +1,160 @@
+"""The PyTorch backend, in the worker: models counted, timed and weighed."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from greengate.profile import Role
+from greengate.profiler import pairing, windows
+from greengate.profiler.backends import torch_settings
+from greengate.profiler.backends.torch_count import count_model
+from greengate.profiler.backends.torch_device import Board
+from greengate.profiler.backends.torch_run import arrays_of, on_board, ready
+from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, naming, pin, reset_peak, status
+from greengate.profiler.jobs import (
+    Answer,
+    CountJob,
+    EnergyJob,
+    FootprintJob,
+    Job,
+    LaunchJob,
+    Ran,
+    Refused,
+    Sampled,
+    ScoreJob,
+)
+from greengate.profiler.worker import Stage
+from greengate.recipe import NO_RECIPE
+
+#: Memory that only takes place; held until the worker ends.
+_HELD: list[bytearray] = []
+
+
+def run(job: Job, stage: Stage) -> Answer:
+    """Do one job on PyTorch models. Raises Refused and WorkerFailed."""
+    match job:
+        case CountJob():
+            return count_model(job, stage)
+        case LaunchJob():
+            return launch(job, stage)
+        case FootprintJob():
+            return footprint(job, stage)
+        case EnergyJob():
+            return energy(job, stage)
+        case ScoreJob():
+            raise Refused("model-unsupported", "labelled data are not run through PyTorch models", "use a command")
+
+
+def launch(job: LaunchJob, stage: Stage) -> Sampled:
+    """Load every role in order and time single calls in turn, or blocks of calls on a board; see torch_device.Board.
+
+    Failures name their role.
+    """
+    pin(job.cpus)
+    with torch_settings.settings(job.workload):
+        board = on_board(job.workload)
+        calls, feeds = _ready(job, stage)
+        stage("timing")
+        try:
+            if board is None:
+                return pairing.launch(calls, feeds, job)
+            # Blocks, not calls, go through the feeds in turn.
+            return replace(pairing.launch(calls, feeds, job, board.timed), feeds=1)
+        except pairing.RoleFailed as failed:
+            with naming(failed.role):
+                raise failed.error from None
+
+
+def energy(job: EnergyJob, stage: Stage) -> Ran:
+    """Load every role in order and run it in windows, for whoever reads the counters. Failures name their role.
+
+    On a board every call is waited for, so that nothing is under way when a window ends.
+    """
+    pin(job.cpus)
+    with torch_settings.settings(job.workload):
+        board = on_board(job.workload)
+        calls, feeds = _ready(job, stage)
+        if board is not None:
+            calls = {role: _waiting(call, board) for role, call in calls.items()}
+        stage("running windows")
+        try:
+            found = windows.run(calls, feeds, job)
+        except pairing.RoleFailed as failed:
+            with naming(failed.role):
+                raise failed.error from None
+    return Ran(found, ("cpu",) if board is None else ("cpu", board.uuid))
+
+
+def _waiting(call: pairing.Call, board: Board) -> pairing.Call:
+    def waited(index: int) -> object:
+        out = call(index)
+        board.synchronize()
+        return out
+
+    return waited
+
+
+def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing.Call], int]:
+    """Return a call for every role, each run once, and how many feeds there are."""
+    chance = random.Random(job.seed)  # noqa: S311 - places buffers, keeps no secret
+    arrays = arrays_of(job.workload)
+    # Code of two versions must not meet: with more than one root, each is forgotten once its model is made.
+    keep = len({Path(path).parent for path in job.paths.values()}) == 1
+    calls: dict[Role, pairing.Call] = {}
+    feeds = []
+    for role in job.order:
+        stage(f"loading the {role}")
+        _HELD.append(bytearray(chance.randrange(1 << 20)))  # moves what follows to other addresses
+        with naming(role):
+            recipe = job.recipes.get(role, NO_RECIPE)
+            model = ready(job.paths[role], recipe, job.workload, keep=keep, arrays=arrays)
+            calls[role] = model.call
+            feeds.append(len(model.calls))
+            stage(f"running the {role} for the first time")
+            calls[role](0)
+    return calls, min(feeds)
+
+
+def footprint(job: FootprintJob, stage: Stage) -> Sampled:
+    """Time the load of one model and weigh it while it loads and runs, above what was held before.
+
+    On a board, what PyTorch's allocator held there is its weight. A compiled model is ready after its first call.
+    """
+    pin(job.cpus)
+    arrays = arrays_of(job.workload)
+    with torch_settings.settings(job.workload):
+        board = on_board(job.workload)
+        before = reset_peak() if board is None else board.reset_peak()
+        stage("loading the model")
+        start = time.perf_counter_ns()
+        model = ready(job.path, job.recipe, job.workload, arrays=arrays)
+        if job.workload.compile:
+            stage("compiling the model")
+            model.call(0)
+        if board is not None:
+            board.synchronize()
+        series: dict[str, tuple[int, ...]] = {"load": (time.perf_counter_ns() - start,)}
+        stage("running the model")
+        spent = time.perf_counter_ns()
+        for index in range(FOOTPRINT_CALLS):
+            model.call(index % len(model.calls))
+        if board is not None:
+            board.synchronize()
+        seconds = (time.perf_counter_ns() - spent) / 1e9
+        peak, notes = _weighed(board, before)
+    found = series if peak is None else series | {"peak": (peak,)}
+    return Sampled({"candidate": found}, seconds, notes)
+
+
+def _weighed(board: Board | None, before: int | None) -> tuple[int | None, tuple[str, ...]]:
+    """Return the peak above what was held before, and how it came about where that is not the usual way."""
+    if board is not None:
+        held, reserved = board.peak()
+        note = f"peak_memory is what PyTorch's allocator held on the {board.name}; it had reserved {reserved:,} B"
+        return max(0, held - (before or 0)), (note,)
+    if before is None:
+        return None, ("this system does not tell a process's peak memory",)
+    return max(0, status("VmHWM") - before), ()

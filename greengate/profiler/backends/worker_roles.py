@@ -1,0 +1,53 @@
+"""What every backend's worker does around a model: pin the process, name a role's failure, read its memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from greengate.profile import Role
+from greengate.profiler.jobs import Refused, WorkerFailed
+from greengate.profiler.worker import MORE_MEMORY
+
+#: Calls that a model makes while the process is weighed.
+FOOTPRINT_CALLS = 3
+
+
+def pin(cpus: tuple[int, ...]) -> None:
+    """Keep the process on these cores, where the system allows."""
+    if cpus and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, cpus)
+
+
+@contextmanager
+def naming(role: Role) -> Iterator[None]:
+    """Put the role's name into whatever fails inside."""
+    try:
+        yield
+    except Refused as refused:
+        raise Refused(refused.code, f"{role}: {refused.message}", refused.help) from None
+    except WorkerFailed as failed:
+        raise WorkerFailed(f"the {role}: {failed.reason}", failed.help) from None
+    except MemoryError:
+        raise WorkerFailed(f"the {role} ran out of memory", MORE_MEMORY) from None
+    except Exception as error:
+        raise WorkerFailed(f"the {role} failed: {type(error).__name__}: {error}") from error
+
+
+def reset_peak() -> int | None:
+    """Set the process's memory high-water mark to what it holds now, in bytes; None where /proc cannot."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+        return status("VmRSS")
+    except OSError:
+        return None
+
+
+def status(field: str) -> int:
+    """Return a field of /proc/self/status, in bytes."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {field}")

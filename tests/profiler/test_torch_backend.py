@@ -1,0 +1,658 @@
+"""The PyTorch backend: one network in every form, what is refused, and what a model consists of."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import textwrap
+import time
+from collections.abc import Callable, Iterator
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import needs
+import numpy as np
+import pytest
+
+needs.package("torch")
+
+import torch  # noqa: E402
+import torch_nets as nets  # noqa: E402
+from torch import nn  # noqa: E402
+
+from greengate.budget import WorkerLimits  # noqa: E402
+from greengate.errors import Diagnostic  # noqa: E402
+from greengate.metrics import METRICS  # noqa: E402
+from greengate.profile import InputSpec, Measurement, Missing, WorkloadSpec, digest_files  # noqa: E402
+from greengate.profiler.backends import format_of, onnx_session, torch_session  # noqa: E402
+from greengate.profiler.backends import torch as backend  # noqa: E402
+from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled  # noqa: E402
+from greengate.recipe import Recipe  # noqa: E402
+
+GOLDEN = Path(__file__).parent / "golden" / "torch"
+X = WorkloadSpec(inputs=(InputSpec("input", (1, 4)),))
+Write = Callable[[], str]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Stand in an empty folder; what is imported from it is forgotten afterwards."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if (getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def code(text: str, name: str = "own.py") -> None:
+    path = Path(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("import torch\nfrom torch import nn\n" + textwrap.dedent(text))
+
+
+def count(path: str, workload: WorkloadSpec = X, *, lenient: bool = False, **recipe: Any) -> Counted:
+    given = Recipe(recipe.get("weights"), json.dumps(recipe.get("args", {})))
+    answer = torch_session.run(CountJob(str(Path.cwd() / path), workload, lenient, given), lambda _: None)
+    assert isinstance(answer, Counted)
+    return answer
+
+
+def refused(path: str, workload: WorkloadSpec = X, **recipe: Any) -> Refused:
+    with pytest.raises(Refused) as caught:
+        count(path, workload, **recipe)
+    return caught.value
+
+
+def value(found: Counted, metric: str) -> float:
+    measured = found.measurements[metric]
+    assert isinstance(measured, Measurement), measured
+    return measured.value
+
+
+LINEAR = "def make(): return nn.Sequential(nn.Linear(4, 3), nn.ReLU())\n"
+
+
+# --- one network, every form --------------------------------------------------------------------
+
+#: What a network calls its input, where that is not `x`.
+NAMES = {"encoder": "src", "separable": "input"}
+FORMS: dict[str, Callable[[nets.Net, str], str]] = {}
+
+
+def form(write: Callable[[nets.Net, str], str]) -> Callable[[nets.Net, str], str]:
+    FORMS[write.__name__] = write
+    return write
+
+
+@form
+def traced(net: nets.Net, name: str) -> str:
+    with nets.quiet():
+        torch.jit.save(nets.traced(net), "net.pt")
+    return "net.pt"
+
+
+@form
+def scripted(net: nets.Net, name: str) -> str:
+    with nets.quiet():
+        torch.jit.save(nets.scripted(net), "net.jit")
+    return "net.jit"
+
+
+@form
+def exported(net: nets.Net, name: str) -> str:
+    with nets.quiet():
+        torch.export.save(nets.exported(net), "net.pt2")
+    return "net.pt2"
+
+
+@form
+def factory(net: nets.Net, name: str) -> str:
+    code(f"import torch_nets\ndef make(): return torch_nets.NETS[{name!r}].build()\n", "nets/made.py")
+    return "nets.made:make"
+
+
+@pytest.mark.parametrize("name", nets.NETS)
+def test_every_form_of_a_network_has_equal_params_and_macs(name: str) -> None:
+    net = nets.NETS[name]
+    found = {}
+    for write in FORMS.values():
+        path = write(net, name)
+        spec = WorkloadSpec(net.shape[0], inputs=(InputSpec(NAMES.get(name, "x"), net.shape),))
+        counted = count(path, spec)
+        found[path] = (value(counted, "macs") * net.shape[0], value(counted, "params"))
+        assert counted.inputs[0].shape == net.shape
+    assert set(found.values()) == {(net.macs, sum(item.numel() for item in net.build().parameters()))}, found
+
+
+@pytest.mark.parametrize(("name", "constants"), [("mixed", 0), ("separable", 2), ("attention", 1)])
+def test_the_network_as_onnx_has_equal_params_and_macs(name: str, constants: int) -> None:
+    """But for constants: the bounds of ReLU6 and the scale of attention are stored numbers in ONNX."""
+    needs.package("onnxscript")
+    net = nets.NETS[name]
+    path = nets.onnx_file(net.build(), (net.input,), Path("net.onnx"))
+    as_onnx = onnx_session.run(CountJob(str(path.absolute()), WorkloadSpec(batch_size=net.shape[0])), lambda _: None)
+    assert isinstance(as_onnx, Counted)
+    given = InputSpec(NAMES.get(name, "x"), net.shape)
+    native = count(factory(net, name), WorkloadSpec(batch_size=net.shape[0], inputs=(given,)))
+    assert value(as_onnx, "macs") == value(native, "macs") == net.macs / net.shape[0]
+    assert value(as_onnx, "params") - constants == value(native, "params")
+
+
+def test_every_metric_is_answered_and_what_is_missing_says_why() -> None:
+    code(LINEAR)
+    found = count("own:make")
+    exact = {name for name, row in METRICS.items() if row.kind == "exact" and row.measured}
+    assert set(found.measurements) == exact - {name for name in exact if name.startswith(("instr", "data_"))}
+    missing = {name: item for name, item in found.measurements.items() if isinstance(item, Missing)}
+    assert set(missing) == {"elementwise_ops", "size"}
+    assert "name its `weights`" in missing["size"].help  # type: ignore[union-attr]
+    assert found.runtime == {"torch": torch.__version__}
+    assert dict(found.settings) == {"device": "cpu", "compile": "off", "channels_last": "off"}
+
+
+def test_the_size_is_what_is_on_disk() -> None:
+    path = scripted(nets.NETS["separable"], "separable")
+    spec = WorkloadSpec(inputs=(InputSpec("input", (1, 8, 10, 10)),))
+    assert value(count(path, spec), "size") == Path(path).stat().st_size
+    code(LINEAR)
+    torch.save(nn.Sequential(nn.Linear(4, 3), nn.ReLU()).state_dict(), "w.pt")
+    assert value(count("own:make", weights=str(Path("w.pt").absolute())), "size") == Path("w.pt").stat().st_size
+
+
+def test_activation_memory_by_hand() -> None:
+    """Two results of 1,000 floats are alive at once, never three; a lazy third one would show."""
+    code("def make(): return nn.Sequential(nn.Threshold(0, 1), nn.Threshold(0, 1), nn.Threshold(0, 1))")
+    spec = WorkloadSpec(inputs=(InputSpec("input", (1, 1000)),))
+    assert value(count("own:make", spec), "activation_memory") == 2 * 4000
+
+
+def test_a_batch_costs_the_same_per_item() -> None:
+    code(LINEAR)
+    one, four = count("own:make"), count("own:make", WorkloadSpec(batch_size=4, inputs=(InputSpec("input", (4, 4)),)))
+    assert value(one, "macs") == value(four, "macs") == 12
+    assert value(four, "activation_memory") > value(one, "activation_memory")
+
+
+# --- quantised and frozen -----------------------------------------------------------------------
+
+QUANTISED = """
+def make():
+    net = nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4))
+    return torch.ao.quantization.quantize_dynamic(net, {nn.Linear}, torch.qint8)
+"""
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch deprecates what these models are made with
+def test_packed_parameters_are_counted_in_both_forms() -> None:
+    code(QUANTISED)
+    spec = WorkloadSpec(inputs=(InputSpec("input", (1, 16)),))
+    eager = count("own:make", spec)
+    with nets.quiet():
+        made: dict[str, Any] = {}
+        exec(Path("own.py").read_text(), made)
+        torch.jit.save(torch.jit.script(made["make"]()), "q.pt")
+    for found in (eager, count("q.pt", spec)):
+        assert value(found, "params") == 16 * 32 + 32 + 32 * 4 + 4
+        assert value(found, "macs") == 16 * 32 + 32 * 4
+        assert value(found, "quantized_share") == 1
+        assert value(found, "weight_bits") == pytest.approx((8 * 640 + 32 * 36) / 676)
+
+
+def test_parameters_that_cannot_be_unpacked_are_missing() -> None:
+    code("""
+    class Odd(nn.Linear):
+        def __init__(self):
+            super().__init__(4, 3)
+            self.kept = torch.classes.profiling._ScriptProfile()
+    def make(): return Odd()
+    """)
+    found = count("own:make").measurements["params"]
+    assert isinstance(found, Missing)
+    assert "Odd" in found.reason
+
+
+def test_frozen_torchscript_keeps_its_parameters() -> None:
+    with nets.quiet():
+        frozen = torch.jit.freeze(torch.jit.script(nn.Sequential(nn.Linear(4, 3), nn.ReLU()).eval()))
+        torch.jit.save(frozen, "f.pt")
+    assert not list(frozen.parameters())
+    assert value(count("f.pt", WorkloadSpec(inputs=(InputSpec("input", (1, 4)),))), "params") == 15
+
+
+# --- refusals -----------------------------------------------------------------------------------
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return (os.system, ("touch ran",))
+
+
+def _whole() -> str:
+    torch.save(nn.Linear(4, 3), "m.pt")
+    return "m.pt"
+
+
+def _own(text: str) -> Write:
+    def write() -> str:
+        code(text)
+        return "own:make"
+
+    return write
+
+
+def _bytes(data: bytes, name: str = "m.pt") -> Write:
+    def write() -> str:
+        Path(name).write_bytes(data)
+        return name
+
+    return write
+
+
+def _script() -> str:
+    with nets.quiet():
+        torch.jit.save(torch.jit.script(nn.Linear(4, 3)), "m.pt")
+    return "m.pt"
+
+
+def _cut() -> str:
+    data = Path(_script()).read_bytes()
+    return _bytes(data[: len(data) // 2])()
+
+
+def _folder(*files: str) -> Write:
+    def write() -> str:
+        Path("model").mkdir()
+        for name in files:
+            (Path("model") / name).write_text("{}")
+        return "model"
+
+    return write
+
+
+#: One example of every code and the workload it is fed.
+REFUSALS: dict[str, tuple[Write, WorkloadSpec]] = {
+    "model-missing": (lambda: "m.pt", X),
+    "model-empty": (_bytes(b""), X),
+    "model-lfs-pointer": (_bytes(b"version https://git-lfs.github.com/spec/v1\n"), X),
+    "model-truncated": (_cut, X),
+    "model-invalid": (_bytes(b"# a text that was given another name\n"), X),
+    "model-pickle": (_whole, X),
+    "model-unsupported": (_script, WorkloadSpec(inputs=X.inputs, precision="tf32")),
+    "code-failed": (_own("def make(): raise ValueError('width must be even')"), X),
+    "input-open": (_script, WorkloadSpec()),
+    "input-mismatch": (_script, WorkloadSpec(inputs=(InputSpec("input", (1, 5)),))),
+    "batch-mismatch": (_script, WorkloadSpec(batch_size=8, inputs=(InputSpec("input", (1, 4)),))),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_every_refusal_reads_as_its_golden_text(name: str, golden: Callable[[Path, str], None]) -> None:
+    write, workload = REFUSALS[name]
+    found = refused(write(), workload)
+    text = str(Diagnostic(found.code, found.message, found.help))
+    assert text.startswith(f"error[{name}]: ")
+    shown = name if name in ("model-pickle", "code-failed") else f"{name}-torch"
+    golden(GOLDEN / f"{shown}.txt", text.replace(f"{Path.cwd()}/", ""))
+
+
+@pytest.mark.parametrize(
+    ("write", "name", "words"),
+    [
+        (_own("def make(): return 3"), "code-failed", "returns a int, not a torch.nn.Module"),
+        (_own("def make(): pass"), "code-failed", "returns nothing"),
+        (_own("x = 1"), "code-failed", "own has no function 'make'"),
+        (_own("import nowhere_at_all\n"), "code-failed", "importing own raises ModuleNotFoundError"),
+        (_own("def make(: pass"), "code-failed", "importing own raises SyntaxError"),
+        (_own("def make(): raise SystemExit(3)"), "code-failed", "ends the process"),
+        (_own("def make(width): pass"), "code-failed", "missing 1 required positional argument: 'width'"),
+        (lambda: "absent.module:make", "code-failed", "there is no module absent"),
+        (_bytes(b"\x80\x02}q\x00."), "model-pickle", "is a pickle"),
+        (_folder(), "model-missing", "without config.json"),
+        (_folder("config.json"), "model-missing", "no file ends in .safetensors"),
+        (_folder("config.json", "pytorch_model.bin"), "model-pickle", "pytorch_model.bin is a pickle"),
+    ],
+)
+def test_what_is_wrong_is_named(write: Write, name: str, words: str) -> None:
+    found = refused(write())
+    assert found.code == name
+    assert words in found.message
+    assert found.help
+
+
+def test_a_pickle_that_wants_to_run_code_never_does() -> None:
+    torch.save({"a": Evil()}, "m.pt")
+    found = refused("m.pt")
+    assert (found.code, Path("ran").exists()) == ("model-pickle", False)
+    assert "posix.system" in found.message
+    code(LINEAR)
+    found = refused("own:make", weights=str(Path("m.pt").absolute()))
+    assert (found.code, Path("ran").exists()) == ("model-pickle", False)
+    assert "posix.system" in found.message
+
+
+def test_an_exported_program_under_a_torchscript_name_is_told_apart() -> None:
+    Path(exported(nets.NETS["attention"], "attention")).rename("net.pt")
+    assert refused("net.pt").message.endswith("net.pt is an exported program")
+    Path(_script()).rename("m.pt2")
+    assert refused("m.pt2").message.endswith("m.pt2 is TorchScript")
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ({"0.weight": (4, 4), "0.bias": (3,)}, "size mismatch for 0.weight"),
+        ({"0.weight": (3, 4)}, 'Missing key(s) in state_dict: "0.bias"'),
+        ({"0.weight": (3, 4), "0.bias": (3,), "1.scale": (1,)}, 'Unexpected key(s) in state_dict: "1.scale"'),
+    ],
+)
+def test_weights_that_do_not_fit(
+    state: dict[str, tuple[int, ...]], words: str, golden: Callable[[Path, str], None]
+) -> None:
+    code(LINEAR)
+    torch.save({name: torch.zeros(shape) for name, shape in state.items()}, "w.pth")
+    found = refused("own:make", weights=str(Path("w.pth").absolute()))
+    assert found.code == "weights-mismatch"
+    assert words in found.message
+    if "size mismatch" in words:
+        text = str(Diagnostic(found.code, found.message, found.help)).replace(f"{Path.cwd()}/", "")
+        golden(GOLDEN / "weights-mismatch.txt", text)
+
+
+@pytest.mark.parametrize(
+    ("held", "name", "words"),
+    [
+        ([torch.zeros(1)], "weights-mismatch", "holds a list"),
+        ({"epoch": 3}, "weights-mismatch", "holds a dict"),
+    ],
+)
+def test_files_that_hold_no_state_dict(held: object, name: str, words: str) -> None:
+    code(LINEAR)
+    torch.save(held, "w.pth")
+    found = refused("own:make", weights=str(Path("w.pth").absolute()))
+    assert found.code == name
+    assert words in found.message
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_weights_change_what_is_computed_and_not_what_is_counted(wrapped: bool) -> None:
+    safetensors = needs.package("safetensors.torch")
+    code("""
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gate = nn.Parameter(torch.zeros(()))
+            self.a = nn.Linear(4, 3)
+        def forward(self, x):
+            return self.a(self.a(x)[:, :1].expand(1, 4)) if self.gate > 0 else self.a(x)
+    def make(): return Net()
+    """)
+    state = {"gate": torch.ones(()), "a.weight": torch.zeros(3, 4), "a.bias": torch.zeros(3)}
+    if wrapped:
+        torch.save({"state_dict": state, "epoch": 3}, "w.pt")
+    else:
+        safetensors.save_file(state, "w.safetensors")
+    path = str(Path("w.pt" if wrapped else "w.safetensors").absolute())
+    spec = WorkloadSpec(inputs=(InputSpec("x", (1, 4)),))
+    assert value(count("own:make", spec), "macs") == 12
+    assert value(count("own:make", spec, weights=path), "macs") == 24
+
+
+def test_damaged_safetensors_are_named() -> None:
+    needs.package("safetensors")
+    code(LINEAR)
+    Path("w.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0nonsense")
+    assert "is not a safetensors file" in refused("own:make", weights=str(Path("w.safetensors").absolute())).message
+
+
+def test_weights_for_a_model_in_a_file_are_refused() -> None:
+    assert "for code that makes one" in refused(_script(), weights="w.pt").message
+
+
+def test_a_lenient_job_tells_what_the_files_tell() -> None:
+    found = count(_script(), WorkloadSpec(inputs=(InputSpec("input", (1, 5)),)), lenient=True)
+    assert found.feed == ""
+    assert found.unrun is not None
+    assert (value(found, "params"), value(found, "size")) == (15, Path("m.pt").stat().st_size)
+    assert isinstance(found.measurements["macs"], Missing)
+
+
+# --- without the extra --------------------------------------------------------------------------
+
+
+def test_without_torch_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, golden: Callable[[Path, str], None]) -> None:
+    real = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "torch" else real(name))
+    with pytest.raises(Refused) as caught:
+        backend.run(CountJob("m.pt", X), WorkerLimits())
+    text = str(Diagnostic(caught.value.code, caught.value.message, caught.value.help))
+    golden(GOLDEN / "extra-missing.txt", text)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("a/m.pt", "torchscript"),
+        ("m.jit", "torchscript"),
+        ("m.pt2", "torch.export"),
+        ("src/a.b:make", "code"),
+        ("m.onnx", "onnx"),
+    ],
+)
+def test_which_format_a_path_is(path: str, name: str) -> None:
+    assert format_of(path).name == name
+
+
+def test_a_folder_is_a_model_when_it_has_a_config() -> None:
+    with pytest.raises(Refused, match="no backend reads"):
+        format_of("model")
+    _folder("config.json")()
+    assert format_of("model").name == "transformers"
+
+
+# --- inputs -------------------------------------------------------------------------------------
+
+NESTED = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(4, 3), nn.Linear(5, 2)
+    def forward(self, batch, pair, *, scale: float = 1.0, times=1):
+        for _ in range(times):
+            y = self.a(batch["image"]["left"]) * scale
+        return y, self.b(pair[0]) + self.b(pair[1])
+def make(): return Net()
+def inputs():
+    left = torch.rand(1, 4)
+    return {"batch": {"image": {"left": left}}, "pair": (torch.rand(1, 5), torch.rand(1, 5)), "times": 2}
+"""
+PARTS = (InputSpec("batch.image.left", (1, 4)), InputSpec("pair.0", (1, 5)), InputSpec("pair.1", (1, 5)))
+
+
+def test_dicts_and_tuples_are_described_by_dots() -> None:
+    code(NESTED)
+    found = count("own:make", WorkloadSpec(inputs=PARTS))
+    assert value(found, "macs") == 12 + 2 * 10
+    assert [item.name for item in found.inputs] == ["batch.image.left", "pair.0", "pair.1"]
+    more = count("own:make", WorkloadSpec(inputs=(*PARTS, InputSpec("times", value=3), InputSpec("scale", value=2))))
+    assert value(more, "macs") == 3 * 12 + 2 * 10
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        (PARTS[:2], "NotFound"),
+        ((*PARTS, InputSpec("pair.7", (1, 5))), "number the parts of a tuple from 0"),
+        ((*PARTS, InputSpec("pair", (1, 5))), "described whole and in parts"),
+        ((*PARTS, InputSpec("tiems", value=2)), "did you mean 'times'"),
+    ],
+)
+def test_parts_that_do_not_fit(inputs: tuple[InputSpec, ...], words: str) -> None:
+    code(NESTED)
+    found = refused("own:make", WorkloadSpec(inputs=inputs))
+    assert found.code == "input-mismatch"
+    if words != "NotFound":
+        assert words in f"{found.message} {found.help}"
+
+
+def test_inputs_can_come_from_code_and_repeat() -> None:
+    code(NESTED)
+    spec = WorkloadSpec(inputs_from=str(Path("own:inputs").absolute()))
+    found = count("own:make", spec)
+    assert value(found, "macs") == 2 * 12 + 2 * 10
+    assert [(item.name, item.shape) for item in found.inputs] == [
+        ("batch.image.left", (1, 4)),
+        ("pair.0", (1, 5)),
+        ("pair.1", (1, 5)),
+    ]
+    assert count("own:make", spec).feed == found.feed
+    other = WorkloadSpec(inputs_from=spec.inputs_from, seed=1)
+    assert count("own:make", other).feed != found.feed
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("return []", "returns no tensor"), ("return 1 / 0", "calling own:inputs raises ZeroDivision")]
+)
+def test_code_that_makes_no_inputs(text: str, words: str) -> None:
+    code(f"{LINEAR}def inputs(): {text}\n")
+    found = refused("own:make", WorkloadSpec(inputs_from=str(Path("own:inputs").absolute())))
+    assert found.code == "code-failed"
+    assert words in found.message
+
+
+def test_recorded_inputs_tell_shapes_and_types() -> None:
+    code(LINEAR)
+    np.savez("d.npz", input=np.ones((6, 4), "float32"))
+    found = count("own:make", WorkloadSpec(batch_size=2, recorded="d.npz"))
+    assert (found.inputs[0].shape, found.inputs[0].source) == ((2, 4), "recorded")
+    assert value(found, "macs") == 12
+
+
+def test_an_exported_program_knows_its_inputs_and_their_structure() -> None:
+    made: dict[str, Any] = {}
+    code(NESTED)
+    exec(Path("own.py").read_text(), made)
+    given = made["inputs"]()
+    given.pop("times")
+    batch = torch.export.Dim("batch")
+    shapes = {
+        "batch": {"image": {"left": {0: batch}}},
+        "pair": ({0: batch}, {0: batch}),
+    }
+    two = {"batch": {"image": {"left": torch.rand(2, 4)}}, "pair": (torch.rand(2, 5), torch.rand(2, 5))}
+    with nets.quiet():
+        torch.export.save(torch.export.export(made["make"]().eval(), (), two, dynamic_shapes=shapes), "n.pt2")
+    found = count("n.pt2", WorkloadSpec(batch_size=3))
+    assert {item.shape for item in found.inputs} == {(3, 4), (3, 5)}
+    assert value(found, "macs") == 12 + 2 * 10
+
+
+# --- what a model made by code consists of ------------------------------------------------------
+
+
+def test_the_digest_covers_weights_arguments_and_the_modules_that_were_loaded() -> None:
+    code("from own.parts import head\ndef make(width=3): return nn.Sequential(head(width))\n", "own/net.py")
+    code("def head(width): return nn.Linear(4, width)\n", "own/parts.py")
+    code("idle = 1\n", "own/idle.py")
+    torch.save(nn.Sequential(nn.Linear(4, 3)).state_dict(), "w.pt")
+    weights = str(Path("w.pt").absolute())
+
+    def digest(**recipe: Any) -> str:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "own"]:
+            del sys.modules[name]
+        found = count("own.net:make", WorkloadSpec(inputs=(InputSpec("input", (1, 4)),)), **recipe)
+        return digest_files(found.files)
+
+    first = digest(weights=weights)
+    assert digest(weights=weights) == first
+    Path("own/idle.py").write_text("idle = 2\n")
+    assert digest(weights=weights) == first
+    changed = {first, digest(), digest(args={"width": 3}), digest(args={"width": 5})}
+    Path("own/parts.py").write_text(Path("own/parts.py").read_text() + "# another word\n")
+    changed.add(digest(weights=weights))
+    torch.save(nn.Sequential(nn.Linear(4, 3)).state_dict(), "w.pt")
+    changed.add(digest(weights=weights))
+    assert len(changed) == 6
+    names = [file.path for file in count("own.net:make", args={"width": 3}, weights=weights).files]
+    assert names == ["w.pt", "args", "own/net.py", "own/parts.py"]
+
+
+def _job(roots: dict[str, str], spec: WorkloadSpec = X) -> LaunchJob:
+    paths = {role: str(Path(root).absolute() / "own.net:make") for role, root in roots.items()}
+    return LaunchJob(paths, tuple(paths), spec, 1, 0.02, 4, 40)  # type: ignore[arg-type]
+
+
+def test_two_versions_of_one_package_never_meet() -> None:
+    for root, layers in (("old", 1), ("new", 40)):
+        code(f"LAYERS = {layers}\n", f"{root}/own/sizes.py")
+        code(
+            "from own import sizes\n"
+            "def make(): return nn.Sequential(*[nn.Linear(64, 64) for _ in range(sizes.LAYERS)])\n",
+            f"{root}/own/net.py",
+        )
+    spec = WorkloadSpec(inputs=(InputSpec("input", (1, 64)),))
+    found = torch_session.run(_job({"baseline": "old", "candidate": "new"}, spec), lambda _: None)
+    assert isinstance(found, Sampled)
+    medians = {role: sorted(kept["wall"])[len(kept["wall"]) // 2] for role, kept in found.samples.items()}
+    assert medians["candidate"] > 5 * medians["baseline"]
+    assert not [name for name in sys.modules if name.partition(".")[0] == "own"]
+
+
+def test_code_that_imports_late_fails_loudly_beside_another_version() -> None:
+    from greengate.profiler.jobs import WorkerFailed
+
+    for root in ("old", "new"):
+        code("", f"{root}/own/late.py")
+        code(
+            "class Net(nn.Linear):\n"
+            "    def forward(self, x):\n"
+            "        from own import late\n"
+            "        return super().forward(x)\n"
+            "def make(): return Net(4, 3)\n",
+            f"{root}/own/net.py",
+        )
+    spec = WorkloadSpec(inputs=(InputSpec("x", (1, 4)),))
+    with pytest.raises((Refused, WorkerFailed), match="No module named 'own'"):
+        torch_session.run(_job({"baseline": "old", "candidate": "new"}, spec), lambda _: None)
+    found = torch_session.run(_job({"baseline": "old", "candidate": "old"}, spec), lambda _: None)
+    assert isinstance(found, Sampled)
+
+
+# --- through real workers -----------------------------------------------------------------------
+
+
+def test_launch_and_footprint_in_workers() -> None:
+    code(LINEAR)
+    limits = WorkerLimits(timeout=90)
+    spec = WorkloadSpec(inputs=(InputSpec("input", (1, 4)),))
+    job = LaunchJob({"baseline": "own:make", "candidate": "own:make"}, ("candidate", "baseline"), spec, 1, 0.05, 6, 60)
+    found = backend.run(job, limits)
+    lengths = {len(series) for kept in found.samples.values() for series in kept.values()}
+    assert len(lengths) == 1
+    assert lengths.pop() >= 6
+    weighed = backend.run(FootprintJob("own:make", spec, 0), limits)
+    assert weighed.samples["candidate"]["load"][0] > 0
+    assert weighed.samples["candidate"]["peak"][0] >= 0
+
+
+def test_a_factory_that_hangs_is_ended_with_all_that_it_started() -> None:
+    from greengate.profiler.jobs import WorkerFailed
+
+    pids = Path("pids").absolute()
+    code(f"""
+    import os, pathlib, subprocess, sys, time
+    def make():
+        child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+        pathlib.Path({str(pids)!r}).write_text(f"{{os.getpid()}} {{child.pid}}")
+        time.sleep(60)
+    """)
+    with pytest.raises(WorkerFailed, match=r"did not answer within 8 s while loading the model"):
+        backend.run(CountJob("own:make", X), WorkerLimits(timeout=8))
+    for _ in range(50):
+        if not any(Path(f"/proc/{pid}").exists() for pid in pids.read_text().split()):
+            return
+        time.sleep(0.1)
+    pytest.fail("a process that the factory started is still there")

@@ -1,0 +1,266 @@
+"""Devices and settings of PyTorch: boards through a stand-in for torch.cuda, what is set and put back, precisions."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import needs
+import pytest
+
+needs.package("torch")
+
+import torch  # noqa: E402
+import torch_nets as nets  # noqa: E402
+from fake_board import Cuda  # noqa: E402
+from torch import nn  # noqa: E402
+
+from greengate import estimate  # noqa: E402
+from greengate.profile import InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
+from greengate.profiler import pairing  # noqa: E402
+from greengate.profiler.backends import torch_run, torch_session, torch_settings  # noqa: E402
+from greengate.profiler.backends.torch_device import BLOCK, Board, board, out_of_memory  # noqa: E402
+from greengate.profiler.backends.torch_memory import activation_memory, board_memory  # noqa: E402
+from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, WorkerFailed  # noqa: E402
+
+X = (InputSpec("input", (1, 4)),)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield tmp_path
+    sys.modules.pop("own", None)
+
+
+def own(text: str = "def make(): return nn.Sequential(nn.Linear(4, 3), nn.ReLU())\n") -> str:
+    Path("own.py").write_text(f"import torch\nfrom torch import nn\n{text}")
+    return str(Path("own:make").absolute())
+
+
+def count(spec: WorkloadSpec, path: str | None = None) -> Counted:
+    found = torch_session.run(CountJob(path or own(), spec), lambda _: None)
+    assert isinstance(found, Counted)
+    return found
+
+
+# --- boards -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("device", "boards", "index"), [("cuda", 1, 0), ("cuda:0", 1, 0), ("cuda:1", 2, 1), ("cpu", 0, None)]
+)
+def test_which_board_a_device_is(device: str, boards: int, index: int | None) -> None:
+    api = Cuda(boards)
+    assert board(device, api) == (None if index is None else Board(api, index))
+
+
+@pytest.mark.parametrize(
+    ("device", "boards", "words"),
+    [("cuda", 0, "sees no NVIDIA GPU"), ("cuda:1", 1, "sees 1 NVIDIA GPU here"), ("cuda:7", 2, "sees 2 NVIDIA GPUs")],
+)
+def test_a_board_that_is_not_there_is_missing_not_an_error(device: str, boards: int, words: str) -> None:
+    found = board(device, Cuda(boards))
+    assert isinstance(found, Missing)
+    assert found.kind == "unavailable"
+    assert f"the device {device} is not there" in found.reason
+    assert words in found.reason
+
+
+def test_a_board_knows_its_name() -> None:
+    assert (Board(Cuda(), 0).name, Board(Cuda(2), 1).uuid) == ("Fake Board 0", "GPU-uuid-1")
+
+
+def test_a_block_is_timed_call_by_call_and_synchronised_at_its_ends_only() -> None:
+    api = Cuda()
+    took = iter(range(1, BLOCK + 1))
+    walls, cpus = Board(api, 0).timed(lambda _: api.work(next(took)), 0)
+    assert list(walls) == [ms * 1_000_000 for ms in range(1, BLOCK + 1)]
+    assert len(cpus) == BLOCK
+    assert len(set(cpus)) == 1
+    assert api.log == ["synchronize", *["call"] * BLOCK, "synchronize"]
+
+
+def test_a_trial_on_a_board_alternates_blocks_and_finds_the_change() -> None:
+    api = Cuda()
+    calls = {
+        "baseline": lambda _: api.work(10, "b"),
+        "candidate": lambda _: api.work(11, "c"),
+    }
+    job = LaunchJob({"baseline": "b", "candidate": "c"}, ("baseline", "candidate"), WorkloadSpec(), 1, 0.5, 4, 400)
+    found = pairing.launch(calls, 1, job, Board(api, 0).timed)  # type: ignore[arg-type]
+    blocks = [api.log[i : i + BLOCK] for i in range(1, len(api.log), BLOCK + 2)]
+    assert all(len(set(block)) == 1 for block in blocks)
+    order = "".join(block[0] for block in blocks)
+    assert "bccb" in order
+    assert abs(order.count("b") - order.count("c")) <= 1
+    launches = [Launch(i, job.order, found.samples, found.seconds) for i in range(5)]
+    change = estimate.change(launches, "latency_p50")
+    assert not isinstance(change, Missing)
+    assert change.value == pytest.approx(0.1)
+
+
+def test_the_memory_of_a_board_is_the_peak_above_what_was_held() -> None:
+    api = Cuda()
+    api.hold(1000)
+
+    def call() -> None:
+        api.hold(300)
+        api.hold(-300)
+
+    found = board_memory(Board(api, 0), call)
+    assert found.value == 300
+    assert "CUDA allocator" in found.detail
+    assert "2,600 B reserved" in found.detail
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as PyTorch names its own."""
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (OutOfMemoryError("Tried to allocate 20.00 MiB"), True),
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_board_out_of_memory_is_told_from_a_wrong_input(error: RuntimeError, expected: bool) -> None:
+    assert out_of_memory(error) is expected
+    told = torch_run.fault("m.pt", error)
+    assert isinstance(told, WorkerFailed if expected else Refused)
+    if isinstance(told, WorkerFailed):
+        assert told.out_of_memory, "the trial tries again with one model at a time"
+        assert "the GPU ran out of memory" in told.reason
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: not enough memory"), MemoryError),
+        (MemoryError("no more"), MemoryError),
+        (WorkerFailed("it broke"), WorkerFailed),
+        (type("Unsupported", (Exception,), {"__module__": "torch._dynamo.exc"})("no graph"), WorkerFailed),
+        (ValueError(""), Refused),
+    ],
+)
+def test_what_other_failures_mean(error: Exception, kind: type[Exception]) -> None:
+    assert isinstance(torch_run.fault("m.pt", error), kind)
+
+
+def test_where_the_board_is_not_there_the_model_is_counted_and_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    spec = WorkloadSpec(inputs=X, device="cuda", precision="tf32")
+    found = count(spec)
+    assert found.unrun is not None
+    assert found.unrun.kind == "unavailable"
+    macs, memory = found.measurements["macs"], found.measurements["activation_memory"]
+    assert isinstance(macs, Measurement)
+    assert macs.value == 12
+    assert isinstance(memory, Missing)
+    assert found.settings["device"] == "cuda"
+    assert found.settings["tf32 products"] == "on"
+    for job in (
+        LaunchJob({"candidate": own()}, ("candidate",), spec, 1, 0.1, 4, 40),
+        FootprintJob(own(), spec, 0),
+    ):
+        with pytest.raises(WorkerFailed, match="the device cuda is not there"):
+            torch_session.run(job, lambda _: None)
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+def flags() -> tuple[object, ...]:
+    return (
+        torch.get_num_threads(),
+        torch.backends.cuda.matmul.allow_tf32,
+        torch.backends.cudnn.allow_tf32,
+        torch.backends.cudnn.benchmark,
+        torch.backends.cudnn.deterministic,
+        torch.is_inference_mode_enabled(),
+    )
+
+
+def test_settings_hold_inside_and_are_put_back_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
+    before = flags()
+    with pytest.raises(ZeroDivisionError), torch_settings.settings(WorkloadSpec(threads=2, precision="tf32")):
+        assert flags() == (2, True, True, False, False, True)
+        raise ZeroDivisionError
+    assert flags() == before
+    with torch_settings.settings(WorkloadSpec()):
+        assert flags() == (1, False, False, False, False, True)
+    assert flags() == before
+
+
+@pytest.mark.parametrize(("precision", "bits"), [(None, 32), ("fp32", 32), ("fp16", 16), ("bf16", 16)])
+def test_the_precision_is_what_the_model_computes_in(precision: str | None, bits: int) -> None:
+    path = own(f"""
+class Net(nn.Linear):
+    def forward(self, input):
+        assert torch.finfo(input.dtype).bits == {bits}, input.dtype
+        assert self.weight.dtype == input.dtype
+        return super().forward(input)
+def make(): return Net(4, 3)
+""")
+    found = count(WorkloadSpec(inputs=X, precision=precision), path)  # type: ignore[arg-type]
+    macs = found.measurements["macs"]
+    assert isinstance(macs, Measurement)
+    assert macs.value == 12
+
+
+def test_images_lie_channels_last_where_that_is_asked_for() -> None:
+    path = own("""
+class Net(nn.Conv2d):
+    def forward(self, input):
+        for one in (input, self.weight):
+            assert one.is_contiguous(memory_format=torch.channels_last) and not one.is_contiguous()
+        return super().forward(input)
+def make(): return Net(3, 4, 3)
+""")
+    image = (InputSpec("input", (1, 3, 8, 8)),)
+    found = count(WorkloadSpec(inputs=image, channels_last=True), path)
+    assert found.settings["channels_last"] == "on"
+    with pytest.raises(Refused, match="AssertionError"):
+        count(WorkloadSpec(inputs=image), path)
+
+
+def test_torchscript_cannot_be_compiled() -> None:
+    with nets.quiet():
+        torch.jit.save(torch.jit.script(nn.Linear(4, 3)), "m.pt")
+    with pytest.raises(Refused, match="TorchScript cannot be compiled"):
+        count(WorkloadSpec(inputs=X, compile=True), str(Path("m.pt").absolute()))
+
+
+def test_the_compiled_model_is_what_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[object] = []
+    monkeypatch.setattr(torch, "compile", lambda module: compiled.append(module) or module)
+    spec = WorkloadSpec(inputs=X, compile=True)
+    found = torch_session.run(FootprintJob(own(), spec, 0), lambda _: None)
+    assert len(compiled) == 1
+    assert found.samples["candidate"]["load"][0] > 0  # type: ignore[union-attr]
+    assert count(spec).settings["compile"] == "on"
+    assert len(compiled) == 1, "what is counted is never compiled"
+
+
+def test_half_precision_that_the_model_cannot_have_is_refused() -> None:
+    path = own("""
+class Net(nn.Linear):
+    def to(self, *args, **kwargs):
+        raise RuntimeError("this one stays as it is")
+def make(): return Net(4, 3)
+""")
+    with pytest.raises(Refused, match=r"cannot be brought to bf16: this one stays"):
+        count(WorkloadSpec(inputs=X, precision="bf16"), path)
+
+
+def test_memory_that_differs_from_call_to_call_is_missing() -> None:
+    sizes = iter([1, 1, 1, 1000, 2000])
+    found = activation_memory(lambda: torch.ones(next(sizes)))
+    assert isinstance(found, Missing)
+    assert "4,000 and 8,000 bytes" in found.reason
