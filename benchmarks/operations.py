@@ -3,8 +3,9 @@
 Each counter meets each graph in a process of its own, in a scratch folder. A count is *exact* (to the last MAC),
 *within 1 %*, *wrong*, *declined* (the counter itself says that it cannot tell) or *crashed*. Seconds are of counting
 alone, imports and the making of the graph left out; memory is the process's high-water mark, imports included. The
-yardsticks load and run the graph once and count nothing; for them and for greengate the middle one of three processes
-is kept.
+yardsticks load and run the graph once and count nothing; they and greengate take turns, three processes each, of which
+the middle one is kept. `--graphs` measures some of the graphs anew and leaves the rows of the others as they are, where
+they were measured with the same packages on the same machine.
 
 What is compared with stands in operations.requirements.txt, for an environment of its own: torch first (its CPU build
 is enough), then that file, then greengate itself. Truth is arithmetic, written out in operations_graphs.py.
@@ -150,15 +151,28 @@ def measure(graphs: list[Graph], folder: Path) -> list[Cell]:
     for graph in graphs:
         made = [sys.executable, __file__, "--make", graph.name, "--folder", str(folder)]
         subprocess.run(made, check=True, timeout=2 * LIMIT, capture_output=True)
-        for counter in COUNTERS.values():
-            if counter.kind == graph.kind:
-                rounds = ROUNDS if counter.ours or counter.yardstick else 1
-                tries = sorted(
-                    (cell(graph, counter, folder) for _ in range(rounds)), key=lambda item: item.seconds or 0
-                )
-                cells.append(tries[rounds // 2])
-                print(f"{graph.name:24s} {counter.name:32s} {cells[-1].outcome:10s} {cells[-1].said}", file=sys.stderr)
+        counters = [counter for counter in COUNTERS.values() if counter.kind == graph.kind]
+        tries: dict[str, list[Cell]] = {counter.name: [] for counter in counters}
+        for turn in range(ROUNDS):
+            for counter in counters:
+                if turn == 0 or counter.ours or counter.yardstick:
+                    tries[counter.name].append(cell(graph, counter, folder))
+        for name, found in tries.items():
+            found.sort(key=lambda item: item.seconds or 0)
+            cells.append(found[len(found) // 2])
+            print(f"{graph.name:24s} {name:32s} {cells[-1].outcome:10s} {cells[-1].said}", file=sys.stderr)
     return cells
+
+
+def merged(here: dict[str, Any], cells: list[Cell]) -> list[Cell]:
+    """Add the rows of other graphs that were measured before, alike; in the order of GRAPHS."""
+    record = RESULTS / "operations.json"
+    before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else {}
+    alike = all(before.get("machine", {}).get(key) == here[key] for key in ("date", "cpu", "packages"))
+    new = {item.graph for item in cells}
+    kept = [Cell(**item) for item in before["cells"] if item["graph"] not in new] if alike else []
+    order = list(GRAPHS)
+    return sorted([*kept, *cells], key=lambda item: order.index(item.graph))
 
 
 # --- telling --------------------------------------------------------------------------------------
@@ -240,7 +254,7 @@ def _row(item: Cell) -> str:
 def main() -> None:
     """Compare, print the table, and write it with the figures beside it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--graphs", nargs="*", choices=list(GRAPHS), help="compare on these only, and write nothing")
+    parser.add_argument("--graphs", nargs="*", choices=list(GRAPHS), help="compare on these only, and keep the others")
     parser.add_argument("--folder", type=Path, help="where graphs are made; a scratch folder unless given")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--make", help=argparse.SUPPRESS)
@@ -257,13 +271,13 @@ def _compare(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         here = machine()
         cells = measure([GRAPHS[name] for name in options.graphs or GRAPHS], options.folder or Path(scratch))
+    cells = merged(here, cells)
     text = report(here, cells)
     print(text)
-    if not options.graphs:
-        RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "operations.md").write_text(text, encoding="utf-8")
-        record = {"machine": here, "cells": [asdict(item) for item in cells]}
-        (RESULTS / "operations.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "operations.md").write_text(text, encoding="utf-8")
+    record = {"machine": here, "cells": [asdict(item) for item in cells]}
+    (RESULTS / "operations.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -57,16 +57,11 @@ def run_onnx(path: Path, fed: Any) -> None:
 
 
 def greengate_macs(path: Path, fed: Any) -> float:
-    """Count as the gate does: read the file, load, run once while the runtime records, add up."""
+    """Count as the gate does, by its own code: read the file, load, run once while the runtime records, add up."""
     from greengate.profiler import onnx_model
-    from greengate.profiler.backends.onnx_runtime import load
-    from greengate.profiler.operations import counting, stored, trace
+    from greengate.profiler.backends.onnx_count import execute
 
-    proto = onnx_model.read(str(path)).proto
-    loaded = load(str(path), 1, str(Path.cwd() / "trace"), as_stored=True)
-    loaded.call(fed[1].feeds[0])
-    record = Path(loaded.session.end_profiling())
-    found = counting.count(trace.read(record).executed, stored.declared(proto))
+    found = execute(str(path), fed[0], onnx_model.read(str(path))).count()
     if found.unknown:
         raise DeclinedError(str(dict(found.unknown)))
     return found.macs
@@ -119,18 +114,22 @@ def onnx_opcounter(path: Path, _: Any) -> float:
 
 
 def run_torch(module: Any, args: Any) -> None:
-    """Run once, without gradients."""
+    """Run once, without gradients, on one thread as the gate does."""
     import torch
 
+    torch.set_num_threads(1)
     with torch.no_grad():
         module(*args)
 
 
 def greengate_torch(module: Any, args: Any) -> float:
     """Count as the gate does, without the cross-check."""
+    import torch
+
     from greengate.profile import Missing
     from greengate.profiler.operations.torch_count import count_module
 
+    torch.set_num_threads(1)
     found = count_module(module, args, cross_check=False).macs
     if isinstance(found, Missing):
         raise DeclinedError(found.reason)

@@ -34,6 +34,9 @@ _FIRST_BYTE = 0x08
 #: Models up to this size are parsed whole.
 _SMALL = 1 << 20
 
+#: Types of attributes that hold no tensor: numbers and text, alone or several, and graphs.
+_NO_TENSORS = frozenset({1, 2, 3, 5, 6, 7, 8, 10})
+
 _AGAIN = "get the file again: export it, download it, or restore it from version control"
 
 
@@ -181,9 +184,10 @@ def _tensors(proto: Any) -> Iterator[Any]:
                 yield from (sparse.values, sparse.indices)
         for node in graph.node:
             for attribute in node.attribute:
-                yield attribute.t
-                yield from attribute.tensors
-                yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
+                if attribute.type not in _NO_TENSORS:
+                    yield attribute.t
+                    yield from attribute.tensors
+                    yield from (attribute.sparse_tensor.values, attribute.sparse_tensor.indices)
 
 
 def _external_files(path: str, proto: Any) -> list[tuple[str, Path, int]]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from greengate.profile import Measurement, Missing
+from greengate.profile import Measurement, Missing, WorkloadSpec
 from greengate.profiler import feed, onnx_model
 from greengate.profiler.backends.onnx_runtime import PROVIDER, Loaded, load
 from greengate.profiler.backends.onnx_unrun import (
@@ -26,7 +27,7 @@ from greengate.profiler.operations import trace
 from greengate.profiler.operations.counting import Count, Line, count
 from greengate.profiler.operations.formulas import QUANTISED
 from greengate.profiler.operations.layers import layers, named
-from greengate.profiler.operations.stored import declared
+from greengate.profiler.operations.stored import Declared, declared
 from greengate.profiler.operations.weights import Ledger
 from greengate.profiler.worker import Stage
 
@@ -34,6 +35,9 @@ _T = TypeVar("_T")
 
 #: Models up to this size are loaded a second time while they run the first time: it saves seconds, and costs memory.
 _SIDE_BY_SIDE = 32 * 1024 * 1024
+
+#: A session takes some 5 kB a node, and what is known of a node about 1 kB: more nodes than these are taken in turn.
+_MANY = 5_000
 
 #: Operators of an optimised run that multiply numbers of 8 bits or fewer.
 _NARROW = frozenset({*(op for _, op in QUANTISED), "MatMulNBits"})
@@ -69,44 +73,88 @@ def _count_fed(job: CountJob, stage: Stage) -> Counted:
     arrays = arrays_of(job.workload)
     import onnxruntime
 
-    stage("counting operations")
-    prefix, known = str(Path.cwd() / "trace"), dict[str, int]()
-    files = _ahead(model.files)
-    plain = _ahead(lambda: load(job.path, 1, prefix, as_stored=True))
-    quick = _second(lambda: load(job.path, 1, f"{prefix}-optimised"), model.size <= _SIDE_BY_SIDE)
-    ledger = Ledger()
-    stored = list(declared(model.proto, ledger, known))
-    loaded = plain()
-    fed = feed.prepare(loaded.signatures(), job.workload, arrays)
-    known.update(_numbers(fed.feeds[0]))
-    written = _run(loaded, fed)
-    del loaded  # a trace can be large, and so can the second session
-    as_stored = _read(written)
-    stage("measuring activation memory")
-    optimised = _read(_run(quick(), fed))
+    stage("counting operations and measuring activation memory")
+    files, ledger = _ahead(model.files), Ledger()
+    quick = _optimised(job, model, arrays)
+    run = execute(job.path, job.workload, model, arrays, ledger)
+    optimised = quick()
     narrowed = _narrowed(optimised)
-    found = count(as_stored.executed, stored, narrowed)
+    found = run.count(narrowed)
+    batch, feeds = job.workload.batch_size, len(run.fed.feeds)
     return Counted(
         files=files(),
-        inputs=fed.inputs,
-        feed=fed.digest,
+        inputs=run.fed.inputs,
+        feed=run.fed.digest,
         runtime={"onnxruntime": onnxruntime.__version__, "provider": PROVIDER},
         measurements={
             "size": size(model),
             **weights(ledger),
-            **(
-                _operations(found, narrowed, job.workload.batch_size, len(fed.feeds)) if as_stored.whole else _cut_off()
-            ),
+            **(_operations(found, narrowed, batch, feeds) if run.trace.whole else _cut_off()),
             "activation_memory": _activation_memory(optimised, found),
         },
-        notes=fed.notes,
-        layers=layers(found.lines, stored),
+        notes=run.fed.notes,
+        layers=layers(found.lines, run.stored),
     )
 
 
-def _second(work: Callable[[], Loaded], ahead: bool) -> Callable[[], Loaded]:
-    """Return a function that loads; `ahead` begins at once, beside the first run."""
-    return _ahead(work) if ahead else work
+@dataclass(frozen=True)
+class Executed:
+    """One recorded run with graph optimisations off: what was fed, the nodes as stored, and those that ran.
+
+    A small session is kept: ending it takes time, which the end of the worker saves.
+    """
+
+    fed: feed.Feeds
+    stored: list[Declared]
+    trace: trace.Trace
+    kept: Loaded | None = None
+
+    def count(self, narrowed: frozenset[str] = frozenset()) -> Count:
+        """Count what ran; `narrowed` names nodes that an optimised run executes in 8 bits or fewer."""
+        return count(self.trace.executed, self.stored, narrowed)
+
+
+def execute(
+    path: str,
+    workload: WorkloadSpec,
+    model: onnx_model.OnnxModel,
+    arrays: Mapping[str, Any] | None = None,
+    ledger: Ledger | None = None,
+) -> Executed:
+    """Load and run a model once while the runtime records; `ledger` learns every weight. Raises Refused."""
+    known: dict[str, int] = {}
+    loaded = load(path, 1, str(Path.cwd() / "trace"), as_stored=True)
+    fed = feed.prepare(loaded.signatures(), workload, arrays)
+    known.update(_numbers(fed.feeds[0]))
+    written = _run(loaded, fed)
+    kept = loaded if _is_small(model) else None
+    del loaded  # what is known of many nodes need not lie beside the session in memory
+    return Executed(fed, list(declared(model.proto, ledger, known)), _read(written), kept)
+
+
+def _is_small(model: onnx_model.OnnxModel) -> bool:
+    """Tell whether two sessions of a model may be in memory at once."""
+    return model.size <= _SIDE_BY_SIDE and len(model.proto.graph.node) <= _MANY
+
+
+def _optimised(
+    job: CountJob, model: onnx_model.OnnxModel, arrays: Mapping[str, Any] | None
+) -> Callable[[], trace.Trace]:
+    """Run once at full optimisation, and return a function that gives the trace.
+
+    A small model runs beside the count. A large one runs before it, so that of two sessions and all that is known of
+    the nodes no two are in memory at once.
+    """
+    prefix = str(Path.cwd() / "trace-optimised")
+
+    def work() -> trace.Trace:
+        loaded = load(job.path, 1, prefix)
+        return _read(_run(loaded, feed.prepare(loaded.signatures(), job.workload, arrays)))
+
+    if _is_small(model):
+        return _ahead(work)
+    found = work()
+    return lambda: found
 
 
 def _ahead(work: Callable[[], _T]) -> Callable[[], _T]:

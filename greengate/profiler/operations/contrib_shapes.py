@@ -12,8 +12,8 @@ DOMAIN = "com.microsoft"
 
 #: The first output is like the first input; of a skipped sum so is the fourth.
 _LIKE_THE_FIRST = """
-BiasAdd BiasDropout BiasGelu BiasSoftmax FastGelu Gelu GroupNorm LayerNormalization QLinearLeakyRelu QLinearSigmoid
-QLinearSoftmax QuickGelu RotaryEmbedding SimplifiedLayerNormalization SkipGroupNorm SkipLayerNormalization
+BiasAdd BiasDropout BiasGelu BiasSoftmax FastGelu Gelu GroupNorm LayerNormalization MoE QLinearLeakyRelu QLinearSigmoid
+QLinearSoftmax QMoE QuickGelu RotaryEmbedding SimplifiedLayerNormalization SkipGroupNorm SkipLayerNormalization
 SkipSimplifiedLayerNormalization SparseAttention
 """
 

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from greengate.profiler.operations.formulas import (
     BESIDE,
     FORMULAS,
+    QUANTISED,
     attention,
     classic,
     convolutions,
+    experts,
     product,
     recurrence,
     summation,
@@ -245,6 +247,33 @@ CASES: dict[str, Case] = {
         1680,
         6 * SCORES,
     ),
+    # 5 tokens through 2 of 4 experts of 16x8 and 8x16 weights: 5 x 2 x 256; softmax 5x5x4, and 10 x (16 + 16 + 8 + 16)
+    "MoE": (
+        (MS, "MoE"),
+        [(5, 8), (5, 4), (4, 16, 8), (4, 16), (4, 8, 16), (4, 8)],
+        [(5, 8)],
+        {"k": 2},
+        2560,
+        100 + 10 * 56,
+    ),
+    # the gate inside W1, which is twice as wide; batches of 2 x 5 through one expert: 10 x (256 + 128)
+    "MoE, gate inside": (
+        (MS, "MoE"),
+        [(2, 5, 8), (10, 4), (4, 32, 8), None, (4, 8, 16)],
+        [(2, 5, 8)],
+        {},
+        3840,
+        200 + 10 * (32 + 16),
+    ),
+    # the gate as W3: the same
+    "MoE, gate": (
+        (MS, "MoE"),
+        [(2, 5, 8), (10, 4), (4, 16, 8), None, (4, 8, 16), None, (4, 16, 8)],
+        [(2, 5, 8)],
+        {},
+        3840,
+        200 + 10 * (32 + 16),
+    ),
     # the same by heads: 7 keys x (120 + 120)
     "FlexAttention": (
         ("ai.onnx.preview", "FlexAttention"),
@@ -450,18 +479,32 @@ def test_by_hand(name: str) -> None:
 
 
 def test_every_formula_has_a_case() -> None:
-    assert {case[0] for case in CASES.values()} == set(FORMULAS) == set(BESIDE)
+    assert {case[0] for case in CASES.values()} | {(MS, "QMoE")} == set(FORMULAS) == set(BESIDE)
     assert not set(FREE) & set(FORMULAS)
 
 
 def test_every_formula_is_documented() -> None:
-    modules = (attention, classic, convolutions, product, recurrence, summation, transforms)
+    modules = (attention, classic, convolutions, experts, product, recurrence, summation, transforms)
     for module in modules:
         for name, item in inspect.getmembers(module, inspect.isfunction):
             assert name.startswith("_") or item.__doc__, f"{module.__name__}.{name}"
 
 
 # --- what is not understood ---------------------------------------------------------------------
+
+#: Experts of 32 x 32 and 32 x 32 weights, two of which share a byte.
+QMOE: list[Shape | None] = [(5, 32), (5, 4), (4, 32, 16), (4, 32), None, (4, 32, 16), (4, 32)]
+
+
+@pytest.mark.parametrize(("bits", "width"), [(4, 16), (8, 32), (2, 8)])
+def test_experts_of_few_bits_multiply_what_they_hold(bits: int, width: int) -> None:
+    inputs = [(*shape[:2], width) if shape and len(shape) == 3 else shape for shape in QMOE]
+    node = ran("QMoE", inputs, (5, 32))
+    assert FORMULAS[MS, "QMoE"](node, {"k": 2, "expert_weight_bits": bits}) == 5 * 2 * 2 * 32 * 32
+    assert (MS, "QMoE") not in QUANTISED
+    with pytest.raises(NotUnderstood, match="experts whose weights"):
+        BESIDE[MS, "QMoE"](node, {"k": 2})
+
 
 REFUSED: list[tuple[Key, list[Shape | None], list[Shape], Attributes | None, str]] = [
     (("", "MatMul"), [(), (3,)], [(3,)], {}, "a scalar operand"),

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 
-from greengate.profile import WorkloadSpec
+from greengate.profile import Missing, WorkloadSpec
 
 FLOAT_CASES = {
     # Y is 1x8x6x6: 288 elements, each of 3 channels x 3x3 kernel: 288 x 27
@@ -163,6 +163,60 @@ def _attention(
     node = op(kind, inputs, ["y", *more], domain=domain, **attributes)
     weights = [weight(name, shapes[name]) for name in inputs[1:] if name in shapes]
     return model([node], [value(inputs[0], shapes[inputs[0]])], weights, opset=23, domains={MS: 1}, ir_version=11)
+
+
+EXPERTS: dict[str, tuple[str, list[str], dict[str, tuple[int, ...]], dict[str, object], int]] = {
+    # 5 tokens of 8 through 2 of 4 experts, each 16x8 and 8x16: 5 x 2 x 256; the runtime takes either layout
+    "rows": ("MoE", ["w1", "", "w2"], {"w1": (4, 16, 8), "w2": (4, 8, 16)}, {"k": 2}, 2560),
+    "columns": ("MoE", ["w1", "", "w2"], {"w1": (4, 8, 16), "w2": (4, 16, 8)}, {"k": 2}, 2560),
+    # one expert each, its gate in W1: 5 x (256 + 128)
+    "gate inside": (
+        "MoE",
+        ["w1", "", "w2"],
+        {"w1": (4, 32, 8), "w2": (4, 8, 16)},
+        {"k": 1, "activation_type": "swiglu", "swiglu_fusion": 1},
+        1920,
+    ),
+    # the gate as a third weight, which the CPU does not run: counted all the same
+    "gate": (
+        "MoE",
+        ["w1", "", "w2", "", "w3"],
+        {"w1": (4, 16, 8), "w2": (4, 8, 16), "w3": (4, 16, 8)},
+        {"k": 1, "activation_type": "silu"},
+        1920,
+    ),
+    # 4 bits, two in a byte: 8 x 16 bytes are 16 x 16 weights
+    "4 bits": (
+        "QMoE",
+        ["w1", "s1", "", "w2", "s2"],
+        {"w1": (4, 16, 8), "s1": (4, 16), "w2": (4, 16, 8), "s2": (4, 16)},
+        {"k": 2, "expert_weight_bits": 4},
+        5 * 2 * 512,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_experts_by_hand(name: str, tmp_path: Path) -> None:
+    kind, names, shapes, attributes, expected = EXPERTS[name]
+    wide = 16 if kind == "QMoE" else 8
+    node = op(kind, ["x", "r", *names], ["h"], domain=MS, **{"activation_type": "relu", **attributes})
+    weights = [
+        weight(n, shape, "uint8" if kind == "QMoE" and n[0] == "w" else "float32") for n, shape in shapes.items()
+    ]
+    nodes = [node, op("MatMul", ["h", "last"], ["y"])]
+    proto = model(nodes, [value("x", (5, wide)), value("r", (5, 4))], [*weights, weight("last", (wide, 1))])
+    proto.opset_import.add(domain=MS, version=1)
+    found = counted(proto, tmp_path)
+    assert number(found, "macs") == expected + 5 * wide
+    assert (found.unrun is not None) == (name == "gate")
+    assert number(found, "params") == sum(np.prod(shape) for shape in shapes.values()) + wide + (
+        2 * 4 * 16 * 8 if kind == "QMoE" else 0  # each byte is two
+    )
+    work = found.measurements["elementwise_ops"]
+    assert isinstance(work, Missing) == (kind == "QMoE")
+    if kind == "QMoE":
+        assert number(found, "quantized_share") == 0
 
 
 def _grouped() -> onnx.ModelProto:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from counted import counted, number, op
-from graphs import model, value, weight
+from graphs import model, save, value, weight
+from onnx import TensorProto, helper
 from test_counting import loop
 
 from greengate.profile import Measurement, Missing
 from greengate.profiler.backends import onnx_count
+from greengate.profiler.backends.onnx_runtime import load
 from greengate.profiler.operations import counting, trace
 
 
@@ -41,6 +44,45 @@ def test_the_peak_stands_where_it_is_nearly_reached(heights: tuple[int, ...], na
     found = trace.read(_written(tmp_path / "t.json", *events))
     assert found.peak_at is not None
     assert (found.peak, found.peak_at.name) == (max(heights), name)
+
+
+def _lines(tmp_path: Path, names: list[str]) -> list[str]:
+    """Return what the runtime records of a run of named nodes, of a branch, and of a node without inputs."""
+    branch = helper.make_graph([op("Neg", ["h0"], ["b"], name="in a branch")], "b", [], [value("b", None)])
+    nodes = [op("Relu", ["x" if i == 0 else f"h{i - 1}"], [f"h{i}"], name=name) for i, name in enumerate(names)]
+    nodes += [
+        op("RandomNormal", [], ["r"], shape=[2], name="chance"),
+        op("ReduceSum", ["x"], ["s"], keepdims=0),
+        op("Cast", ["s"], ["flag"], to=TensorProto.BOOL),
+        op("If", ["flag"], ["y"], then_branch=branch, else_branch=branch),
+    ]
+    path = save(model(nodes, [value("x", (2, 3))], outputs=["y", "r"]), tmp_path / "m.onnx")
+    loaded = load(path, 1, str(tmp_path / "trace"), as_stored=True)
+    loaded.call({"x": np.ones((2, 3), np.float32)})
+    return [line for line in trace._events(Path(loaded.session.end_profiling())) if trace._NODE in line]
+
+
+ODD = [
+    *("plain", "/a/b.0/c", "with space", "é", "_kernel_time", "x_kernel_time", "a,b]}]", "{}", "[", "Node"),
+    *('a "quoted" one', "back\\slash", "new\nline", '","args" : {"op_name" : "Conv', '"cat" : "Node"'),
+]
+
+
+def test_the_quick_way_reads_what_parsing_reads(tmp_path: Path) -> None:
+    lines = _lines(tmp_path, ODD)
+    assert len(lines) >= len(ODD) + 4
+    quick = [trace._quick(line, {}) for line in lines]
+    parsed = [trace._parsed(line, {}) for line in lines]
+    assert all(found in (None, slow) for found, slow in zip(quick, parsed, strict=True))
+    # else it would not be quick: only the odd names at the end, and what has no inputs, are left to the parser
+    assert sum(found is None for found in quick) <= 6
+    assert {slow[0].name for slow in parsed if slow} >= {*ODD, "chance", "in a branch"}
+
+
+def test_shapes_that_are_equal_are_kept_once(tmp_path: Path) -> None:
+    found = trace.read(_written(tmp_path / "t.json", _event("a"), _event("b")))
+    first, second = found.executed
+    assert first.inputs is second.inputs
 
 
 def test_names_come_back_as_they_are(tmp_path: Path) -> None:

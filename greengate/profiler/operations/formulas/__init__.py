@@ -32,6 +32,12 @@ from greengate.profiler.operations.formulas.convolutions import (
     convolution,
     transposed_convolution,
 )
+from greengate.profiler.operations.formulas.experts import (
+    beside_experts,
+    beside_quantised_experts,
+    experts,
+    quantised_experts,
+)
 from greengate.profiler.operations.formulas.kinds import Attributes as Attributes
 from greengate.profiler.operations.formulas.kinds import Formula as Formula
 from greengate.profiler.operations.formulas.kinds import biased, elements, nothing
@@ -117,6 +123,8 @@ _ROWS: dict[tuple[str, str], tuple[Formula, Formula]] = {
     (_MS, "PackedAttention"): (macs(packed), beside(packed)),
     (_MS, "PackedMultiHeadAttention"): (macs(packed_multi_head), beside(packed_multi_head)),
     (_MS, "DecoderMaskedMultiHeadAttention"): (macs(decoding), beside(decoding)),
+    (_MS, "MoE"): (experts, beside_experts),
+    (_MS, "QMoE"): (quantised_experts, beside_quantised_experts),
     ("", "DFT"): (fourier, nothing),
     ("", "STFT"): (short_fourier, beside_short_fourier),
     (_ML, "LinearClassifier"): (linear, beside_linear),
@@ -128,9 +136,13 @@ _ROWS: dict[tuple[str, str], tuple[Formula, Formula]] = {
 FORMULAS: dict[tuple[str, str], Formula] = {key: row[0] for key, row in _ROWS.items()}
 BESIDE: dict[tuple[str, str], Formula] = {key: row[1] for key, row in _ROWS.items()}
 
-#: Operators that multiply numbers of 8 bits or fewer by definition.
+#: Operators that multiply numbers of 8 bits or fewer by definition. QMoE restores its weights to floats.
 QUANTISED: frozenset[tuple[str, str]] = frozenset(
     key
     for key in FORMULAS
-    if key[1].startswith(("Q", "DynamicQuantize")) or key[1] in ("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat")
+    if key[1] != "QMoE"
+    and (
+        key[1].startswith(("Q", "DynamicQuantize"))
+        or key[1] in ("ConvInteger", "MatMulInteger", "MatMulIntegerToFloat")
+    )
 )
