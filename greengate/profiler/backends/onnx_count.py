@@ -73,7 +73,7 @@ def _count_fed(job: CountJob, stage: Stage) -> Counted:
     arrays = arrays_of(job.workload)
     import onnxruntime
 
-    stage("counting operations and measuring activation memory")
+    stage("counting operations")
     files, ledger = _ahead(model.files), Ledger()
     quick = _optimised(job, model, arrays)
     run = execute(job.path, job.workload, model, arrays, ledger)
