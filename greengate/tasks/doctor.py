@@ -53,8 +53,7 @@ def _runtimes() -> Iterator[str]:
         except importlib.metadata.PackageNotFoundError:
             yield f"  {name.ljust(9)}  no: {package} is not installed; {install}"
             continue
-        note = "" if package == "onnxruntime" else " is installed; this version does not measure it yet"
-        yield f"  {name.ljust(9)}  {package} {version}{note}"
+        yield f"  {name.ljust(9)}  {package} {version}"
 
 
 def _energy() -> Iterator[str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.metadata
 import math
 import re
 import sys
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from greengate.profiler.trial import silent
 from greengate.stats import Estimate
-from greengate.tasks.doctor import _energy, decidable, examine
+from greengate.tasks.doctor import _energy, _runtimes, decidable, examine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "profiler" / "meters"))
 from fakes import SERVER, Tree
@@ -80,3 +81,10 @@ def test_every_domain_is_listed_with_its_reason_and_the_way_out(
     assert "pip install" in said["AMD"] or "amd-smi" in said["AMD"]
     assert any(name in said for name in ("NVIDIA", "nvml:GPU-fake-1"))
     assert "allow_estimated: true" in said["cpu-time"]
+
+
+def test_a_runtime_that_is_installed_is_said_to_measure_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    versions = {"onnxruntime": "1.32.0", "torch": "2.13.0"}
+    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
+    lines = list(_runtimes())
+    assert [line.split() for line in lines[1:]] == [["ONNX", "onnxruntime", "1.32.0"], ["PyTorch", "torch", "2.13.0"]]
