@@ -244,10 +244,7 @@ QUIET, LOUD = Noise(0.0, -0.004, 0.005), Noise(0.01, -0.07, 0.09)
         # two copies of one model that differ for sure
         (paired(0.2, 0.01, Noise(0.03, 0.02, 0.04, broken=True)), I, "two copies of the baseline differ by +3.0 %"),
         (paired(0.0, 0.01, Noise(0.03, 0.02, 0.04, broken=True)), I, "something disturbs this trial"),
-        # ... by so little that no verdict hangs on it
-        (paired(0.2, 0.01, Noise(0.011, 0.01, 0.012, broken=True)), F, "is beyond the limit"),
-        (paired(0.0, 0.01, Noise(0.011, 0.01, 0.012, broken=True)), P, "is within the limit"),
-        (paired(0.0, 0.01, Noise(0.0125, 0.01, 0.013, broken=True)), I, "something disturbs this trial"),
+        (paired(0.2, 0.01, Noise(0.011, 0.01, 0.012, broken=True)), I, "something disturbs this trial"),
     ],
 )
 def test_noise_forbids_what_it_could_explain(found: Change, status: Status, words: str) -> None:

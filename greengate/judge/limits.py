@@ -20,8 +20,6 @@ ROUNDING = 1e-12
 
 #: A limit is decided with room to spare when the half-width is at most this share of it.
 SHARE = 0.5
-#: Two copies of one model that differ by less than this share of a limit do not spoil it, however surely they differ.
-MATTERS = 0.25
 #: Nobody waits longer than this for one rule, in seconds.
 MOST_ADVISED = 3600.0
 
@@ -228,7 +226,7 @@ def _doubt(limit: Limit, change: Change, noise: Noise, status: Status) -> str:
 
     A failure must stand beyond the limit and the noise; a pass needs noise no wider than the limit, or room for it.
     """
-    if noise.broken and noise.floor > MATTERS * limit.value:
+    if noise.broken:
         return (
             f"two copies of the baseline differ by {format_change(noise.value)} here, which is no chance: "
             "something disturbs this trial"

@@ -50,7 +50,17 @@ def checked(
 
 def statuses(folder: Path, rounds: int, factor: float, monkeypatch: pytest.MonkeyPatch) -> list[Status]:
     monkeypatch.chdir(folder)
-    return [checked(folder, seed, factor).verdict.status for seed in range(rounds)]
+    return [checked(folder, seed, factor).verdict.status for seed in range(100, 100 + rounds)]
+
+
+def test_a_control_that_is_off_for_sure_decides_nothing_though_it_be_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One trial in a thousand finds its control off at 99.9 % by chance. Of the first fifty seeds one does."""
+    monkeypatch.chdir(tmp_path)
+    found = checked(tmp_path, 10, 1.08).verdict
+    assert found.status is Status.INCONCLUSIVE
+    assert "two copies of the baseline differ" in found.outcomes[0].reason
 
 
 def test_eight_percent_more_joules_fail_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

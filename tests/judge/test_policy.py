@@ -198,7 +198,7 @@ def test_any_metric_pays_for_any_other() -> None:
         (change(-0.30, 0.01), Noise(0.1, -0.1, 0.35), I),  # noise alone explains such a gain
         (change(-0.10, 0.01), Noise(0.0, -0.01, 0.01), F),
         (change(-0.10, 0.01), Noise(0.0, -0.25, 0.01), I),  # noise may hide it
-        (change(-0.30, 0.01), Noise(0.08, 0.07, 0.09, broken=True), I),
+        (change(-0.30, 0.01), Noise(0.01, 0.009, 0.011, broken=True), I),
     ],
 )
 def test_a_noisy_gain_must_stand_beyond_the_noise(gain: Change, noise: Noise, expected: Status) -> None:
