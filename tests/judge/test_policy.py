@@ -15,7 +15,7 @@ from nouns import SPAN, case, compared, exact, limit, noisy, rule
 
 from greengate.budget import Approvers, Limit, Override, Rule, TradeOff, Waiver, rules_for
 from greengate.errors import Exit
-from greengate.judge import judge
+from greengate.judge import approving, judge
 from greengate.profile import Measurement, Missing
 from greengate.verdict import (
     Approval,
@@ -313,6 +313,38 @@ def test_an_open_approval_does_not_count_for_a_second_person() -> None:
     two = (seat(LEAD, OTHER, needed=2),)
     for price, expected in [(change(0.09), T), (change(0.095, 0.01), I), (change(0.11, 0.005), F)]:
         assert status(ASKED, price, points(1), approvals=both, approvers=two) is expected
+
+
+@pytest.mark.parametrize(
+    ("needed", "held", "expected"),
+    [
+        # one letter a person: y their approval counts, m it may or may not, each of somebody else
+        (1, "", F),
+        (1, "y", P),
+        (1, "m", I),
+        (1, "ym", P),
+        (2, "y", F),
+        (2, "m", F),
+        (2, "ym", I),
+        (2, "mm", I),
+        (2, "yy", P),
+        (2, "yym", P),
+        (3, "yym", I),
+        (3, "ymm", I),
+        (3, "yy", F),
+        (3, "ym", F),
+        (3, "mm", F),
+    ],
+)
+def test_enough_people_are_enough_and_open_ones_leave_it_open(needed: int, held: str, expected: Status) -> None:
+    counted = [(approval(by=f"{index}@example.org"), P if letter == "y" else I) for index, letter in enumerate(held)]
+    assert approving._enough(needed, counted) is expected
+
+
+def test_one_person_who_is_sure_and_unsure_is_one_person() -> None:
+    twice = [(approval(by=LEAD), P), (approval(by=LEAD.upper()), I)]
+    assert approving._enough(2, twice) is F
+    assert approving._enough(1, twice) is P
 
 
 def test_an_approval_for_no_rule_is_named() -> None:

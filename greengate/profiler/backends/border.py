@@ -1,0 +1,56 @@
+"""What the backends do alike on this side of the process border: paths made absolute, messages made short."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from greengate.budget import WorkerLimits
+from greengate.profiler import isolation
+from greengate.profiler.jobs import (
+    Counted,
+    CountJob,
+    EnergyJob,
+    FootprintJob,
+    LaunchJob,
+    Ran,
+    Refused,
+    Sampled,
+    WorkerFailed,
+)
+from greengate.recipe import Recipe
+
+Measuring = CountJob | LaunchJob | FootprintJob | EnergyJob
+
+
+def run(session: str, job: Measuring, limits: WorkerLimits) -> Counted | Sampled | Ran:
+    """Do one job in a process of its own, in the module `session` there. Raises jobs.Refused and jobs.WorkerFailed.
+
+    Relative paths start at the current folder, and messages name what lies below it that way.
+    """
+    here = Path.cwd()
+    try:
+        return isolation.run(session, _absolute(job, here), limits)
+    except Refused as refused:
+        raise Refused(refused.code, refused.message.replace(f"{here}/", ""), refused.help) from None
+    except WorkerFailed as failed:
+        raise WorkerFailed(failed.reason.replace(f"{here}/", ""), failed.help) from None
+
+
+def _absolute(job: Measuring, here: Path) -> Measuring:
+    """Return the job with absolute paths: the worker's current folder is another one."""
+    spec = job.workload
+    workload = replace(spec, recorded=_at(here, spec.recorded), inputs_from=_at(here, spec.inputs_from))
+    if isinstance(job, LaunchJob | EnergyJob):
+        paths = {role: str(here / path) for role, path in job.paths.items()}
+        recipes = {role: _recipe(here, recipe) for role, recipe in job.recipes.items()}
+        return replace(job, paths=paths, recipes=recipes, workload=workload)
+    return replace(job, path=str(here / job.path), recipe=_recipe(here, job.recipe), workload=workload)
+
+
+def _recipe(here: Path, recipe: Recipe) -> Recipe:
+    return replace(recipe, weights=_at(here, recipe.weights))
+
+
+def _at(here: Path, path: str | None) -> str | None:
+    return None if path is None else str(here / path)
