@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from greengate.errors import Span
-from greengate.profile import WorkloadSpec
+from greengate.profile import Hardware, WorkloadSpec
 from greengate.recipe import NO_RECIPE, Recipe
 
 LimitKind = Literal[
@@ -203,6 +203,34 @@ class Carbon:
 
 
 @dataclass(frozen=True)
+class Reference:
+    """The machine that hardware-bound rules are judged on, by patterns; None leaves that part open.
+
+    `hardware` matches the processor, the hardware's id, or a GPU that the model runs on; `runtime` matches one runtime
+    with its version, as `onnxruntime 1.32.0`. Capital letters make no difference.
+    """
+
+    span: Span
+    hardware: str | None = None
+    runtime: str | None = None
+
+    def differs(self, hardware: Hardware, runtime: Mapping[str, str]) -> str:
+        """Say what of a machine is not the reference's; empty where it is the reference."""
+        names = [hardware.cpu, hardware.id, *(gpu.name for gpu in hardware.gpus)]
+        if self.hardware is not None and not _any_like(names, self.hardware):
+            here = ", ".join(gpu.name for gpu in hardware.gpus) or hardware.cpu
+            return f"the reference hardware is {self.hardware!r}, this was measured on {here}"
+        versions = [f"{name} {version}" for name, version in runtime.items()]
+        if self.runtime is not None and not _any_like(versions, self.runtime):
+            return f"the reference runtime is {self.runtime!r}, this was measured with {', '.join(versions) or 'none'}"
+        return ""
+
+
+def _any_like(names: Iterable[str], pattern: str) -> bool:
+    return any(fnmatchcase(name.casefold(), pattern.casefold()) for name in names)
+
+
+@dataclass(frozen=True)
 class Budget:
     """The whole file: `path` as given, `digest` of its bytes."""
 
@@ -219,6 +247,7 @@ class Budget:
     max_waiver_days: int | None = None
     power_log: PowerLog | None = None
     carbon: Carbon | None = None
+    reference: Reference | None = None
 
 
 def matches(name: str, patterns: tuple[str, ...]) -> bool:

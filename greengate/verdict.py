@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Literal
 
@@ -129,11 +129,19 @@ class Past:
 
 
 @dataclass(frozen=True)
+class Machine:
+    """Where something was measured, and with which runtime."""
+
+    hardware: Hardware
+    runtime: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class ModelCase:
     """All that is judged of one model. `candidate` None: nothing was measured of it.
 
     `rules_of` names the model whose rules bind it where that is not its own name. `past` are the versions that drift
-    may be counted from, oldest first.
+    may be counted from, oldest first. `elsewhere` says of metrics that another job measured on which machine that was.
     """
 
     name: str
@@ -146,6 +154,13 @@ class ModelCase:
     notes: tuple[str, ...] = ()
     rules_of: str = ""
     past: tuple[Past, ...] = ()
+    elsewhere: Mapping[str, Machine] = field(default_factory=dict)
+
+    def measured_on(self, metric: str) -> Machine | None:
+        """Return the machine that a metric was measured on; None where nothing was measured."""
+        if metric in self.elsewhere:
+            return self.elsewhere[metric]
+        return None if self.hardware is None else Machine(self.hardware, self.runtime)
 
     @property
     def bound_as(self) -> str:

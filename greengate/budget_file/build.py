@@ -16,6 +16,7 @@ from greengate.budget import (
     ModelEntry,
     Override,
     PowerLog,
+    Reference,
     Rule,
     TradeOff,
     Waiver,
@@ -61,6 +62,7 @@ def build(root: Value, path: str, digest: str) -> Budget:
         max_waiver_days=_optional(root, "max_waiver_days"),
         power_log=_power_log(root.get("energy")),
         carbon=_carbon(root.get("carbon")),
+        reference=_reference(root.get("reference")),
     )
 
 
@@ -202,6 +204,10 @@ def _trade_off(entry: Value) -> TradeOff:
         evaluated=_optional(entry, "evaluated") or False,
         per_pp=None if rate is None else _limit("max_increase", rate),
     )
+
+
+def _reference(entry: Value | None) -> Reference | None:
+    return None if entry is None else Reference(entry.span, **_plain(entry))
 
 
 def _waiver(entry: Value, metrics: dict[str, str]) -> Waiver:

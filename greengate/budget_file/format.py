@@ -199,6 +199,16 @@ _CARBON = Variants(
     }
 )
 
+_REFERENCE = Keys(
+    {
+        "hardware": Key(
+            LINES, "Pattern of the processor, the hardware's id, or the GPU that the model runs on.", '"NVIDIA H200*"'
+        ),
+        "runtime": Key(LINES, "Pattern of the runtime with its version.", '"onnxruntime 1.3*"'),
+    },
+    any_of=("hardware", "runtime"),
+)
+
 _MODELS = Items(MODEL, "the model", 1, "empty-budget")
 _RULES = Items(_RULE, "the rule", 1, "empty-budget")
 _VERSION = Whole(VERSION, VERSION, "unsupported-version")
@@ -221,6 +231,7 @@ BUDGET = Keys(
         "max_waiver_days": Key(Whole(1, 3660), "The longest a waiver may last; any time if absent.", "90"),
         "energy": Key(_ENERGY, "How energy is metered beside the machine's own counters.", "{power_log: meter.csv}"),
         "carbon": Key(_CARBON, "The intensity with which energy becomes emissions.", "{country: FRA}"),
+        "reference": Key(_REFERENCE, "The machine that hardware-bound rules are judged on.", '{hardware: "AMD EPYC*"}'),
         "worker": Key(_WORKER, "What a measuring process may use.", "{timeout: 300 s, memory: 8 GB}"),
     }
 )

@@ -31,6 +31,7 @@ _store = click.option("-s", "--store", metavar="URI", help="Another store: dir:P
 @_store
 @click.option("--profile", "profiles", multiple=True, metavar="FILE", help="Accept these numbers, measure nothing.")
 @click.option("--reason", metavar="TEXT", help="Why; needed where the last `greengate check` did not pass it.")
+@click.option("--anywhere", is_flag=True, help="Off the budget's reference hardware too.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
 def accept(
     models: tuple[str, ...],
@@ -38,6 +39,7 @@ def accept(
     store: str | None,
     profiles: tuple[str, ...],
     reason: str | None,
+    anywhere: bool,
     max_seconds: float,
 ) -> int:
     """Measure the budget's models and store each as the next version of its baseline.
@@ -61,7 +63,7 @@ def accept(
         refuse_strangers()
     request = gate.Request(budget=budget, models=models, profiles=profiles, max_seconds=max_seconds)
     with progress() as show:
-        say(task.accept(request, store, reason or "", clock(), show))
+        say(task.accept(request, store, reason or "", clock(), show, anywhere=anywhere))
     return 0
 
 

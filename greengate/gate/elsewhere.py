@@ -16,7 +16,7 @@ from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
 from greengate.layers import attribute
 from greengate.profile import Missing, Profile, Trial
-from greengate.verdict import BaselineRef, Change, Comparison, ModelCase
+from greengate.verdict import BaselineRef, Change, Comparison, Machine, ModelCase
 
 Piece = tuple[str, Profile | Trial]
 
@@ -107,14 +107,29 @@ def _merge(one: Chosen, pieces: Sequence[Piece], setting: Setting) -> ModelCase:
         note = f"no file measured {one.entry.name}"
         return ModelCase(one.entry.name, {}, None, None, None, None, {}, (note,))
     cases = [_case(one, found, setting) for _, found in pieces]
-    merged: dict[str, Comparison] = dict(cases[0].comparisons)
-    for case in cases[1:]:
+    merged: dict[str, Comparison] = {}
+    source: dict[str, ModelCase] = {}
+    for case in cases:
         for metric, comparison in case.comparisons.items():
-            merged[metric] = max(merged.get(metric, comparison), comparison, key=_worth)
+            if metric not in merged or _worth(comparison) > _worth(merged[metric]):
+                merged[metric], source[metric] = comparison, case
     notes = tuple(dict.fromkeys(note for case in cases for note in case.notes))
     first = max(cases, key=lambda case: case.candidate is not None)
+    elsewhere = {
+        metric: Machine(case.hardware, case.runtime)
+        for metric, case in source.items()
+        if case.hardware is not None and (case.hardware, case.runtime) != (first.hardware, first.runtime)
+    }
     case = ModelCase(
-        one.entry.name, merged, first.baseline, first.candidate, first.hardware, first.workload, first.runtime, notes
+        name=one.entry.name,
+        comparisons=merged,
+        baseline=first.baseline,
+        candidate=first.candidate,
+        hardware=first.hardware,
+        workload=first.workload,
+        runtime=first.runtime,
+        notes=notes,
+        elsewhere=elsewhere,
     )
     return with_past(case, [_candidate(found) for _, found in pieces], one, setting)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from greengate.budget import Budget, Limit, Rule
 from greengate.errors import Span
 from greengate.judge.drift import drifted
-from greengate.judge.limits import compared, judge_limit
+from greengate.judge.limits import compared, deferred, judge_limit
+from greengate.metrics import METRICS
 from greengate.verdict import Case, Check, Comparison, ModelCase, Status, Step
 
 
@@ -28,9 +29,24 @@ class Matter:
 
     def judge(self, limit: Limit) -> Check:
         """Judge a limit of the rule, or one that may hold in its place."""
+        if elsewhere := self.elsewhere:
+            return Check(limit, deferred(self.case.context), elsewhere)
         comparison, since = self.judged_on(limit)
         check = judge_limit(limit, self.rule, comparison, self.case.context)
         return replace(check, reason=f"{check.reason} {since}") if since else check
+
+    @property
+    def elsewhere(self) -> str:
+        """Why what was measured here is not judged: it depends on the machine, and this is not the reference's."""
+        metric, reference = METRICS[self.rule.metric], self.policy.reference
+        machine = self.model.measured_on(metric.source or metric.id)
+        if reference is None or machine is None:
+            return ""
+        if metric.kind in ("noisy", "derived"):
+            return reference.differs(machine.hardware, machine.runtime)
+        return (
+            replace(reference, hardware=None).differs(machine.hardware, machine.runtime) if metric.runtime_bound else ""
+        )
 
     def judged_on(self, limit: Limit) -> tuple[Comparison, str]:
         """Return the comparison that a limit is judged on; for a drift with a version of the past, and which."""

@@ -26,7 +26,16 @@ def differences(base: Budget, head: Budget) -> Iterator[Notice]:
         if rule.id not in known:
             yield _notice(f"the change adds the rule {rule.id!r}", rule.span)
     yield from _models(base, head)
-    for key in ("on_inconclusive", "max_waiver_days", "approvers", "baseline", "worker", "power_log", "carbon"):
+    for key in (
+        "on_inconclusive",
+        "max_waiver_days",
+        "approvers",
+        "baseline",
+        "worker",
+        "power_log",
+        "carbon",
+        "reference",
+    ):
         if _without_places(getattr(base, key)) != _without_places(getattr(head, key)):
             yield _notice(f"the change alters `{key}`; the target branch's binds")
 

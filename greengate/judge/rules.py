@@ -12,6 +12,7 @@ from greengate.judge.trading import traded
 from greengate.judge.waiving import waived
 from greengate.verdict import Check, Outcome, Status, Step
 
+_ELSEWHERE = "run the job of the reference hardware, and merge with `greengate check --profile`"
 _INCONCLUSIVE = {"fail": Status.FAIL, "warn": Status.WARN, None: Status.INCONCLUSIVE}
 
 
@@ -23,7 +24,8 @@ def judge_rule(matter: Matter, waivers: bool = True) -> Outcome:
     grounds = [] if worst.status is Status.PASS else _grounds(matter, checks, waivers)
     # `or`: the best ground decides; the rule's own limits where none is better.
     best = min(grounds, key=lambda ground: ground[1].status, default=None)
-    status, reason, help_ = worst.status, worst.reason, next_step(worst, rule, matter.judged_on(worst.limit)[0])
+    status, reason = worst.status, worst.reason
+    help_ = _ELSEWHERE if matter.elsewhere else next_step(worst, rule, matter.judged_on(worst.limit)[0])
     if best is not None and best[1].status is Status.PASS:
         status, reason, help_ = best[0], best[1].reason, ""
     elif best is not None:

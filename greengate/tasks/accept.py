@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import getpass
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,11 +19,20 @@ from greengate.tasks.record import FOLDER, LAST, keep_out_of_git
 from greengate.verdict import Status, Verdict
 
 
-def accept(request: gate.Request, uri: str | None, reason: str, now: datetime.datetime, progress: Progress) -> str:
+def accept(
+    request: gate.Request,
+    uri: str | None,
+    reason: str,
+    now: datetime.datetime,
+    progress: Progress,
+    *,
+    anywhere: bool = False,
+) -> str:
     """Store each chosen model as the next version of its baseline and say which.
 
-    Without a reason, the last verdict must have passed the very model that is accepted. Measures every metric, or takes
-    the candidates of `request.profiles`. Raises GreengateError; then nothing is stored.
+    Without a reason, the last verdict must have passed the very model that is accepted. Where the budget names a
+    reference, it must have been measured there, unless `anywhere` will do. Measures every metric, or takes the
+    candidates of `request.profiles`. Raises GreengateError; then nothing is stored.
     """
     budget = budget_file.read(Path(request.budget or "budgets.yaml"))
     folder = Path(budget.path).parent
@@ -33,11 +42,22 @@ def accept(request: gate.Request, uri: str | None, reason: str, now: datetime.da
     found = _given(request, budget) if request.profiles else gate.measure_all(request, now, progress)
     if broken := [profile for profile in found.values() if not profile.model.files]:
         raise BaselineError(*(_nothing(profile) for profile in broken))
+    if not anywhere and (off := list(_off_reference(budget, found))):
+        raise BaselineError(*off)
     passed = {name: _passed(verdict, budget, profile) for name, profile in found.items()}
     if not reason.strip() and (others := [name for name, yes in passed.items() if not yes]):
         raise BaselineError(*(_unproven(name, "judged another file than the one measured now") for name in others))
     versions = store_all(folder, found, reason, now, uri=uri, budget=budget, passed=passed)
     return "\n".join(_said(version) for version in versions)
+
+
+def _off_reference(budget: Budget, found: Mapping[str, Profile]) -> Iterator[Diagnostic]:
+    if budget.reference is None:
+        return
+    for name, profile in found.items():
+        if why := budget.reference.differs(profile.hardware, profile.runtime):
+            help_ = "accept it there, or a profile made there with --profile FILE; --anywhere takes it all the same"
+            yield Diagnostic("not-accepted", f"{name}: {why}", help_, budget.reference.span)
 
 
 def store_all(
