@@ -162,6 +162,6 @@ def test_the_draws_are_the_same_every_time() -> None:
 
 
 def test_the_scores_are_those_of_the_format() -> None:
-    from greengate.budget_file.format import _SCORE
+    from greengate.budget_file.format_model import _SCORE
 
     assert evaluation.SCORES in _SCORE.pattern
