@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from greengate import estimate, stats
+from greengate.comparison import Basis, Change, Comparison, FirstLook
 from greengate.metrics import METRICS, Metric
 from greengate.profile import Gpu, Hardware, Interval, Launch, Measurement, Missing, Profile, Trial, Workload
 from greengate.units import format_quantity
-from greengate.verdict import Basis, Change, Comparison, FirstLook
 
 Comparisons = Mapping[str, Comparison]
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from greengate import energy, stats
+from greengate.comparison import Change, Noise
 from greengate.profile import Interval, Launch, Measurement, Method, Missing, Role
-from greengate.verdict import Change, Noise
 
 #: p99 of fewer calls than this rests on a handful of samples.
 P99_CALLS = 1000

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from greengate import codec
+from greengate.comparison import Comparison
 from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.metrics import METRICS
 from greengate.profile import Measurement, Missing
 from greengate.units import Dimension
-from greengate.verdict import Case, Comparison, Notice, Outcome, Status, Verdict
+from greengate.verdict import Case, Notice, Outcome, Status, Verdict
 
 SCHEMA = "greengate.verdict/1"
 

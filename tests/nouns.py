@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from greengate.budget import Budget, Limit, ModelEntry, Rule
+from greengate.comparison import Change, Comparison
 from greengate.errors import Span
 from greengate.profile import (
     File,
@@ -26,7 +27,7 @@ from greengate.profile import (
     WorkloadSpec,
     digest_files,
 )
-from greengate.verdict import Case, Change, Comparison, Context, ModelCase, Policy
+from greengate.verdict import Case, Context, ModelCase, Policy
 
 SPAN = Span("budgets.yaml", 3, 5, 4, "  - {id: size}")
 HARDWARE = Hardware("Test CPU", "x86_64", 2, ("avx2",), 8_000_000_000, "Linux 6.1")

@@ -17,9 +17,9 @@ from greengate.compare import (
     without_baseline,
     workload_difference,
 )
+from greengate.comparison import Change
 from greengate.metrics import METRICS
 from greengate.profile import Input, Measurement, Missing, Profile
-from greengate.verdict import Change
 
 
 def found(metric: str, baseline: Profile, candidate: Profile) -> Change | Missing:

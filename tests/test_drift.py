@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greengate.budget import Limit
+from greengate.comparison import Change
 from greengate.judge import judge
 from greengate.judge.drift import since
 from greengate.profile import Missing
-from greengate.verdict import Case, Change, ModelCase, Outcome, Past, Status
+from greengate.verdict import Case, ModelCase, Outcome, Past, Status
 
 TODAY = nouns.case([], {}).today
 

@@ -6,9 +6,9 @@ import pytest
 from nouns import launches
 
 from greengate import estimate, stats
+from greengate.comparison import Change
 from greengate.metrics import METRICS
 from greengate.profile import Launch, Measurement, Missing
-from greengate.verdict import Change
 
 
 def one(wall: tuple[int, ...], cpu: tuple[int, ...] | None = None, role: str = "candidate") -> Launch:

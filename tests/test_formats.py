@@ -11,7 +11,7 @@ from pathlib import Path
 import nouns
 import pytest
 
-from greengate import budget, errors, point, power, profile, verdict
+from greengate import budget, comparison, errors, point, power, profile, verdict
 from greengate.baselines.store import Version
 from greengate.judge import judge
 from greengate.metrics import METRICS
@@ -56,7 +56,7 @@ def rows(title: str) -> dict[str, list[str]]:
 
 def test_the_nouns_are_found() -> None:
     assert {"Case", "Span", "Limit", "Measurement", "Missing", "Launch", "Version", "WorkerLimits"} <= NOUNS.keys()
-    assert {budget.Rule, errors.Span, profile.Interval, verdict.Change} <= set(NOUNS.values())
+    assert {budget.Rule, errors.Span, profile.Interval, comparison.Change} <= set(NOUNS.values())
 
 
 @pytest.mark.parametrize("name", sorted(NOUNS))
@@ -105,8 +105,8 @@ def test_every_metric_has_its_unit() -> None:
         (profile.Trial, "ended_by"),
         (power.Domain, "kind"),
         (power.Window, "role"),
-        (verdict.Change, "basis"),
-        (verdict.Contribution, "kind"),
+        (comparison.Change, "basis"),
+        (comparison.Contribution, "kind"),
         (verdict.Context, "place"),
         (budget.Limit, "kind"),
         (budget.Rule, "severity"),

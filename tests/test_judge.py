@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nouns import case, compared, exact, limit, noisy, rule
 
+from greengate.comparison import Change, Comparison, FirstLook, Noise
 from greengate.errors import Exit
 from greengate.judge import binds, judge, unconfirmed
 from greengate.profile import Missing
-from greengate.verdict import Change, Comparison, FirstLook, Noise, Outcome, Status
+from greengate.verdict import Outcome, Status
 
 P, D, W, I, F = Status.PASS, Status.DEFERRED, Status.WARN, Status.INCONCLUSIVE, Status.FAIL  # noqa: E741
 

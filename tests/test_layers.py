@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greengate.compare import compare_profiles, compare_trial
+from greengate.comparison import Contribution
 from greengate.layers import Branch, attribute, attribution, outline
 from greengate.layers.alignment import alike, by_kind, closest, in_order
 from greengate.layers.matching import match
 from greengate.layers.paths import Numbered, level_of, numbered, path_of, written
 from greengate.profile import Layer, Profile
-from greengate.verdict import Contribution
 
 METRICS = ("macs", "flops", "params", "size", "activation_memory")
 

@@ -17,11 +17,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greengate.codec import CodecError
+from greengate.comparison import Change
 from greengate.errors import GreengateError
 from greengate.judge import judge
 from greengate.metrics import METRICS
 from greengate.units import UNITS
-from greengate.verdict import Change, Status, Verdict
+from greengate.verdict import Status, Verdict
 from greengate.verdict_file import SI, comparison_of, dump, load
 
 GOLDEN = Path(__file__).parent / "report" / "golden"

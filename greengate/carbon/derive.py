@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from greengate.budget import Carbon
+from greengate.comparison import Comparison
 from greengate.profile import Interval, Measurement, Missing
 from greengate.units import format_quantity
-from greengate.verdict import Comparison, ModelCase
+from greengate.verdict import ModelCase
 
 #: What emissions are derived from, and their own name.
 ENERGY, EMISSIONS = "energy_per_1k", "co2e_per_1k"

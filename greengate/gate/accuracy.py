@@ -15,6 +15,7 @@ from typing import Any
 from greengate import git
 from greengate.baselines import Found, extract
 from greengate.budget import AccuracySource
+from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, ModelError
 from greengate.gate.ready import limits_of
 from greengate.gate.request import Chosen, Setting
@@ -22,7 +23,7 @@ from greengate.profile import Interval, Measurement, Missing
 from greengate.profiler import evaluation
 from greengate.profiler.backends import format_of
 from greengate.profiler.jobs import Refused, ScoreJob, WorkerFailed
-from greengate.verdict import Change, Comparison, ModelCase
+from greengate.verdict import ModelCase
 
 _SECONDS = 3600.0
 _BATCH = 64

@@ -9,6 +9,7 @@ from greengate import files, git, profile_file
 from greengate.budget import Budget
 from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
+from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
 from greengate.gate.here import Measured, model_case
 from greengate.gate.past import with_past
@@ -16,7 +17,7 @@ from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
 from greengate.layers import attribute
 from greengate.profile import Missing, Profile, Trial
-from greengate.verdict import BaselineRef, Change, Comparison, Machine, ModelCase
+from greengate.verdict import BaselineRef, Machine, ModelCase
 
 Piece = tuple[str, Profile | Trial]
 

@@ -11,6 +11,7 @@ from greengate.baselines import Found
 from greengate.budget import Budget, Limit, rules_for
 from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
+from greengate.comparison import Change, Comparison
 from greengate.errors import BaselineError, Diagnostic
 from greengate.gate.accuracy import with_accuracy
 from greengate.gate.past import with_past
@@ -25,7 +26,7 @@ from greengate.profiler.exact import Subject
 from greengate.profiler.meters.bench import Energy
 from greengate.profiler.trial import Effort
 from greengate.units import format_change
-from greengate.verdict import BaselineRef, Change, Comparison, ModelCase
+from greengate.verdict import BaselineRef, ModelCase
 
 #: Half-width of ln(change) that is asked for where no relative limit says how narrow it must be.
 PRECISION = 0.02

@@ -10,9 +10,10 @@ from greengate import compare
 from greengate.baselines import opening, store
 from greengate.baselines.place import Directory, Place
 from greengate.budget import Budget, Limit, rules_for
+from greengate.comparison import Change, Comparison
 from greengate.gate.request import Chosen, Setting
 from greengate.profile import Profile
-from greengate.verdict import Change, Comparison, ModelCase, Past
+from greengate.verdict import ModelCase, Past
 
 
 def with_past(case: ModelCase, candidates: Sequence[Profile], chosen: Chosen, setting: Setting) -> ModelCase:

@@ -6,8 +6,9 @@ import datetime
 from dataclasses import replace
 
 from greengate.budget import Limit
+from greengate.comparison import Change, Comparison, FirstLook
 from greengate.profile import Missing
-from greengate.verdict import Change, Comparison, FirstLook, ModelCase, Past
+from greengate.verdict import ModelCase, Past
 
 _NOTHING = Missing(
     "no version was accepted that drift could be counted from",

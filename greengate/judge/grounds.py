@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from greengate.budget import Budget, Limit, Rule
+from greengate.comparison import Comparison
 from greengate.errors import Span
 from greengate.judge.drift import drifted
 from greengate.judge.limits import compared, deferred, judge_limit
 from greengate.metrics import METRICS
-from greengate.verdict import Case, Check, Comparison, ModelCase, Status, Step
+from greengate.verdict import Case, Check, ModelCase, Status, Step
 
 
 @dataclass(frozen=True)

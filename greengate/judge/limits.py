@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from greengate.budget import Limit, Rule
+from greengate.comparison import Change, Comparison, Noise
 from greengate.judge.drift import drifted
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
 from greengate.units import format_apart, format_change, format_quantity
-from greengate.verdict import Change, Check, Comparison, Context, ModelCase, Noise, Status
+from greengate.verdict import Check, Context, ModelCase, Status
 
 _UNMEASURED = Missing("nobody measured it", "skipped", "run the job that measures this model, or check it here")
 #: 10.5 MB / 10 MB - 1 is a little more than 5 % in binary; a byte too many in 100 GB is ten times this.

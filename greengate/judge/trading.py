@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from greengate.budget import Limit, Rule, TradeOff
+from greengate.comparison import Change, Comparison
 from greengate.judge.approving import approved
 from greengate.judge.grounds import Ground, Matter, every
 from greengate.judge.limits import compared, judge_gain, samples_that_decide
 from greengate.profile import Measurement
 from greengate.units import format_change
-from greengate.verdict import Case, Change, Check, Comparison, Status
+from greengate.verdict import Case, Check, Status
 
 
 def traded(matter: Matter, offer: TradeOff) -> Ground:

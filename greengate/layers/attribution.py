@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
+from greengate.comparison import Change, Comparison, Contribution
 from greengate.layers.matching import Match, match
 from greengate.layers.paths import Path, family, level_of, written
 from greengate.profile import Layer, Measurement, Profile
-from greengate.verdict import Change, Comparison, Contribution
 
 #: Lines a reader takes in, the rest among them.
 MOST = 5

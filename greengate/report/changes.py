@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from greengate.compare import compare_trial
+from greengate.comparison import Comparison
 from greengate.layers import attribute
 from greengate.metrics import METRICS
 from greengate.profile import Ended, Measurement, Missing, Profile, Trial
@@ -34,7 +35,6 @@ from greengate.report.terminal.paper import (
     where_lines,
 )
 from greengate.report.words import clip, plural, short_digest
-from greengate.verdict import Comparison
 
 if TYPE_CHECKING:
     from greengate.report.terminal.paper import Part

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
@@ -14,7 +15,7 @@ from greengate.report.numbers import how, write_change
 from greengate.report.where import places
 from greengate.report.words import clean
 from greengate.units import Dimension, format_apart, format_change, format_quantity, shown_unit
-from greengate.verdict import Change, Check, Comparison, Outcome, Status, Verdict
+from greengate.verdict import Check, Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of
 
 _ALONE = {

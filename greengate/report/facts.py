@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from greengate.budget import Rule, rules_for
+from greengate.comparison import Comparison
 from greengate.metrics import METRICS
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.words import clean, plural, short_digest
 from greengate.units import format_quantity
-from greengate.verdict import BaselineRef, Comparison, Context, ModelCase, Outcome, Policy, Verdict
+from greengate.verdict import BaselineRef, Context, ModelCase, Outcome, Policy, Verdict
 
 
 @dataclass(frozen=True)

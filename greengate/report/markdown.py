@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING
 
+from greengate.comparison import Comparison
 from greengate.metrics import METRICS
 from greengate.profile import Measurement, Missing
 from greengate.report.facts import Gap, facts, gaps, in_table_order, is_measured, rule_of, titled
 from greengate.report.numbers import Written, how, write, write_outcome
 from greengate.report.where import Where, places
 from greengate.report.words import clean, clip, grouped, headline, listed, worst_first
-from greengate.verdict import Comparison, ModelCase, Outcome, Status, Verdict
+from greengate.verdict import ModelCase, Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of
 
 if TYPE_CHECKING:

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from greengate.budget import Limit, Rule
+from greengate.comparison import Change, Comparison
 from greengate.metrics import METRICS
 from greengate.profile import Measurement, Missing
 from greengate.units import UNITS, Dimension, format_change, format_quantity, shown_unit
-from greengate.verdict import Change, Comparison, Outcome
+from greengate.verdict import Outcome
 
 #: What stands where nothing was measured; its reason always stands near.
 ABSENT = "–"  # noqa: RUF001 - a dash that cannot be read as a minus sign

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from greengate.comparison import Comparison, Contribution
 from greengate.metrics import METRICS
 from greengate.report.facts import titled
 from greengate.report.words import clip
 from greengate.units import Dimension, format_quantity
-from greengate.verdict import Comparison, Contribution
 
 _WIDEST = 72
 _KINDS = {"changed": "", "added": "(new)", "removed": "(removed)"}

@@ -10,11 +10,12 @@ from pathlib import Path
 
 from greengate import approval, files, git
 from greengate.budget import Limit, LimitKind, Rule
+from greengate.comparison import Change
 from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.metrics import METRICS
 from greengate.report.facts import rule_of
 from greengate.units import QuantityError, format_change, parse_delta, parse_quantity
-from greengate.verdict import Approval, Change, ModelCase, Outcome, Verdict
+from greengate.verdict import Approval, ModelCase, Outcome, Verdict
 from greengate.verdict_file import comparison_of
 
 

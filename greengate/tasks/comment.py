@@ -10,11 +10,12 @@ from pathlib import Path
 from greengate import ci, verdict_file
 from greengate.ci import forge, sticky, stranger
 from greengate.ci.forge import Forge, ForgeError, NowhereToPost, Thread
+from greengate.comparison import Change
 from greengate.errors import Diagnostic, Exit, GreengateError
 from greengate.judge import judge
 from greengate.metrics import METRICS
 from greengate.report import REPORTS, fit, words
-from greengate.verdict import Change, Status, Verdict
+from greengate.verdict import Status, Verdict
 
 #: A verdict of a thousand rules has about 5 MB.
 _LARGEST = 64 << 20

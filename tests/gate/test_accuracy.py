@@ -16,9 +16,10 @@ import pytest
 from repository import Repository
 
 from greengate import gate
+from greengate.comparison import Change, Comparison
 from greengate.errors import GreengateError
 from greengate.profile import Measurement, Missing
-from greengate.verdict import Change, Comparison, Verdict
+from greengate.verdict import Verdict
 
 NOW = datetime.datetime(2026, 11, 23, 12, 0, tzinfo=datetime.UTC)
 DIGITS = Path(__file__).parent.parent.parent / "examples" / "digits"

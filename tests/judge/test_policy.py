@@ -14,20 +14,11 @@ from hypothesis import strategies as st
 from nouns import SPAN, case, compared, exact, limit, noisy, rule
 
 from greengate.budget import Approvers, Limit, Override, Rule, TradeOff, Waiver, rules_for
+from greengate.comparison import Change, Comparison, FirstLook, Noise
 from greengate.errors import Exit
 from greengate.judge import approving, judge
 from greengate.profile import Measurement, Missing
-from greengate.verdict import (
-    Approval,
-    BaselineRef,
-    Case,
-    Change,
-    Comparison,
-    FirstLook,
-    Noise,
-    Status,
-    Verdict,
-)
+from greengate.verdict import Approval, BaselineRef, Case, Status, Verdict
 
 P, T, D, V, W = Status.PASS, Status.TRADED, Status.DEFERRED, Status.WAIVED, Status.WARN
 I, F = Status.INCONCLUSIVE, Status.FAIL  # noqa: E741

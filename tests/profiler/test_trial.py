@@ -9,6 +9,7 @@ import pytest
 from greengate import estimate, stats
 from greengate.budget import WorkerLimits
 from greengate.compare import compare_profiles, compare_trial, without_baseline
+from greengate.comparison import Change
 from greengate.errors import ModelError, Span
 from greengate.profile import Measurement, Missing, Trial, WorkloadSpec
 from greengate.profiler import exact, trial
@@ -17,7 +18,6 @@ from greengate.profiler.exact import Subject
 from greengate.profiler.jobs import Refused
 from greengate.profiler.stopping import LOOKS
 from greengate.profiler.trial import Effort, Step
-from greengate.verdict import Change
 
 LIMITS = WorkerLimits()
 STEADY = {"latency_p50": 0.02}

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from verdicts import compared, exact, grown, limit, timed
 
 from greengate.budget import Limit
+from greengate.comparison import Change, Comparison
 from greengate.profile import Measurement, Missing
 from greengate.report.numbers import ABSENT, Written, how, write, write_alone, write_change
-from greengate.verdict import Change, Comparison
 
 LOST = Missing("lost")
 UP5 = limit("max_increase", 0.05, "5%", 1)

@@ -8,9 +8,9 @@ import pytest
 import verdicts
 from verdicts import parts
 
+from greengate.comparison import Comparison, Contribution
 from greengate.report import explain, markdown, terminal
 from greengate.report.where import percent, places
-from greengate.verdict import Comparison, Contribution
 
 MACS = verdicts.grown("macs", 4.1e9, 6.0e9, "executed")
 FLOPS = verdicts.grown("flops", 8.2e9, 12.0e9, "executed")

@@ -7,22 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from greengate.budget import Budget, Limit, LimitKind, ModelEntry, Rule, Severity
+from greengate.comparison import Change, Comparison, Contribution
 from greengate.errors import Span
 from greengate.profile import File, Hardware, Input, Interval, Measurement, Missing, Model, Workload, WorkloadSpec
-from greengate.verdict import (
-    BaselineRef,
-    Case,
-    Change,
-    Check,
-    Comparison,
-    Context,
-    Contribution,
-    ModelCase,
-    Outcome,
-    Policy,
-    Status,
-    Verdict,
-)
+from greengate.verdict import BaselineRef, Case, Check, Context, ModelCase, Outcome, Policy, Status, Verdict
 
 DIGEST = "sha256:" + "0123456789abcdef" * 4
 HARDWARE = Hardware("AMD EPYC 7B13", "x86_64", 2, ("avx2", "fma"), 8_232_000_000, "Linux 6.1")

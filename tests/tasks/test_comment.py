@@ -15,11 +15,12 @@ from forge_servers import GitHub, GitLab, State, serving
 from greengate import verdict_file
 from greengate.ci import stranger
 from greengate.cli import door, output
+from greengate.comparison import Change
 from greengate.errors import GreengateError
 from greengate.judge import judge
 from greengate.tasks import comment as task
 from greengate.tasks.comment import Wanted, comment
-from greengate.verdict import Change, Status, Verdict
+from greengate.verdict import Status, Verdict
 
 GOLDEN = Path(__file__).parent / "golden"
 FAILING = [nouns.rule("size", nouns.limit("max", 5))]

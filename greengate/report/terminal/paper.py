@@ -8,11 +8,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from greengate.comparison import Comparison
 from greengate.report.facts import Gap
 from greengate.report.numbers import ABSENT
 from greengate.report.where import places
 from greengate.report.words import clean, listed
-from greengate.verdict import Comparison, Status
+from greengate.verdict import Status
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
