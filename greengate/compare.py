@@ -41,13 +41,13 @@ def _looked_twice(found: Trial | Profile, metric: str) -> bool:
 def _paired(trial: Trial, metric: str, launches: Sequence[Launch]) -> Comparison:
     before, after = _measured(trial.baseline, metric), _measured(trial.candidate, metric)
     missing = next((side for side in (after, before) if isinstance(side, Missing)), None)
-    return Comparison(metric, before, after, missing or estimate.change(launches, metric))
+    return Comparison(metric, before, after, missing or estimate.change(launches, metric, trial.candidate.workload))
 
 
 def _at_first_look(trial: Trial, metric: str) -> FirstLook:
     launches = trial.launches[: trial.looks[0]]
     after = estimate.measure(launches, "candidate", metric, trial.candidate.workload.batch_size)
-    return FirstLook(after, estimate.change(launches, metric))
+    return FirstLook(after, estimate.change(launches, metric, trial.candidate.workload))
 
 
 def compare_profiles(baseline: Profile, candidate: Profile) -> Comparisons:

@@ -36,7 +36,8 @@ class Noise:
 class Change:
     """Candidate / baseline - 1 when `relative`, else candidate - baseline; with its interval.
 
-    A paired change carries the noise of its own trial, the launches behind it and the seconds they took.
+    A paired change carries the noise of its own trial, the launches behind it, the seconds they took, and the part
+    of its half-width that more launches do not narrow.
     """
 
     value: float
@@ -47,6 +48,7 @@ class Change:
     noise: Noise | None = None
     launches: int = 0
     seconds: float = 0.0
+    irreducible: float = 0.0
 
 
 @dataclass(frozen=True)

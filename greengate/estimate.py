@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from greengate import energy, stats
 from greengate.comparison import Change, Noise
-from greengate.profile import Interval, Launch, Measurement, Method, Missing, Role
+from greengate.profile import Interval, Launch, Measurement, Method, Missing, Role, Workload
 
 #: p99 of fewer calls than this rests on a handful of samples.
 P99_CALLS = 1000
@@ -19,6 +19,10 @@ COMPUTED = 0.97
 
 #: A second copy of the baseline that differs from it at this confidence shows that the trial itself is at fault.
 BROKEN = 0.999
+
+#: Trials of one pair of different models differ by more than their launches tell: standard deviation as a share of
+#: ln(change), for one thread and for several. Measured: docs/decisions/0005.
+BETWEEN_ONE_THREAD, BETWEEN_SEVERAL = 0.03, 0.12
 
 #: The share of the time that the first look may take; the rest can confirm a failure.
 FIRST_SHARE = 0.6
@@ -141,14 +145,26 @@ def _none(launches: Sequence[Launch], metric: str, how: Estimator) -> Missing:
     return Missing(f"no launch recorded {how.series}", "skipped")
 
 
-def change(launches: Sequence[Launch], metric: str) -> Change | Missing:
-    """Return the paired change of one noisy metric across launches, with the noise of the same launches."""
+def change(launches: Sequence[Launch], metric: str, workload: Workload) -> Change | Missing:
+    """Return the paired change of one noisy metric across launches, with the noise of the same launches.
+
+    The interval of a timed metric holds what trials of one pair differ by beyond their launches.
+    """
     found = log_ratio(launches, metric)
     if isinstance(found, Missing):
         return found
-    value, low, high = (math.expm1(x) for x in (found.value, found.low, found.high))
+    between = between_trials(found.value, workload) if ESTIMATORS[metric].method == "timed" else 0.0
+    half = math.hypot(found.half_width, between)
+    value, low, high = (math.expm1(found.value + end) for end in (0.0, -half, half))
     seconds = math.fsum(launch.took for launch in of(launches, metric))
-    return Change(value, low, high, "paired", True, noise(launches, metric), found.launches, seconds)
+    fixed = math.expm1(between)
+    return Change(value, low, high, "paired", True, noise(launches, metric), found.launches, seconds, fixed)
+
+
+def between_trials(ratio: float, workload: Workload) -> float:
+    """Return by how much another trial may differ from this ln(change), however many launches both have, at 95 %."""
+    one_thread = workload.threads == 1 and workload.settings.get("device", "cpu") == "cpu"
+    return 1.96 * (BETWEEN_ONE_THREAD if one_thread else BETWEEN_SEVERAL) * abs(ratio)
 
 
 def noise(launches: Sequence[Launch], metric: str) -> Noise | None:

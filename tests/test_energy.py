@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from nouns import WORKLOAD
 
 from greengate import energy, estimate
 from greengate.metrics import METRICS
@@ -167,7 +168,7 @@ def trial(factors: tuple[float, ...], *domains: Domain) -> list[Launch]:
 
 
 def test_a_change_is_the_mean_of_the_launches_ratios() -> None:
-    found = estimate.change(trial((1.04, 1.05, 1.06, 1.05), PACKAGE, DRAM), "energy_per_1k")
+    found = estimate.change(trial((1.04, 1.05, 1.06, 1.05), PACKAGE, DRAM), "energy_per_1k", WORKLOAD)
     assert not isinstance(found, Missing)
     assert found.value == pytest.approx(math.exp(sum(map(math.log, (1.04, 1.05, 1.06, 1.05))) / 4) - 1, rel=1e-5)
     assert found.low < 0.04
@@ -200,7 +201,7 @@ def test_a_drift_within_a_launch_cancels() -> None:
             more = replace(reading, counts=round(reading.counts * (1 + 0.02 * index)))
             warmed.append(replace(each, readings={PACKAGE.id: more}))
         made.append(replace(one, windows=tuple(warmed)))
-    found = estimate.change(made, "energy_per_1k")
+    found = estimate.change(made, "energy_per_1k", WORKLOAD)
     assert not isinstance(found, Missing)
     assert found.value == pytest.approx(0, abs=1e-6)
 
@@ -209,15 +210,15 @@ def test_launches_that_timed_calls_are_none_that_metered() -> None:
     timed = Launch(9, ("baseline", "candidate"), {"baseline": {"wall": (5,)}, "candidate": {"wall": (5,)}}, 1.0)
     metered = trial((1.0, 1.01, 1.02), PACKAGE)
     both = [timed, *metered]
-    assert estimate.change(both, "energy_per_1k") == estimate.change(metered, "energy_per_1k")
+    assert estimate.change(both, "energy_per_1k", WORKLOAD) == estimate.change(metered, "energy_per_1k", WORKLOAD)
     assert estimate.of(both, "latency_p50") == [timed]
 
 
 def test_one_launch_with_a_fault_is_left_out_and_too_few_are_a_gap() -> None:
     good = trial((1.0, 1.01, 1.02), PACKAGE)
     bad = launch(PACKAGE, faults={PACKAGE.id: "it ran backwards"}, factor=9.0)
-    assert estimate.change([*good, bad], "energy_per_1k").value == pytest.approx(0.01, abs=1e-3)  # type: ignore[union-attr]
-    few = estimate.change([*good[:2], bad], "energy_per_1k")
+    assert estimate.change([*good, bad], "energy_per_1k", WORKLOAD).value == pytest.approx(0.01, abs=1e-3)  # type: ignore[union-attr]
+    few = estimate.change([*good[:2], bad], "energy_per_1k", WORKLOAD)
     assert isinstance(few, Missing)
     assert "--energy-seconds" in few.help
     none = estimate.measure([bad, bad, bad], "candidate", "energy_per_1k", 1)

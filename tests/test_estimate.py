@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import math
+import random
+from dataclasses import replace
 
 import pytest
-from nouns import launches
+from nouns import WORKLOAD, launches
 
 from greengate import estimate, stats
 from greengate.comparison import Change
 from greengate.metrics import METRICS
-from greengate.profile import Launch, Measurement, Missing
+from greengate.profile import Launch, Measurement, Missing, Workload
 
 
 def one(wall: tuple[int, ...], cpu: tuple[int, ...] | None = None, role: str = "candidate") -> Launch:
@@ -49,7 +51,7 @@ def test_identical_launches_give_an_interval_of_no_width() -> None:
 @pytest.mark.parametrize("ratio", [0.9, 1.0, 1.03, 1.5])
 @pytest.mark.parametrize("metric", ["latency_p50", "cpu_time", "latency_p95"])
 def test_a_true_change_is_found(metric: str, ratio: float) -> None:
-    found = estimate.change(launches(8, ratio, calls=80), metric)
+    found = estimate.change(launches(8, ratio, calls=80), metric, WORKLOAD)
     assert isinstance(found, Change)
     assert found.low < ratio - 1 < found.high
     assert abs(found.value - (ratio - 1)) < 0.02
@@ -57,7 +59,7 @@ def test_a_true_change_is_found(metric: str, ratio: float) -> None:
 
 
 def test_more_throughput_is_a_positive_change() -> None:
-    found = estimate.change(launches(5, 0.5), "throughput")
+    found = estimate.change(launches(5, 0.5), "throughput", WORKLOAD)
     assert isinstance(found, Change)
     assert found.value == pytest.approx(1.0, abs=0.05)
 
@@ -108,10 +110,52 @@ def test_alternating_order_cancels_drift_and_blocks_do_not() -> None:
 def test_coverage_across_launches_is_honest() -> None:
     covered = 0
     for seed in range(400):
-        found = estimate.change(launches(5, 1.05, calls=10, seed=seed), "latency_p50")
-        assert isinstance(found, Change)
-        covered += found.low <= 0.05 <= found.high
+        found = estimate.log_ratio(launches(5, 1.05, calls=10, seed=seed), "latency_p50")
+        assert isinstance(found, stats.Estimate)
+        covered += found.low <= math.log(1.05) <= found.high
     assert covered >= 0.92 * 400
+
+
+ON_BOARD = replace(WORKLOAD, settings={"device": "cuda:0"})
+TWO_THREADS = replace(WORKLOAD, threads=2)
+
+
+@pytest.mark.parametrize(("workload", "share"), [(WORKLOAD, 0.03), (TWO_THREADS, 0.12), (ON_BOARD, 0.12)])
+def test_an_interval_holds_what_trials_of_a_pair_differ_by(workload: Workload, share: float) -> None:
+    """A trial of the same pair is off by a share of the change, and every launch of it is off alike."""
+    chance = random.Random(share)
+    covered, narrow, rounds = 0, 0, 400
+    for seed in range(rounds):
+        moved = 2 ** chance.gauss(1, share)
+        found = estimate.change(launches(5, moved, calls=10, seed=seed, between=0.001), "latency_p50", workload)
+        assert isinstance(found, Change)
+        covered += found.low <= 1 <= found.high
+        alone = estimate.log_ratio(launches(5, moved, calls=10, seed=seed, between=0.001), "latency_p50")
+        assert isinstance(alone, stats.Estimate)
+        narrow += alone.low <= math.log(2) <= alone.high
+    assert covered >= 0.93 * rounds
+    assert narrow < 0.75 * rounds  # the launches of one trial cannot know
+
+
+def test_equal_models_and_what_is_not_timed_are_not_widened() -> None:
+    same = [one((100, 200), role="baseline")] * 4
+    same = [replace(launch, samples={**launch.samples, "candidate": launch.samples["baseline"]}) for launch in same]
+    found = estimate.change(same, "latency_p50", TWO_THREADS)
+    assert isinstance(found, Change)
+    assert (found.low, found.high, found.irreducible) == (0.0, 0.0, 0.0)
+    weights = {"baseline": {"peak": (100,)}, "candidate": {"peak": (200,)}}
+    weighed = estimate.change([Launch(0, (), weights, 1.0)] * 4, "peak_memory", TWO_THREADS)
+    assert isinstance(weighed, Change)
+    assert weighed.low == weighed.high == pytest.approx(1.0)
+    assert weighed.irreducible == 0.0
+
+
+def test_what_trials_differ_by_is_told_apart_from_what_more_launches_narrow() -> None:
+    few, many = (estimate.change(launches(count, 1.5, calls=10), "latency_p50", TWO_THREADS) for count in (6, 200))
+    assert isinstance(few, Change)
+    assert isinstance(many, Change)
+    assert few.irreducible == pytest.approx(many.irreducible, rel=0.05)
+    assert 1.5 * math.expm1(-1.96 * 0.12 * math.log(1.5)) == pytest.approx(many.low - 0.5, rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +167,7 @@ def test_coverage_across_launches_is_honest() -> None:
     ],
 )
 def test_too_little_is_missing_not_a_number(found: tuple[Launch, ...], metric: str, kind: str, words: str) -> None:
-    missing = estimate.change(found, metric)
+    missing = estimate.change(found, metric, WORKLOAD)
     assert isinstance(missing, Missing)
     assert missing.kind == kind
     assert words in missing.reason
@@ -131,14 +175,14 @@ def test_too_little_is_missing_not_a_number(found: tuple[Launch, ...], metric: s
 
 
 def test_p99_from_a_thousand_calls_on() -> None:
-    assert isinstance(estimate.change(launches(5, 1.0, calls=200), "latency_p99"), Change)
+    assert isinstance(estimate.change(launches(5, 1.0, calls=200), "latency_p99", WORKLOAD), Change)
 
 
 def test_a_clock_that_reads_zero_is_missing() -> None:
     zero = [one((0, 0, 0))] * 3
     assert isinstance(estimate.measure(zero, "candidate", "cpu_time", 1), Missing)
     both = [Launch(0, (), {"baseline": {"cpu": (0, 0)}, "candidate": {"cpu": (0, 0)}}, 1.0)] * 3
-    assert isinstance(estimate.change(both, "cpu_time"), Missing)
+    assert isinstance(estimate.change(both, "cpu_time", WORKLOAD), Missing)
 
 
 def test_a_role_that_never_ran_is_missing() -> None:

@@ -224,8 +224,10 @@ def test_an_absolute_reason_never_says_that_a_number_exceeds_itself() -> None:
 # --- the trial's own noise, and second looks --------------------------------------------------------------------------
 
 
-def paired(value: float, half: float, noise: Noise | None = None, seconds: float = 10.0) -> Change:
-    return Change(value, value - half, value + half, "paired", True, noise, 6, seconds)
+def paired(
+    value: float, half: float, noise: Noise | None = None, seconds: float = 10.0, irreducible: float = 0.0
+) -> Change:
+    return Change(value, value - half, value + half, "paired", True, noise, 6, seconds, irreducible)
 
 
 QUIET, LOUD = Noise(0.0, -0.004, 0.005), Noise(0.01, -0.07, 0.09)
@@ -267,6 +269,9 @@ def test_noise_forbids_on_the_other_side_too() -> None:
         (paired(0.0, 0.01, LOUD), "limits above 9.0 % can be decided here now; this one needs about 60 s"),
         (paired(0.04, 0.03, QUIET, 20.0), "limits above 6.0 % can be decided here now; this one needs about 240 s"),
         (paired(0.05, 0.03, QUIET), "too near the limit"),
+        # 1 % of room, of which trials differ by 0.6 %: the other 2.93 % must shrink to 0.8 %, 13.4 times as long
+        (paired(0.04, 0.03, QUIET, 10.0, irreducible=0.006), "this one needs about 180 s"),
+        (paired(0.04, 0.03, QUIET, 10.0, irreducible=0.011), "too near the limit"),  # no time is enough
     ],
 )
 def test_an_inconclusive_noisy_rule_says_what_would_decide_it(found: Change, words: str) -> None:

@@ -74,7 +74,7 @@ def test_a_rule_reads_by_itself() -> None:
         "candidate": {"value": 100.0, "unit": "B", "method": "executed", "interval": None, "samples": 1, "detail": ""},
         "change": {
             **{"value": 0.25, "low": 0.25, "high": 0.25, "basis": "exact", "relative": True},
-            **{"noise": None, "launches": 0, "seconds": 0.0},
+            **{"noise": None, "launches": 0, "seconds": 0.0, "irreducible": 0.0},
         },
         "method": "executed",
         "at": "budgets.yaml:3:5",

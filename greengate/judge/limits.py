@@ -21,16 +21,6 @@ ROUNDING = 1e-12
 
 #: A limit is decided with room to spare when the half-width is at most this share of it.
 SHARE = 0.5
-#: Nobody waits longer than this for one rule, in seconds.
-MOST_ADVISED = 3600.0
-
-#: Nobody labels more samples than this for one rule.
-MOST_SAMPLES = 10_000_000
-
-_LOOK_AGAIN = "give it time for a second look with --max-seconds, or measure it again with this version"
-_MORE_SAMPLES = "evaluate on more samples, or widen the limit"
-_LONGER = "measure longer with --max-seconds, on a quieter machine, or widen the limit"
-_LOOK_AT_IT = "make sure that the model still works; then approve this candidate with `greengate approve`"
 
 
 def compared(model: ModelCase, metric: str) -> Comparison:
@@ -56,41 +46,6 @@ def judge_gain(gain: Limit, comparison: Comparison, context: Context) -> Check:
     return check if first.status is check.status else replace(check, status=Status.INCONCLUSIVE)
 
 
-def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
-    """Say what would decide a limit that is open, or how to close a gap; empty where nothing helps."""
-    needed = comparison.candidate if check.limit.absolute else comparison.change
-    if isinstance(needed, Missing):
-        return needed.help
-    if check.status is not Status.INCONCLUSIVE:
-        return ""
-    if check.limit.kind.startswith("suspicious"):
-        return _LOOK_AT_IT
-    if METRICS[rule.metric].kind == "declared":
-        return samples_that_decide(check.limit, comparison) if isinstance(needed, Change) else _MORE_SAMPLES
-    if comparison.first is None and _fails(check.limit, rule, comparison):
-        return _LOOK_AGAIN
-    if _refuse_estimate(check.limit, rule, comparison):
-        return "measure where a counter can be read; `greengate doctor` says what would make one usable"
-    said = _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
-    metered = METRICS[rule.metric].dimension in ("energy", "mass")
-    return said.replace("--max-seconds", "--energy-seconds") if metered else said
-
-
-def samples_that_decide(limit: Limit, comparison: Comparison) -> str:
-    """Say on how many samples a change like this one would be decided; empty where they are not known."""
-    change, candidate = comparison.change, comparison.candidate
-    if isinstance(change, Missing) or isinstance(candidate, Missing) or change.low == change.high:
-        return ""
-    half, room = (change.high - change.low) / 2, abs(change.value - limit.edge)
-    # Intervals shrink with the square root of the number of samples.
-    needed = candidate.samples * (half / max(room, ROUNDING)) ** 2
-    if needed > MOST_SAMPLES:
-        return "the change is too near what is asked to be told from it"
-    place = 10 ** max(0, len(str(math.ceil(needed))) - 2)
-    about = math.ceil(needed / place) * place
-    return f"about {about:,} samples would decide it; these are {candidate.samples:,}"
-
-
 def unconfirmed(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
     return frozenset(
@@ -98,7 +53,7 @@ def unconfirmed(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -
         for rule in rules
         if METRICS[rule.metric].kind in ("noisy", "derived")
         and (found := model.comparisons.get(rule.metric)) is not None
-        and any(_fails(limit, rule, _on(limit, found, model, today)) for limit in rule.limits)
+        and any(fails(limit, rule, _on(limit, found, model, today)) for limit in rule.limits)
     )
 
 
@@ -106,7 +61,7 @@ def _on(limit: Limit, found: Comparison, model: ModelCase, today: datetime.date)
     return found if limit.over is None else drifted(limit, found, model, today)[0]
 
 
-def _fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:
+def fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:
     """Tell whether the launches at hand are beyond a limit, whatever a first look said."""
     return _judge_look(limit, rule, comparison, Context("ci", strict=True)).status is Status.FAIL
 
@@ -138,7 +93,7 @@ def _judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
     needed: Measurement | Change | Missing = comparison.candidate if limit.absolute else comparison.change
     if isinstance(needed, Missing):
         return Check(limit, _status_of_missing(needed, context), needed.reason)
-    if refusal := _refuse_estimate(limit, rule, comparison):
+    if refusal := refused_estimate(limit, rule, comparison):
         return Check(limit, Status.INCONCLUSIVE, refusal)
     if isinstance(needed, Measurement):
         return _judge_absolute(limit, rule.metric, needed)
@@ -148,7 +103,7 @@ def _judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
     return _or(within, _judge_floor(limit, rule, comparison))
 
 
-def _refuse_estimate(limit: Limit, rule: Rule, comparison: Comparison) -> str:
+def refused_estimate(limit: Limit, rule: Rule, comparison: Comparison) -> str:
     """Say why an estimate does not judge this limit; empty where nothing is estimated, or it may."""
     sides = [comparison.candidate] if limit.absolute else [comparison.candidate, comparison.baseline]
     found = next((one for one in sides if isinstance(one, Measurement) and one.method == "estimated"), None)
@@ -248,22 +203,6 @@ def _doubt(limit: Limit, change: Change, noise: Noise, status: Status) -> str:
         return ""
     value = f"{format_change(change.value)}{_spread(change)}"
     return f"{value}, where noise alone explains {format_change(noise.floor)[1:]}"
-
-
-def _more(limit: Limit, change: Change) -> str:
-    """Say what would decide: which limits can be decided now, and how long this one would take."""
-    half = (change.high - change.low) / 2
-    floor = change.noise.floor if change.noise is not None else half
-    decided = max(floor, half / SHARE)
-    room = abs(change.value - limit.edge)
-    # Intervals shrink with the square root of time; both the limit and the room beside it ask for a narrower one.
-    ratio = max(decided / max(limit.value, ROUNDING), half / max(room, ROUNDING))
-    now = f"limits above {format_change(decided)[1:]} can be decided here now"
-    seconds = 1.2 * change.seconds * ratio * ratio
-    if not 0 < seconds <= MOST_ADVISED:
-        return f"{now}; the change is too near the limit, or this machine too noisy, for this one"
-    wait = max(60, math.ceil(seconds / 30) * 30)
-    return f"{now}; this one needs about {wait:,} s (--max-seconds) or a quieter machine"
 
 
 def _spread(change: Change) -> str:

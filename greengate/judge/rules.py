@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from greengate.budget import Rule
+from greengate.judge.advice import next_step
 from greengate.judge.approving import approved
 from greengate.judge.grounds import Ground, Matter
-from greengate.judge.limits import next_step
 from greengate.judge.trading import traded
 from greengate.judge.waiving import waived
 from greengate.verdict import Check, Outcome, Status, Step

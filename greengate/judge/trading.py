@@ -6,9 +6,10 @@ from dataclasses import replace
 
 from greengate.budget import Limit, Rule, TradeOff
 from greengate.comparison import Change, Comparison
+from greengate.judge.advice import samples_that_decide
 from greengate.judge.approving import approved
 from greengate.judge.grounds import Ground, Matter, every
-from greengate.judge.limits import compared, judge_gain, samples_that_decide
+from greengate.judge.limits import compared, judge_gain
 from greengate.profile import Measurement
 from greengate.units import format_change
 from greengate.verdict import Case, Check, Status

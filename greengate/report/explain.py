@@ -123,6 +123,9 @@ def _arithmetic(compared: Comparison, unit: str, edges: list[float]) -> Iterator
     ends = f", interval {spread}" if spread else ""
     if change.basis == "paired":
         yield f"  change     {value}{ends}, from launches that ran both models side by side"
+        if change.irreducible:
+            by = format_change(change.irreducible)[1:]
+            yield f"             ({by} to either side is what trials of a pair differ by; more time does not narrow it)"
         if math.isfinite(plain):
             alone = format_change(plain, change.relative)
             yield f"             ({formula} = {alone} from the two values alone; no limit is judged by it)"
