@@ -15,6 +15,7 @@ from greengate.cli.explain import explain
 from greengate.cli.export import export
 from greengate.cli.hardware import hardware
 from greengate.cli.history import history
+from greengate.cli.hook import hook
 from greengate.cli.init import init
 from greengate.cli.profile import profile
 from greengate.cli.publish import publish
@@ -44,6 +45,7 @@ _COMMANDS = (
     check,
     explain,
     comment,
+    hook,
     profile,
     compare,
     hardware,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from checkout import committed, ours
 from forge_servers import GitHub, State, serving
 from repository import Repository
 
@@ -122,7 +122,7 @@ def test_a_check_that_never_ran_is_red() -> None:
 def test_whatever_the_check_prints_the_runner_does_not_obey(tmp_path: Path) -> None:
     """Reports keep their words harmless; should one ever slip through, the runner is not listening."""
     python = tmp_path / "python"
-    python.write_text('#!/bin/sh\nif [ "$1" = -c ]; then exec python3 "$@"; fi\necho ::error::forged\nexit 3\n')
+    python.write_text('#!/bin/sh\nif [ "$2" = -c ]; then exec python3 "$@"; fi\necho ::error::forged\nexit 3\n')
     python.chmod(0o755)
     given = {
         "BUDGETS": "b.yaml",
@@ -201,13 +201,14 @@ class Act:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    def run(self, **environ: str) -> Seen:
-        commit = self.repository.commit()
+    def run(self, base: str | None = None, **environ: str) -> Seen:
+        """Run the workflow on what lies in the repository; with a `base`, as it was checked out."""
+        commit = self.repository.commit() if base is None else self.repository.git("rev-parse", "HEAD")
         event = {
             "number": 7,
             "pull_request": {
                 "number": 7,
-                "base": {"ref": "main", "sha": commit},
+                "base": {"ref": "main", "sha": base or commit},
                 "head": {"ref": "change", "sha": commit, "repo": {"full_name": "owner/name", "fork": False}},
             },
             "repository": {"full_name": "owner/name"},
@@ -216,7 +217,7 @@ class Act:
         given = {
             "GITHUB_API_URL": self.base,
             "GITHUB_REPOSITORY": "owner/name",
-            "PIP_NO_BUILD_ISOLATION": "1",
+            "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it so: the value of the option, not that it is given
         } | environ
         command = [
             *(tool("act"), "pull_request", "-e", str(self.place / "event.json"), "-P", "ubuntu-latest=-self-hosted"),
@@ -242,46 +243,11 @@ class Act:
         return Seen(found.returncode, lines, text)
 
 
-def committed(folder: Path) -> Path:
-    """Commit a folder: act reads committed trees."""
-    for words in (
-        ["init", "-q"],
-        ["add", "-A"],
-        ["-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"],
-    ):
-        subprocess.run(["git", *words], cwd=folder, check=True)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the action as committed trees, a stub for other people's, and a Python to install into."""
     found = tmp_path_factory.mktemp("act")
-    tracked = subprocess.run(
-        [
-            "git",
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "greengate",
-            "*.md",
-            "LICENSE",
-            "*.toml",
-            "*.yml",
-            "*.yaml",
-        ],
-        cwd=ROOT,
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.split("\n")
-    for name in filter(None, tracked):
-        if (ROOT / name).is_file() and not name.startswith(("tests/", "docs/")):
-            target = found / "action" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(ROOT / name, target)
-    committed(found / "action")
+    ours(found / "action")
     (found / "stub").mkdir()
     (found / "stub" / "action.yml").write_text(
         "name: stub\nruns: {using: composite, steps: [{shell: bash, run: 'true'}]}\n"
@@ -393,3 +359,41 @@ def test_hostile_names_execute_nothing_and_are_text(act: Act, tmp_path: Path) ->
     assert "<b>" not in body
     assert "@all" not in body
     assert len(seen.commands("error")) == 1
+
+
+def test_modules_of_the_checkout_are_not_run(act: Act) -> None:
+    """`python -m` looks into the current folder first, which is the pull request's; one step has a token."""
+    trap = f"open({str(act.place / 'pwned')!r}, 'w').close()\n"
+    for name in ("click", "json", "venv", "pip", "secrets", "greengate/__init__"):
+        act.write(f"{name}.py", trap)
+    act.workflow(comment="always")
+    seen = act.run()
+    assert seen.code == 1, seen.text
+    assert len(act.state.bodies(act.state.me)) == 1
+    assert not (act.place / "pwned").exists()
+
+
+def test_a_pull_request_that_loosens_the_budget_fails_in_a_clone_of_depth_one(act: Act, tmp_path: Path) -> None:
+    """What actions/checkout leaves by default: the merge commit alone, not even the target's tip."""
+    act.workflow()
+    act.write("net.fake.yaml", MODEL.replace("10 MB", "4 MB"))
+    tip = act.repository.commit()
+    act.repository.git("switch", "--quiet", "-c", "change")
+    act.repository.commit({"net.fake.yaml": MODEL, "budgets.yaml": BUDGET.replace("5 MB", "50 MB")})
+    act.repository.git("switch", "--quiet", "main")
+    merged = act.repository.merge("change")
+    act.repository.git("update-ref", "refs/pull/7/merge", merged)
+    act.repository.git("reset", "--quiet", "--hard", tip)
+    clone = Repository(tmp_path / "clone")
+    clone.git("remote", "add", "origin", f"file://{act.repository.folder}")
+    clone.git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", "+refs/pull/7/merge:refs/remotes/pull/7/merge")
+    clone.git("checkout", "--quiet", "--force", "refs/remotes/pull/7/merge")
+    assert clone.git("rev-list", "--all", "--count") == "1"
+    act.repository = clone
+    seen = act.run(base=tip)
+    assert seen.code == 1, seen.text
+    (body,) = act.state.bodies(act.state.me)
+    assert re.search(r"10.0 MB is beyond the limit of 5.00 MB", body), body
+    assert "5 MB" in body
+    assert "50 MB" in body
+    assert seen.outputs["outcome"] == "fail"

@@ -100,8 +100,14 @@ class Pipeline:
             *("--ignore-predefined-vars", "CI_PIPELINE_SOURCE,CI_API_V4_URL,GITLAB_CI"),
             *(word for key, text in variables.items() for word in ("--variable", f"{key}={text}")),
         ]
-        kept = {key: text for key, text in os.environ.items() if key.startswith(("PIP_", "LANG", "LC_", "HOME"))}
-        environ = kept | {"PATH": f"{self.python}:{os.environ['PATH']}", "PIP_NO_BUILD_ISOLATION": "1"}
+        kept = {key: text for key, text in os.environ.items() if key.startswith(("PIP_", "LANG", "LC_"))}
+        # A home of its own: what a user's shell does to PATH would bring another Python. PIP_NO_BUILD_ISOLATION=0 is
+        # how pip reads it: the value of the option, not that it is given.
+        environ = kept | {
+            "PATH": f"{self.python}:{os.environ['PATH']}",
+            "HOME": str(self.python),
+            "PIP_NO_BUILD_ISOLATION": "0",
+        }
         found = subprocess.run(
             command, cwd=self.repository.folder, env=environ, check=False, capture_output=True, text=True, timeout=120
         )
@@ -119,7 +125,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     lines = [
         "#!/bin/sh",
         f'"{sys.executable}" "$@" || exit',
-        'if [ "$2" = venv ]; then for at in "$3"/lib/python*/site-packages; do',
+        'if [ "$3" = venv ]; then for at in "$4"/lib/python*/site-packages; do',
         f'echo "{site}" > "$at/tests.pth"; done; fi',
     ]
     (folder / "python").write_text("\n".join(lines) + "\n")
@@ -185,3 +191,16 @@ def test_what_cannot_be_decided_warns_and_what_cannot_start_fails(pipeline: Pipe
 
     said = pipeline.run(budgets="gone.yaml", token=False)
     assert re.search(r"^ FAIL +greengate", said, re.MULTILINE), said
+
+
+@pytest.mark.system("node")
+@pytest.mark.system("rsync")
+def test_modules_of_the_checkout_are_not_run(pipeline: Pipeline, tmp_path: Path) -> None:
+    """The job has a token, and its current folder is the merge request's."""
+    trap = f"open({str(tmp_path / 'pwned')!r}, 'w').close()\n"
+    for name in ("click", "json", "venv", "pip", "greengate/__init__"):
+        pipeline.write(f"{name}.py", trap)
+    said = pipeline.run()
+    assert re.search(r"^ FAIL +greengate", said, re.MULTILINE), said
+    assert len(pipeline.state.bodies(pipeline.state.me)) == 1
+    assert not (tmp_path / "pwned").exists()

@@ -29,10 +29,10 @@ while IFS= read -r line; do
 done <<<"$GREENGATE_MODELS"
 
 # Names in the report and lines of the budget are the pull request's: nothing of them is a command to the runner.
-pause="$("$GREENGATE_PYTHON" -c 'import secrets; print(secrets.token_hex(16))')"
+pause="$("$GREENGATE_PYTHON" -P -c 'import secrets; print(secrets.token_hex(16))')"
 echo "::stop-commands::$pause"
 code=0
-"$GREENGATE_PYTHON" -m greengate check "${options[@]}" --report terminal=- -- "${models[@]}" 2>&1 || code=$?
+"$GREENGATE_PYTHON" -P -m greengate check "${options[@]}" --report terminal=- -- "${models[@]}" 2>&1 || code=$?
 echo "::$pause::"
 
 echo "exit-code=$code" >>"$GITHUB_OUTPUT"

@@ -1,7 +1,7 @@
 # Brings the pull request's comment up to date; the only step that has a token, and it loads no model.
 set -euo pipefail
 
-said="$("$GREENGATE_PYTHON" -m greengate comment --from "$GREENGATE_JSON" --when "$GREENGATE_COMMENT" \
+said="$("$GREENGATE_PYTHON" -P -m greengate comment --from "$GREENGATE_JSON" --when "$GREENGATE_COMMENT" \
   --key "$GREENGATE_KEY")" || {
   # A comment that cannot be written is no verdict: the gate's own answer stands.
   echo "::warning title=greengate::the comment was not written: the reason stands in the log above"
