@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 from greengate.errors import Span
-from greengate.profile import Hardware, WorkloadSpec
+from greengate.profile import WorkloadSpec
 from greengate.recipe import NO_RECIPE, Recipe
+from greengate.reference import Reference
 
 LimitKind = Literal[
     "max",
@@ -95,7 +95,8 @@ class Override:
 class Rule:
     """One line of the budget; binds every model, or those whose name matches a pattern of `models`.
 
-    `allow_estimated`: a model of energy may stand in for a counter, as a paired change.
+    `allow_estimated`: a model of energy may stand in for a counter, as a paired change. `locked`: it stands in a shared
+    policy file, and files that extend it may tighten it, never loosen it.
     """
 
     id: str
@@ -109,6 +110,7 @@ class Rule:
     on_inconclusive: OnInconclusive | None = None
     overrides: tuple[Override, ...] = ()
     allow_estimated: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True)
@@ -203,36 +205,28 @@ class Carbon:
 
 
 @dataclass(frozen=True)
-class Reference:
-    """The machine that hardware-bound rules are judged on, by patterns; None leaves that part open.
+class SharedPolicy:
+    """A policy file that a budget extends: `file` as spans name it, the digest of its bytes, the commit it is of.
 
-    `hardware` matches the processor, the hardware's id, or a GPU that the model runs on; `runtime` matches one runtime
-    with its version, as `onnxruntime 1.32.0`. Capital letters make no difference.
+    `rules` are its own, as they stand there. All else is as it holds for that file, what it extends included.
     """
 
-    span: Span
-    hardware: str | None = None
-    runtime: str | None = None
-
-    def differs(self, hardware: Hardware, runtime: Mapping[str, str]) -> str:
-        """Say what of a machine is not the reference's; empty where it is the reference."""
-        names = [hardware.cpu, hardware.id, *(gpu.name for gpu in hardware.gpus)]
-        if self.hardware is not None and not _any_like(names, self.hardware):
-            here = ", ".join(gpu.name for gpu in hardware.gpus) or hardware.cpu
-            return f"the reference hardware is {self.hardware!r}, this was measured on {here}"
-        versions = [f"{name} {version}" for name, version in runtime.items()]
-        if self.runtime is not None and not _any_like(versions, self.runtime):
-            return f"the reference runtime is {self.runtime!r}, this was measured with {', '.join(versions) or 'none'}"
-        return ""
-
-
-def _any_like(names: Iterable[str], pattern: str) -> bool:
-    return any(fnmatchcase(name.casefold(), pattern.casefold()) for name in names)
+    file: str
+    digest: str
+    rules: tuple[Rule, ...]
+    commit: str | None = None
+    waivers: tuple[Waiver, ...] = ()
+    on_inconclusive: OnInconclusive | None = None
+    approvers: tuple[Approvers, ...] = ()
+    reference: Reference | None = None
 
 
 @dataclass(frozen=True)
 class Budget:
-    """The whole file: `path` as given, `digest` of its bytes."""
+    """The whole file: `path` as given, `digest` of its bytes.
+
+    Where it extends `shared` policies, nearest first, its rules and all else are what holds with them.
+    """
 
     path: str
     digest: str
@@ -248,37 +242,4 @@ class Budget:
     power_log: PowerLog | None = None
     carbon: Carbon | None = None
     reference: Reference | None = None
-
-
-def matches(name: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether a name matches one of the patterns; without patterns every name does."""
-    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def binds(rule: Rule, model: str) -> bool:
-    """Tell whether a rule binds a model of this name."""
-    return matches(model, rule.models)
-
-
-def rules_for(budget: Budget, model: str) -> tuple[Rule, ...]:
-    """Return the rules that bind a model, as they hold for it: overrides applied in order, `off` left out."""
-    held = (_overridden(rule, model) for rule in budget.rules if binds(rule, model))
-    return tuple(
-        replace(rule, on_inconclusive=rule.on_inconclusive or budget.on_inconclusive)
-        for rule in held
-        if rule.severity != "off"
-    )
-
-
-def _overridden(rule: Rule, model: str) -> Rule:
-    for each in rule.overrides:
-        if matches(model, each.models):
-            own = {limit.kind: limit for limit in (*rule.limits, *each.limits)}
-            rule = replace(
-                rule,
-                limits=tuple(own.values()),
-                ignore_below=rule.ignore_below if each.ignore_below is None else each.ignore_below,
-                severity=each.severity or rule.severity,
-                on_inconclusive=each.on_inconclusive or rule.on_inconclusive,
-            )
-    return rule
+    shared: tuple[SharedPolicy, ...] = ()

@@ -67,6 +67,9 @@ CODES: dict[str, str] = {
     "unmatched-selector": "a selector matches no model",
     "unknown-rule": "a rule id is not in the budget",
     "unknown-model": "a model is not in the budget",
+    # shared policies
+    "extends-unreadable": "a policy file that another extends cannot be read",
+    "extends-circular": "policy files extend each other, or too many of them",
     # whose policy binds
     "policy-unreadable": "the policy of the target branch cannot be read",
     "policy-removed": "a change deletes or renames several budgets",

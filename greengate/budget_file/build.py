@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from greengate import intensity
@@ -16,18 +17,20 @@ from greengate.budget import (
     ModelEntry,
     Override,
     PowerLog,
-    Reference,
     Rule,
+    SharedPolicy,
     TradeOff,
     Waiver,
     WorkerLimits,
 )
 from greengate.budget_file.check import Value
-from greengate.budget_file.meaning import entries, model_name, rule_id
+from greengate.budget_file.meaning import entries, model_name, nearest, rule_id
 from greengate.budget_file.scalars import quantity
+from greengate.budget_file.shared import Read
 from greengate.metrics import METRICS
 from greengate.profile import InputSpec, WorkloadSpec
 from greengate.recipe import Recipe
+from greengate.reference import Reference
 from greengate.units import Delta
 
 _KINDS: tuple[LimitKind, ...] = (
@@ -43,27 +46,81 @@ _KINDS: tuple[LimitKind, ...] = (
 _SETTINGS = ("inputs_from", "device", "precision", "compile", "channels_last")
 
 
-def build(root: Value, path: str, digest: str) -> Budget:
-    """Return the budget of a checked file."""
-    rules = tuple(_rule(item) for item in entries(root, "rules"))
-    metrics = {rule.id: rule.metric for rule in rules}
-    workload = _plain(root.get("workload"))
+def build(root: Value, path: str, digest: str, beneath: Sequence[Read] = ()) -> Budget:
+    """Return the budget of a checked file, with what it extends, `beneath`, nearest first."""
+    shared = _shared(beneath)
+    files = (root, *(one.root for one in beneath))
+    models = tuple(_model(item, _plain(root.get("workload"))) for item in entries(root, "models"))
+    names = {model.name for model in models}
+    rules = _together(_rules(root), shared)
     return Budget(
         path=path,
         digest=digest,
         version=root.content["version"].content,
-        models=tuple(_model(item, workload) for item in entries(root, "models")),
+        models=models,
         rules=rules,
-        waivers=tuple(_waiver(item, metrics) for item in entries(root, "waivers")),
+        waivers=(*_waivers(root, rules), *(one for file in shared[:1] for one in file.waivers if one.model in names)),
         baseline=_optional(root, "baseline"),
         worker=WorkerLimits(**_plain(root.get("worker"))),
-        on_inconclusive=_optional(root, "on_inconclusive"),
-        approvers=tuple(_approvers(item) for item in entries(root, "approvers")),
-        max_waiver_days=_optional(root, "max_waiver_days"),
         power_log=_power_log(root.get("energy")),
         carbon=_carbon(root.get("carbon")),
-        reference=_reference(root.get("reference")),
+        max_waiver_days=_said(files, "max_waiver_days"),
+        on_inconclusive=_said(files, "on_inconclusive"),
+        approvers=_seats(files),
+        reference=_reference(nearest(files, "reference")),
+        shared=shared,
     )
+
+
+def _shared(beneath: Sequence[Read]) -> tuple[SharedPolicy, ...]:
+    """Return every shared file as it holds together with those it extends itself."""
+    found: tuple[SharedPolicy, ...] = ()
+    for place, one in reversed(list(enumerate(beneath))):
+        files = tuple(each.root for each in beneath[place:])
+        rules = _rules(one.root)
+        policy = SharedPolicy(
+            file=one.place.shown,
+            digest=one.digest,
+            commit=one.place.commit,
+            rules=rules,
+            waivers=(
+                *_waivers(one.root, _together(rules, found)),
+                *(each for file in found[:1] for each in file.waivers),
+            ),
+            on_inconclusive=_said(files, "on_inconclusive"),
+            approvers=_seats(files),
+            reference=_reference(nearest(files, "reference")),
+        )
+        found = (policy, *found)
+    return found
+
+
+def _rules(root: Value) -> tuple[Rule, ...]:
+    return tuple(_rule(item) for item in entries(root, "rules"))
+
+
+def _together(own: tuple[Rule, ...], shared: tuple[SharedPolicy, ...]) -> tuple[Rule, ...]:
+    """Return the rules that hold: of those with one id the nearest file's, the file's own first."""
+    found = {rule.id: rule for rule in own}
+    for policy in shared:
+        for rule in policy.rules:
+            found.setdefault(rule.id, rule)
+    return tuple(found.values())
+
+
+def _waivers(root: Value, rules: tuple[Rule, ...]) -> tuple[Waiver, ...]:
+    metrics = {rule.id: rule.metric for rule in rules}
+    return tuple(_waiver(item, metrics) for item in entries(root, "waivers"))
+
+
+def _seats(files: Sequence[Value]) -> tuple[Approvers, ...]:
+    named = next((file for file in files if file.get("approvers") is not None), None)
+    return () if named is None else tuple(_approvers(item) for item in entries(named, "approvers"))
+
+
+def _said(files: Sequence[Value], key: str) -> Any:
+    told = nearest(files, key)
+    return None if told is None else told.content
 
 
 def _plain(value: Value | None) -> dict[str, Any]:
@@ -169,6 +226,7 @@ def _rule(entry: Value) -> Rule:
         on_inconclusive=_optional(entry, "on_inconclusive"),
         overrides=tuple(_override(item, entry.content["metric"].content) for item in entries(entry, "overrides")),
         allow_estimated=_optional(entry, "allow_estimated") or False,
+        locked=_optional(entry, "locked") or False,
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greengate.budget_file.scalars import Refusal, closest, quoted, scalar, wrong_type
-from greengate.budget_file.shape import Anything, Items, Key, Keys, Named, Never, Shape, Variants, bind
+from greengate.budget_file.shape import Anything, Either, Items, Key, Keys, Named, Never, Shape, Variants, bind
 from greengate.errors import Diagnostic, Span
 from greengate.metrics import METRICS
 from greengate.yamlspan import Mapping, Node, Scalar, Sequence, data
@@ -29,6 +29,10 @@ class Value:
         return found
 
 
+#: What messages call a whole file, which nobody is told to remove.
+_WHOLE = ("the budget", "the shared policy")
+
+
 class Findings(list[Diagnostic]):
     """The mistakes found so far."""
 
@@ -42,6 +46,8 @@ def check(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> Val
 
     Messages call it `name`, and show `fix` as what could be written.
     """
+    if isinstance(shape, Either):
+        shape = shape.keys if isinstance(node, Mapping) else shape.text
     match shape, node:
         case Keys(), Mapping():
             return _keys(shape, node, name, found)
@@ -110,7 +116,8 @@ def _present(shape: Keys, node: Mapping, name: str, found: Findings) -> None:
     if shape.any_of and not spans.keys() & set(shape.any_of):
         allowed = [key for key in shape.any_of if not isinstance(shape.keys[key].shape, Never)]
         message = f"{name} sets none of {', '.join(allowed)}"
-        advice = f"add for example `{_line(allowed[0], shape.keys[allowed[0]])}`, or remove {name}"
+        advice = f"add for example `{_line(allowed[0], shape.keys[allowed[0]])}`"
+        advice += "" if name in _WHOLE else f", or remove {name}"
         found.note(shape.any_of_code, node.span, message, advice)
     for key, other in shape.apart:
         if key in spans and other in spans:

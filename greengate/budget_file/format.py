@@ -6,11 +6,15 @@ from greengate.budget_file.format_model import LINES, MODEL, NAMES, PATHS, URIS
 from greengate.budget_file.shape import (
     COUNTRY,
     DAYS,
+    RELATIVE,
+    REPOSITORY,
+    REVISION,
     SELECTOR,
     AnyChange,
     ByMetric,
     Change,
     Date,
+    Either,
     Flag,
     Items,
     Key,
@@ -209,6 +213,23 @@ _REFERENCE = Keys(
     any_of=("hardware", "runtime"),
 )
 
+_FILE = Text(RELATIVE, "write a path from this file's folder, with `/` between its parts")
+_REPOSITORY = Text(REPOSITORY, "write `https://host/name`, `ssh://host/name` or `git@host:name`, without a password")
+_REVISION = Text(REVISION, "write the whole id of a commit, 40 hexadecimal digits: a branch or a tag can be moved")
+
+_SOME_COMMIT = "3f786850e387550fdab836ed7e6dc881de23001b"
+
+_EXTENDS = Either(
+    _FILE,
+    Keys(
+        {
+            "git": Key(_REPOSITORY, "The repository it is in.", "https://git.example.org/policies", required=True),
+            "rev": Key(_REVISION, "The commit it is read from, its whole id.", _SOME_COMMIT, required=True),
+            "path": Key(_FILE, "Its path in there, from the root.", "models.yaml", required=True),
+        }
+    ),
+)
+
 _MODELS = Items(MODEL, "the model", 1, "empty-budget")
 _RULES = Items(_RULE, "the rule", 1, "empty-budget")
 _VERSION = Whole(VERSION, VERSION, "unsupported-version")
@@ -218,7 +239,10 @@ BUDGET = Keys(
     {
         "version": Key(_VERSION, "Version of this format: 1.", "1", required=True),
         "models": Key(_MODELS, "The models it binds.", "[{path: model.onnx}]", required=True),
-        "rules": Key(_RULES, "What is allowed.", "[{metric: size, max: 120 MB}]", required=True),
+        "rules": Key(
+            _RULES, "What is allowed; may be absent where `extends` has rules.", "[{metric: size, max: 120 MB}]"
+        ),
+        "extends": Key(_EXTENDS, "A policy file whose rules hold too, from this file's folder.", "policy/models.yaml"),
         "workload": Key(_WORKLOAD, "How every model is run.", "{batch_size: 1, threads: 1}"),
         "baseline": Key(URIS, "What the models are compared with; auto if absent.", "auto"),
         "waivers": Key(Items(_WAIVER, "the waiver"), "Dated, reasoned exceptions to rules.", "[]"),
@@ -233,5 +257,6 @@ BUDGET = Keys(
         "carbon": Key(_CARBON, "The intensity with which energy becomes emissions.", "{country: FRA}"),
         "reference": Key(_REFERENCE, "The machine that hardware-bound rules are judged on.", '{hardware: "AMD EPYC*"}'),
         "worker": Key(_WORKER, "What a measuring process may use.", "{timeout: 300 s, memory: 8 GB}"),
-    }
+    },
+    any_of=("rules", "extends"),
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from greengate.budget_file.format import BUDGET
+from greengate.budget_file.format_shared import SHARED
 from greengate.budget_file.shape import (
     END,
     AnyChange,
     Anything,
     Change,
     Date,
+    Either,
     Flag,
     Items,
     Key,
@@ -31,17 +33,17 @@ from greengate.units import UNITS, Dimension, delta_pattern, quantity_pattern
 Schema = dict[str, Any]
 
 
-def schema() -> Schema:
-    """Return the JSON Schema (draft 2020-12) of the budget file.
+def schema(shared: bool = False) -> Schema:
+    """Return the JSON Schema (draft 2020-12) of the budget file, or of a `shared` policy that budgets extend.
 
     It accepts what the reader accepts, but for what takes two places of the file to see.
     """
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": "urn:greengate:budget:1",
-        "title": "greengate budget",
+        "$id": "urn:greengate:policy:1" if shared else "urn:greengate:budget:1",
+        "title": "greengate shared policy" if shared else "greengate budget",
         "description": "What a model may cost, and by how much a change may move it.",
-        **_keys(BUDGET),
+        **_keys(SHARED if shared else BUDGET),
     }
 
 
@@ -54,6 +56,8 @@ def _schema(shape: Shape) -> Schema | bool:
             return {"type": "object", "properties": fixed, "additionalProperties": _schema(shape.item)}
         case Variants():
             return {"anyOf": [_schema(variant) for variant in shape.variants.values()]}
+        case Either():
+            return {"anyOf": [_scalar(shape.text), _keys(shape.keys)]}
         case Items():
             return {"type": "array", "items": _schema(shape.item), "minItems": shape.fewest}
         case Anything():

@@ -6,12 +6,12 @@ What could not be read is left out of account: while one name is not known, no o
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from greengate import intensity
-from greengate.budget import matches
+from greengate.bound import matches
 from greengate.budget_file.check import Findings, Value
 from greengate.budget_file.scalars import closest, quantity, quoted
 from greengate.budget_file.shape import NAME
@@ -28,10 +28,14 @@ class Names:
     complete: bool
 
 
-def find_contradictions(budget: Value, found: Findings) -> None:
-    """Note every mistake that takes two places of the file to see."""
+def find_contradictions(budget: Value, found: Findings, beneath: Sequence[Value] = ()) -> None:
+    """Note every mistake that takes two places to see, of this file or of those it extends, `beneath`, nearest first.
+
+    A shared file has no models: its selectors, and whom its waivers are for, are each repository's own matter.
+    """
     models = _names(budget, "models", model_name, "name", found)
-    rules = _names(budget, "rules", rule_id, "id", found)
+    own = _names(budget, "rules", rule_id, "id", found)
+    rules = _inherited(own, beneath, found)
     for model in entries(budget, "models"):
         _ranges(model, found)
         _default_name(model, found)
@@ -47,7 +51,28 @@ def find_contradictions(budget: Value, found: Findings) -> None:
     granted: dict[tuple[str, str], Value] = {}
     for waiver in entries(budget, "waivers"):
         _waiver(waiver, rules, granted, found)
-        _lifetime(waiver, budget.get("max_waiver_days"), found)
+        _lifetime(waiver, nearest((budget, *beneath), "max_waiver_days"), found)
+
+
+def nearest(files: Sequence[Value], key: str) -> Value | None:
+    """Return what the first file that says anything of a key says."""
+    return next((told for one in files if (told := one.get(key)) is not None), None)
+
+
+def _inherited(own: Names, beneath: Sequence[Value], found: Findings) -> Names:
+    """Return the rules of a file with those it extends; a rule that is written anew keeps its metric."""
+    known = dict(own.entries)
+    for file in beneath:
+        for rule in entries(file, "rules"):
+            name, metric = rule_id(rule), rule.get("metric")
+            if name is None or metric is None:
+                continue
+            mine = known.setdefault(name.content, rule)
+            again = mine.get("metric")
+            if mine is own.entries.get(name.content) and again is not None and again.content != metric.content:
+                message = f"the rule {quoted(name.content)} is on {metric.content} in {metric.span}"
+                found.note("duplicate-id", again.span, message, "give this one another `id`")
+    return replace(own, entries=known)
 
 
 def entries(parent: Value, key: str) -> list[Value]:
@@ -74,7 +99,7 @@ def rule_id(rule: Value) -> Value | None:
 def _names(budget: Value, key: str, name_of: Callable[[Value], Value | None], named_by: str, found: Findings) -> Names:
     listed = budget.get(key)
     known: dict[str, Value] = {}
-    complete = listed is not None
+    complete = listed is not None or (key == "rules" and key not in budget.content)
     for entry in [] if listed is None else listed.content:
         name = None if entry is None else name_of(entry)
         if name is None:

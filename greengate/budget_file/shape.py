@@ -22,6 +22,9 @@ COUNTRY = rf"^[A-Z]{{3}}{END}"
 DAYS = rf"^[1-9][0-9]{{0,3}} ?d{END}"
 SELECTOR = rf"^\S{{1,200}}{END}"
 CODE = rf"^(?:[^:]*/)?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*{END}"
+REVISION = rf"^(?:[0-9a-f]{{40}}|[0-9a-f]{{64}}){END}"
+RELATIVE = rf"^(?![/~])[^\s\\:](?:[^\r\n\\:]*[^\s\\:])?{END}"
+REPOSITORY = rf"^(?:(?:https?://|git://|ssh://(?:[\w.-]+@)?)[\w.\[\]:-]+/|file:///|[\w.-]+@[\w.-]+:(?!//))[^\s@]+{END}"
 DEVICE = rf"^(?:cpu|cuda(?::[0-9]{{1,3}})?){END}"
 URI = rf"^(?:auto|none|[a-z][a-z0-9+.-]*:\S.*){END}"
 
@@ -155,8 +158,16 @@ class Variants:
     variants: Mapping[str, Keys] = field(hash=False)
 
 
+@dataclass(frozen=True)
+class Either:
+    """One text, or a mapping."""
+
+    text: Text
+    keys: Keys
+
+
 Shape = (Anything | Text | Whole | Number | Flag | Date | Quantity | Change | AnyChange | ByMetric | Never) | (
-    Items | Keys | Named | Variants
+    Items | Keys | Named | Variants | Either
 )
 
 _OTHER_SIDE: dict[str, LimitKind] = {

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 
 from greengate import estimate
 from greengate.baselines import Found
-from greengate.budget import Budget, Limit, rules_for
+from greengate.bound import policies, rules_for
+from greengate.budget import Budget, Limit
 from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.comparison import Change, Comparison
@@ -49,14 +50,14 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
     cases: list[ModelCase] = []
     measured: dict[str, Profile | Trial] = {}
     seconds = 0.0
-    policies = setting.policies or (budget,)
+    judging = setting.policies or (budget,)
     for model in prepare(chosen, setting):
         name = model.chosen.entry.name
-        precision = {} if setting.request.static_only else precision_for(policies, model.chosen.entry.bound_as)
+        precision = {} if setting.request.static_only else precision_for(judging, model.chosen.entry.bound_as)
         found, spent = _time(model, precision, setting)
         case = emitted(_judged(model, found, setting), budget.carbon)
         named = replace(case, rules_of=model.chosen.entry.rules_of)
-        if doubted := unconfirmed(policies, named, setting.today):
+        if doubted := unconfirmed(judging, named, setting.today):
             found, spent = _confirm(model, found, spent, doubted, setting)
             case = emitted(_judged(model, found, setting), budget.carbon)
         measured[name] = found
@@ -98,7 +99,7 @@ def everything(metered: Collection[str] = ()) -> dict[str, float]:
 def precision_for(budgets: Iterable[Budget], model: str) -> dict[str, float]:
     """Return the noisy metrics that rules of this model name, each with the half-width its tightest limit needs."""
     found: dict[str, float] = {}
-    for rule in (rule for budget in budgets for rule in rules_for(budget, model)):
+    for rule in (rule for budget in budgets for each in policies(budget) for rule in rules_for(each, model)):
         asked = [(rule.metric, limit) for limit in rule.limits]
         asked += [(rule.unless.metric, rule.unless.gain)] if rule.unless is not None else []
         for metric, limit in asked:
@@ -115,8 +116,9 @@ def _metered(budget: Budget | None, model: str) -> Collection[str]:
 def energy_for(setting: Setting, model: str) -> Energy:
     """Return how a model's energy is metered: models of energy only where a rule of it allows them."""
     budget, request = setting.budget, setting.request
-    policies = setting.policies or (() if budget is None else (budget,))
-    allowed = any(rule.allow_estimated for policy in policies for rule in rules_for(policy, model)) or request.energy
+    known = setting.policies or (() if budget is None else (budget,))
+    judging = [each for policy in known for each in policies(policy)]
+    allowed = any(rule.allow_estimated for policy in judging for rule in rules_for(policy, model)) or request.energy
     log = None if budget is None or budget.power_log is None else budget.power_log
     file = None if log is None else str(setting.folder / log.file)
     return Energy(request.energy_seconds, allowed, file, 0.0 if log is None else log.clock_offset)

@@ -9,7 +9,8 @@ from dataclasses import replace
 from greengate import compare
 from greengate.baselines import opening, store
 from greengate.baselines.place import Directory, Place
-from greengate.budget import Budget, Limit, rules_for
+from greengate.bound import policies, rules_for
+from greengate.budget import Budget, Limit
 from greengate.comparison import Change, Comparison
 from greengate.gate.request import Chosen, Setting
 from greengate.profile import Profile
@@ -47,7 +48,8 @@ def _limits(budgets: Iterable[Budget], model: str) -> list[tuple[str, Limit]]:
     return [
         (rule.metric, limit)
         for budget in budgets
-        for rule in rules_for(budget, model)
+        for each in policies(budget)
+        for rule in rules_for(each, model)
         for limit in rule.limits
         if limit.over is not None
     ]

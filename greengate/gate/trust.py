@@ -83,12 +83,14 @@ def _base(top: Path, found: Source, path: str, own: Budget, policy: Policy) -> t
         if content is None:
             source = f"{own.path} of the change itself: {at} has no budget yet"
             return None, replace(policy, source=source, commit=commit, bootstrap=True)
-        base = budget_file.parse(content, f"{found.called}:{was}")
+        place = budget_file.InCommit(top, commit, was, found.called)
+        base = budget_file.parse(content, place.shown, place)
     except BudgetError as error:
         first = error.diagnostics[0]
-        why = f"{found.called}:{path} has a mistake: {first.message}"
+        line = first.span.line if first.span else 1
+        file = first.span.file if first.span else f"{found.called}:{path}"
+        why = f"{file} has a mistake: {first.message}"
         if found.request:
-            line = first.span.line if first.span else 1
             raise unreadable(why, f"mend it on {found.called} first, in line {line}") from error
         return None, replace(policy, notes=(*policy.notes, why))
     notes = (*policy.notes, *([removed] if removed else []))
@@ -105,20 +107,11 @@ def _removed(top: Path, commit: str) -> tuple[str, str]:
     listed = plumbing.listing(top, commit)
     gone = [name for name in listed if name.endswith((".yaml", ".yml")) and not (top / name).exists()]
     contents = zip(gone, plumbing.read_blobs(top, [listed[name] for name in gone]), strict=True)
-    budgets = [name for name, content in contents if _is_budget(content)]
+    budgets = [name for name, content in contents if budget_file.is_budget(content)]
     if len(budgets) > 1:
         message = f"the change deletes or renames several budgets: {', '.join(budgets)}"
         raise GreengateError(Diagnostic("policy-removed", message, "delete or rename them one at a time"))
     return (budgets[0], f"the change deletes or renames {budgets[0]}, which still binds") if budgets else ("", "")
-
-
-def _is_budget(content: bytes) -> bool:
-    try:
-        budget_file.parse(content, "budget")
-    except BudgetError:
-        # One with mistakes is a budget all the same; anything else says nothing of rules.
-        return b"\nrules:" in content and b"\nmodels:" in content
-    return True
 
 
 def _moved(base: Budget, folder: Path, own: Budget) -> Budget:

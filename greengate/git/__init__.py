@@ -16,6 +16,7 @@ from greengate.git.command import full as _hash
 from greengate.git.command import git as _git
 from greengate.git.command import is_hash as is_hash
 from greengate.git.command import run as _run
+from greengate.git.kept import kept as kept
 
 _LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\n")
 LFS_LARGEST = 1024
@@ -135,6 +136,12 @@ def find(folder: Path, commit: str, path: str) -> Entry | None:
         target = os.fsdecode(_blob(folder, entry.blob))
         path = str(PurePosixPath(path).parent / target)
     return None
+
+
+def exactly(folder: Path, commit: str, path: str) -> Entry | None:
+    """Return what stands at `path` (from the root) in a commit, a symlink as itself; None when absent."""
+    inside = _inside(path)
+    return None if inside == "" else _entry(folder, commit, inside)
 
 
 def show(folder: Path, commit: str, path: str) -> bytes | None:

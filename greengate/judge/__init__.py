@@ -10,7 +10,8 @@ import datetime
 from collections.abc import Iterable
 from dataclasses import replace
 
-from greengate.budget import Budget, Rule, binds, rules_for
+from greengate.bound import binds, policies, rules_for
+from greengate.budget import Budget, Rule
 from greengate.judge import limits
 from greengate.judge.grounds import Matter
 from greengate.judge.limits import SHARE
@@ -38,11 +39,23 @@ def judge(case: Case) -> Verdict:
 
 def unconfirmed(budgets: Iterable[Budget], model: ModelCase, today: datetime.date) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
-    rules: list[Rule] = [rule for budget in budgets for rule in rules_for(budget, model.bound_as)]
+    judging = (each for budget in budgets for each in policies(budget))
+    rules: list[Rule] = [rule for budget in judging for rule in rules_for(budget, model.bound_as)]
     return limits.unconfirmed(rules, model, today)
 
 
 def _under(policy: Budget, case: Case) -> tuple[Outcome, ...]:
+    """Judge under one policy; where a shared file locks a rule that judges worse, or alone, that is what binds."""
+    own, *locks = (_alone(each, case) for each in policies(policy))
+    found = {(one.model, one.rule): one for one in own}
+    for one in (outcome for lock in locks for outcome in lock):
+        held = found.setdefault((one.model, one.rule), one)
+        if one.status > held.status:
+            found[one.model, one.rule] = one
+    return tuple(found.values())
+
+
+def _alone(policy: Budget, case: Case) -> tuple[Outcome, ...]:
     # Many models are bound alike: what a name's rules are is worked out once.
     held = {name: rules_for(policy, name) for name in {model.bound_as for model in case.models}}
     matters = (Matter(rule, model, policy, case) for model in case.models for rule in held[model.bound_as])

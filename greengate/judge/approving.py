@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from greengate.budget import Approvers, Rule, matches
+from greengate.bound import matches
+from greengate.budget import Approvers, Rule
 from greengate.judge.grounds import Ground, Matter
 from greengate.metrics import METRICS
 from greengate.verdict import Approval, Case, Status, Step

@@ -16,7 +16,7 @@ from greengate.verdict import Case, Check, ModelCase, Status, Step
 
 @dataclass(frozen=True)
 class Matter:
-    """What is judged: a rule as it holds for a model (see budget.rules_for), under one policy."""
+    """What is judged: a rule as it holds for a model (see bound.rules_for), under one policy."""
 
     rule: Rule
     model: ModelCase

@@ -26,6 +26,9 @@ def differences(base: Budget, head: Budget) -> Iterator[Notice]:
         if rule.id not in known:
             yield _notice(f"the change adds the rule {rule.id!r}", rule.span)
     yield from _models(base, head)
+    if [one.digest for one in base.shared] != [one.digest for one in head.shared]:
+        before, after = (", ".join(one.file for one in side.shared) or "nothing" for side in (base, head))
+        yield _notice(f"the change alters what the budget extends, from {before} to {after}; both bind")
     for key in (
         "on_inconclusive",
         "max_waiver_days",
@@ -38,6 +41,19 @@ def differences(base: Budget, head: Budget) -> Iterator[Notice]:
     ):
         if _without_places(getattr(base, key)) != _without_places(getattr(head, key)):
             yield _notice(f"the change alters `{key}`; the target branch's binds")
+
+
+def against_locks(budget: Budget) -> Iterator[Notice]:
+    """Name every rule in which a file would loosen what a shared one locks."""
+    held = {rule.id: rule for rule in budget.rules}
+    for shared in reversed(budget.shared):
+        for locked in (rule for rule in shared.rules if rule.locked):
+            mine = held[locked.id]
+            if mine.span != locked.span:
+                looser = [text for text in _between(locked, mine) if not text.startswith(("tightens", "adds"))]
+                for text in looser:
+                    what = f"the rule {mine.id!r} {text}, which {locked.span} locks: the locked rule binds"
+                    yield _notice(what, mine.span)
 
 
 def _notice(text: str, span: Span | None = None) -> Notice:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator
 
-from greengate.budget import Budget, Rule, Waiver, rules_for
+from greengate.bound import rules_for
+from greengate.budget import Budget, Rule, Waiver
 from greengate.judge.grounds import Matter
-from greengate.judge.loosened import differences
+from greengate.judge.loosened import against_locks, differences
 from greengate.judge.rules import judge_rule
 from greengate.judge.waiving import lapse
 from greengate.verdict import Case, ModelCase, Notice, Status
@@ -24,6 +25,7 @@ def notices(case: Case) -> tuple[Notice, ...]:
         for rule in case.budget.rules
         if rule.severity == "off"
     ]
+    found += against_locks(case.budget)
     if case.base is not None:
         own = {(waiver.rule, waiver.model) for waiver in case.budget.waivers}
         found += _waivers(case.base, case, skip=own)
@@ -49,6 +51,8 @@ def _waiver(waiver: Waiver, policy: Budget, case: Case) -> str:
         return "counts as absent: there is no such model"
     if over := lapse(waiver, case.today):
         return f"counts as absent: {over}"
+    if file := _locked(waiver, policy):
+        return f"does not count: {file} locks the rule"
     bound = [model for model in case.models if model.bound_as == waiver.model]
     rule = next((one for one in rules_for(policy, waiver.model) if one.id == waiver.rule), None)
     if rule is None:
@@ -60,6 +64,12 @@ def _waiver(waiver: Waiver, policy: Budget, case: Case) -> str:
         when = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
         return f"ends {when}, on {waiver.expires}"
     return ""
+
+
+def _locked(waiver: Waiver, policy: Budget) -> str:
+    """Return the farthest file that locks the rule of a waiver and has no such waiver itself; empty for none."""
+    known = (one for one in reversed(policy.shared) if any(r.id == waiver.rule and r.locked for r in one.rules))
+    return next((one.file for one in known if all(own.span != waiver.span for own in one.waivers)), "")
 
 
 def _idle(rule: Rule, model: ModelCase, policy: Budget, case: Case) -> bool:

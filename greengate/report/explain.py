@@ -10,7 +10,7 @@ from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
-from greengate.report.facts import facts, rule_of, titled
+from greengate.report.facts import facts, place_text, rule_of, titled
 from greengate.report.numbers import how, write_change
 from greengate.report.where import places
 from greengate.report.words import clean
@@ -61,7 +61,7 @@ def _explain(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
     compared = comparison_of(verdict, outcome)
     yield f"{outcome.status.name}  rule {clean(outcome.rule)} for model {clean(outcome.model)}"
     yield f"  metric     {titled(outcome.metric)} ({outcome.metric}): {METRICS[outcome.metric].about}"
-    yield f"  at         {clean(str(outcome.span))}"
+    yield f"  at         {place_text(verdict.case, outcome.span)}"
     if outcome.span.source:
         yield f"             {clean(outcome.span.source)}"
     unit = _unit(compared)
@@ -72,7 +72,8 @@ def _explain(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
     for where in places([compared]):
         yield f"  where      {where.text}"
     for check in outcome.checks:
-        yield from _check(check, compared, unit)
+        yield from _check(check, place_text(verdict.case, check.limit.span), compared, unit)
+    yield from _elsewhere(verdict, outcome)
     yield from _combined(verdict, outcome)
     if outcome.help:
         yield f"  next       {clean(outcome.help)}"
@@ -133,9 +134,9 @@ def _arithmetic(compared: Comparison, unit: str, edges: list[float]) -> Iterator
         yield f"  change     {formula} = {value}{ends} ({change.basis})"
 
 
-def _check(check: Check, compared: Comparison, unit: str) -> Iterator[str]:
+def _check(check: Check, at: str, compared: Comparison, unit: str) -> Iterator[str]:
     limit = check.limit
-    yield f"  limit      {limit.kind}: {clean(limit.text)} ({_ALONE[limit.kind]}), at {clean(str(limit.span))}"
+    yield f"  limit      {limit.kind}: {clean(limit.text)} ({_ALONE[limit.kind]}), at {at}"
     side = compared.candidate if limit.absolute else compared.change
     if limit.over is None and not isinstance(side, Missing):
         yield f"             {_position(check, side, METRICS[compared.metric].dimension, unit)}"
@@ -168,6 +169,18 @@ def _position(check: Check, judged: Measurement | Change, dimension: Dimension, 
     return f"{below} < {edge} <= {above}: the limit lies inside the interval, so the truth may be on either side"
 
 
+def _elsewhere(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
+    """Say what other files of the policy have to say of a rule, and whether that counts."""
+    policy = verdict.case.base if outcome.under == "base" and verdict.case.base is not None else verdict.case.budget
+    for rule in (rule for one in policy.shared for rule in one.rules if rule.id == outcome.rule):
+        numbers = ", ".join(f"{limit.kind}: {limit.text}" for limit in rule.limits)
+        if rule.span == outcome.span:
+            counts = "this is what judges"
+        else:
+            counts = "locked: it is judged too, and the worse binds" if rule.locked else "not locked: replaced"
+        yield f"  shared     {place_text(verdict.case, rule.span)}: {clean(numbers)} ({counts})"
+
+
 def _combined(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
     rule = rule_of(verdict, outcome)
     statuses = [check.status for check in outcome.checks]
@@ -181,7 +194,7 @@ def _combined(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
     if rule is not None and rule.severity == "warn" and worst > Status.WARN:
         yield f"  severity   warn caps {worst.name} at {outcome.status.name}"
     for index, step in enumerate(outcome.proof):
-        at = f", at {clean(str(step.span))}" if step.span is not None else ""
+        at = f", at {place_text(verdict.case, step.span)}" if step.span is not None else ""
         why = f": {clean(step.reason)}" if step.reason else ""
         lead = "proof" if index == 0 else ""
         yield f"  {lead:<9}  {'  ' * step.depth}{step.status.name} {clean(step.claim)}{why}{at}"

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from greengate.budget import Rule, rules_for
+from greengate.bound import policies, rules_for
+from greengate.budget import Rule
 from greengate.comparison import Comparison
+from greengate.errors import Span
 from greengate.metrics import METRICS
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.words import clean, plural, short_digest
 from greengate.units import format_quantity
-from greengate.verdict import BaselineRef, Context, ModelCase, Outcome, Policy, Verdict
+from greengate.bound import policies, rules_for
+from greengate.budget import Rule
+from greengate.comparison import Comparison
+from greengate.errors import Span
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ def facts(verdict: Verdict) -> list[Fact]:
         *(fact for fact in _shared("Operations", case.models, counted_text) if fact.text),
         *_shared("Runtime", case.models, lambda model: runtime_text(model.runtime)),
         Fact("Policy", policy_text(case.policy)),
+        *(Fact("Shared policy", text) for text in shared_texts(case)),
         *_shared("Baseline", case.models, lambda model: baseline_text(model.baseline)),
     ]
     scope = scope_text(case.context)
@@ -111,6 +117,23 @@ def policy_text(policy: Policy) -> str:
     return clean("; ".join((text, *policy.notes)))
 
 
+def shared_texts(case: Case) -> list[str]:
+    """Name every policy file that the binding policies extend, by digest and commit, each once."""
+    found = [one for policy in (case.base, case.budget) if policy is not None for one in policy.shared]
+    commits = (f", commit {one.commit[:12]}" if one.commit else "" for one in found)
+    texts = (f"{one.file} ({short_digest(one.digest)}{at})" for one, at in zip(found, commits, strict=True))
+    return [clean(text) for text in dict.fromkeys(texts)]
+
+
+def place_text(case: Case, span: Span) -> str:
+    """Write a place of a policy with the commit that its file was read from, where it was read from one."""
+    known = {one.file: one.commit for policy in (case.budget, case.base) if policy is not None for one in policy.shared}
+    if case.base is not None and case.base.models:
+        known[case.base.models[0].span.file] = case.policy.commit
+    commit = known.get(span.file)
+    return clean(f"{span} @ {commit[:12]}" if commit else str(span))
+
+
 def scope_text(context: Context) -> str:
     """Say what the gate left out on purpose; empty when nothing."""
     parts = ["exact metrics only"] if context.static_only else []
@@ -123,7 +146,8 @@ def rule_of(verdict: Verdict, outcome: Outcome) -> Rule | None:
     case = verdict.case
     policy = case.base if outcome.under == "base" and case.base is not None else case.budget
     model = next((one.bound_as for one in case.models if one.name == outcome.model), outcome.model)
-    return next((rule for rule in rules_for(policy, model) if rule.id == outcome.rule), None)
+    named = [rule for each in policies(policy) for rule in rules_for(each, model) if rule.id == outcome.rule]
+    return next((rule for rule in named if rule.span == outcome.span), next(iter(named), None))
 
 
 def gaps(comparisons: Iterable[tuple[str, Comparison]]) -> list[Gap]:

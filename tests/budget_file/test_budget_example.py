@@ -4,7 +4,7 @@ from pathlib import Path
 
 from greengate import budget_file, yamlspan
 from greengate.budget_file.format import BUDGET
-from greengate.budget_file.shape import Items, Keys, Named, Shape, Variants
+from greengate.budget_file.shape import Either, Items, Keys, Named, Shape, Variants
 from greengate.metrics import METRICS
 from greengate.units import UNITS
 from greengate.yamlspan import Mapping, Node, Sequence
@@ -23,6 +23,8 @@ def keys_of(shape: Shape, at: str = "") -> set[str]:
         case Named():
             fixed = {f"{at}.{name}" for name in shape.fixed}
             return fixed | keys_of(shape.item, f"{at}.*")
+        case Either():
+            return keys_of(shape.keys, at)
         case Variants():
             return set().union(*(keys_of(variant, at) for variant in shape.variants.values()))
     return set()
@@ -53,9 +55,11 @@ def test_it_shows_every_key() -> None:
     expected = keys_of(BUDGET)
     some = {".rules[].unless.max_decrease", ".rules[].overrides[].max", ".models[].inputs.*.dtype"}
     assert some | {".models[].accuracy.command"} <= expected
-    # One of two ways to say an intensity stands in a comment.
-    assert keys_in(yamlspan.load(EXAMPLE)) | {".carbon.country"} == expected
-    assert "carbon: {country: FRA}" in EXAMPLE.read_text("utf-8")
+    # One of two ways to say an intensity stands in a comment, and so does what would have to be there to be read.
+    told = {".carbon.country", ".extends", ".extends.git", ".extends.rev", ".extends.path"}
+    assert keys_in(yamlspan.load(EXAMPLE)) | told == expected
+    for line in ("carbon: {country: FRA}", "extends: policy/models.yaml", "extends: {git: "):
+        assert f"#     {line}" in EXAMPLE.read_text("utf-8")
 
 
 def test_it_names_every_metric_and_unit() -> None:

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nouns import SPAN, case, compared, exact, limit, noisy, rule
 
-from greengate.budget import Approvers, Limit, Override, Rule, TradeOff, Waiver, rules_for
+from greengate.bound import rules_for
+from greengate.budget import Approvers, Limit, Override, Rule, TradeOff, Waiver
 from greengate.comparison import Change, Comparison, FirstLook, Noise
 from greengate.errors import Exit
 from greengate.judge import approving, judge

@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nouns import HARDWARE, SPAN, case, compared, exact, limit, rule
 
-from greengate.budget import Reference
 from greengate.comparison import Change, FirstLook
 from greengate.judge import judge
 from greengate.metrics import METRICS
 from greengate.profile import Gpu
+from greengate.reference import Reference
 from greengate.verdict import Case, Machine, Status
 
 P, D, I, F = Status.PASS, Status.DEFERRED, Status.INCONCLUSIVE, Status.FAIL  # noqa: E741

@@ -1,0 +1,59 @@
+"""Which rules hold for a model: selectors, overrides, and what shared policy files lock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from greengate.budget import Budget, Rule, SharedPolicy
+
+
+def policies(budget: Budget) -> tuple[Budget, ...]:
+    """Return all that judges: the budget, and what each shared file says by itself of the rules that it locks."""
+    return (budget, *(_locks(budget, one) for one in budget.shared if any(rule.locked for rule in one.rules)))
+
+
+def _locks(budget: Budget, one: SharedPolicy) -> Budget:
+    return replace(
+        budget,
+        rules=tuple(rule for rule in one.rules if rule.locked),
+        waivers=one.waivers,
+        on_inconclusive=one.on_inconclusive,
+        approvers=one.approvers,
+        reference=one.reference,
+        shared=(),
+    )
+
+
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Tell whether a name matches one of the patterns; without patterns every name does."""
+    return not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def binds(rule: Rule, model: str) -> bool:
+    """Tell whether a rule binds a model of this name."""
+    return matches(model, rule.models)
+
+
+def rules_for(budget: Budget, model: str) -> tuple[Rule, ...]:
+    """Return the rules that bind a model, as they hold for it: overrides applied in order, `off` left out."""
+    held = (_overridden(rule, model) for rule in budget.rules if binds(rule, model))
+    return tuple(
+        replace(rule, on_inconclusive=rule.on_inconclusive or budget.on_inconclusive)
+        for rule in held
+        if rule.severity != "off"
+    )
+
+
+def _overridden(rule: Rule, model: str) -> Rule:
+    for each in rule.overrides:
+        if matches(model, each.models):
+            own = {limit.kind: limit for limit in (*rule.limits, *each.limits)}
+            rule = replace(
+                rule,
+                limits=tuple(own.values()),
+                ignore_below=rule.ignore_below if each.ignore_below is None else each.ignore_below,
+                severity=each.severity or rule.severity,
+                on_inconclusive=each.on_inconclusive or rule.on_inconclusive,
+            )
+    return rule
