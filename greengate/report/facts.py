@@ -13,10 +13,7 @@ from greengate.metrics import METRICS
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.words import clean, plural, short_digest
 from greengate.units import format_quantity
-from greengate.bound import policies, rules_for
-from greengate.budget import Rule
-from greengate.comparison import Comparison
-from greengate.errors import Span
+from greengate.verdict import BaselineRef, Case, Context, ModelCase, Outcome, Policy, Verdict
 
 
 @dataclass(frozen=True)
