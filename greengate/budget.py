@@ -205,6 +205,17 @@ class Carbon:
 
 
 @dataclass(frozen=True)
+class CarbonBudget:
+    """What training may emit in a period, UTC: the sum over records, patterns that start at the budget's folder."""
+
+    limit: Limit
+    period: str
+    span: Span
+    records: tuple[str, ...]
+    allow_estimated: bool = False
+
+
+@dataclass(frozen=True)
 class SharedPolicy:
     """A policy file that a budget extends: `file` as spans name it, the digest of its bytes, the commit it is of.
 
@@ -242,4 +253,5 @@ class Budget:
     power_log: PowerLog | None = None
     carbon: Carbon | None = None
     reference: Reference | None = None
+    carbon_budget: CarbonBudget | None = None
     shared: tuple[SharedPolicy, ...] = ()

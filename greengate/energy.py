@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from greengate.power import Domain, DomainKind, EnergyMethod, WindowRole
+from greengate.power import WEAKEST, Domain, DomainKind, EnergyMethod, WindowRole
 from greengate.profile import Launch
 
 #: The metrics of energy, and the kinds of domain each sums.
@@ -13,9 +13,6 @@ METRICS: Mapping[str, tuple[DomainKind, ...]] = {
     "cpu_energy_per_1k": ("cpu", "dram"),
     "gpu_energy_per_1k": ("gpu",),
 }
-
-#: How numbers come about, weakest first: a sum is as good as its weakest part.
-WEAKEST: tuple[EnergyMethod, ...] = ("estimated", "integrated", "counter", "metered")
 
 #: Where a model ran that needs no board: the processor itself.
 PROCESSOR = "cpu"

@@ -94,6 +94,7 @@ CODES: dict[str, str] = {
     "input-mismatch": "a described input does not fit the model",
     "recorded-data": "recorded input data cannot be used",
     "batch-mismatch": "the batch size does not fit the model's inputs",
+    "training-record": "a training record cannot be used",
     "accuracy-source": "a model's accuracy cannot be had from where the budget says",
     # baselines and profiles
     "baseline-scheme": "a baseline URI has an unknown scheme",

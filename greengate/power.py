@@ -13,6 +13,9 @@ EnergyMethod = Literal[
     "estimated",  # a model of the hardware
 ]
 
+#: How numbers come about, weakest first: a sum is as good as its weakest part.
+WEAKEST: tuple[EnergyMethod, ...] = ("estimated", "integrated", "counter", "metered")
+
 DomainKind = Literal[
     "cpu",  # a processor package
     "dram",  # memory beside it

@@ -11,6 +11,7 @@ from typing import Literal
 from greengate.budget import Budget, Limit
 from greengate.comparison import Change, Comparison
 from greengate.errors import Exit, Span
+from greengate.ledger import Ledger
 from greengate.profile import Hardware, Measurement, Missing, Model, Workload
 
 
@@ -155,6 +156,7 @@ class Case:
     today: datetime.date
     base: Budget | None = None
     approvals: tuple[Approval, ...] = ()
+    ledgers: tuple[Ledger, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -207,6 +209,14 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Cost:
+    """What the run of the gate itself took: seconds, and joules that the whole machine drew meanwhile, or why not."""
+
+    seconds: float
+    energy: Measurement | Missing
+
+
+@dataclass(frozen=True)
 class Verdict:
     """All outcomes, worst first in weight, in the budget's order; carries its case."""
 
@@ -216,6 +226,7 @@ class Verdict:
     seconds: float = 0.0
     greengate: str = ""
     notices: tuple[Notice, ...] = ()
+    cost: Cost | None = None
 
     @property
     def exit(self) -> Exit:

@@ -6,15 +6,15 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Literal
 
-from greengate import codec
+from greengate import codec, ledger
 from greengate.comparison import Comparison
 from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.metrics import METRICS
 from greengate.profile import Measurement, Missing
 from greengate.units import Dimension
-from greengate.verdict import Case, Notice, Outcome, Status, Verdict
+from greengate.verdict import Case, Cost, Notice, Outcome, Status, Verdict
 
 SCHEMA = "greengate.verdict/1"
 
@@ -32,6 +32,9 @@ SI: dict[Dimension, str] = {
     "ratio": "1",
 }
 
+#: What a sum over a period is compared with.
+NO_BASELINE = Missing("a sum over a period is compared with no baseline", "skipped")
+
 _LONGEST_LINE = 200
 _HELP = "name a verdict written by `greengate check --report json=FILE`"
 _OUTCOME = tuple(item.name for item in dataclasses.fields(Outcome))
@@ -40,9 +43,23 @@ _OUTCOME = tuple(item.name for item in dataclasses.fields(Outcome))
 def comparison_of(verdict: Verdict, outcome: Outcome) -> Comparison:
     """Return what an outcome was judged on; all three parts are Missing where nobody measured the metric."""
     nothing = Missing("nobody measured it", "skipped", "run the job that measures this model, or check it here")
+    if outcome.rule == ledger.RULE and (found := _of_a_period(verdict.case, outcome)) is not None:
+        return found
     case = next((model for model in verdict.case.models if model.name == outcome.model), None)
-    found = case.comparisons.get(outcome.metric) if case else None
-    return found or Comparison(outcome.metric, nothing, nothing, nothing)
+    return (case.comparisons.get(outcome.metric) if case else None) or Comparison(
+        outcome.metric, nothing, nothing, nothing
+    )
+
+
+def _of_a_period(case: Case, outcome: Outcome) -> Comparison | None:
+    """Return what trainings of a period emitted, as a comparison with nothing."""
+    under: Literal["base", "head"] = "base" if outcome.under == "base" else "head"
+    policy = case.base if under == "base" and case.base is not None else case.budget
+    budget = policy.carbon_budget
+    if budget is None or ledger.named(budget.period) != outcome.model:
+        return None
+    kept = next((one for one in case.ledgers if one.under == under), ledger.Ledger(under, ()))
+    return Comparison(outcome.metric, NO_BASELINE, ledger.account(kept, budget).total, NO_BASELINE)
 
 
 def dump(verdict: Verdict) -> str:
@@ -78,6 +95,7 @@ def _document(verdict: Verdict) -> dict[str, Any]:
         "status": codec.encode(verdict.status),
         "exit": int(verdict.exit),
         "seconds": codec.encode(verdict.seconds),
+        **({} if verdict.cost is None else {"cost": codec.encode(verdict.cost)}),
         "rules": [_rule(verdict, outcome) for outcome in verdict.outcomes],
         "notices": codec.encode(verdict.notices),
         "case": codec.encode(verdict.case),
@@ -169,6 +187,7 @@ def _rebuild(raw: dict[str, Any]) -> Verdict:
         codec.decode(float, raw["seconds"], "$.seconds"),
         codec.decode(str, raw["greengate"], "$.greengate"),
         codec.decode(tuple[Notice, ...], raw.get("notices", []), "$.notices"),
+        codec.decode(Cost, raw["cost"], "$.cost") if "cost" in raw else None,
     )
 
 

@@ -12,11 +12,13 @@ import json
 import shlex
 import shutil
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from greengate.cli import door, output
+from greengate.gate import cost
 
 CASES = Path(__file__).parent / "cases"
 STORIES = sorted(path.parent for path in CASES.glob("*/budgets.yaml"))
@@ -39,7 +41,7 @@ def environ(story: Path) -> dict[str, str]:
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], int]:
-    """Run a story in a copy of its folder, under a fixed clock; return the exit code."""
+    """Run a story in a copy of its folder, under a fixed clock, its own cost not told; return the exit code."""
 
     def run(story: Path) -> int:
         here = tmp_path / story.name
@@ -47,6 +49,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], in
         monkeypatch.chdir(here)
         monkeypatch.setattr(output, "clock", lambda: NOW)
         monkeypatch.setattr(output, "environment", lambda: environ(story))
+        monkeypatch.setattr(cost, "watched", lambda *_: nullcontext(lambda: None))
         asked = arguments(story)
         if asked[0] == "check":
             asked += ["--report", "markdown=said.md", "--report", "json=said.json"]

@@ -31,7 +31,7 @@ def reachable(kind: object) -> set[type]:
 
 NOUNS = {
     kind.__name__: kind
-    for whole in (verdict.Case, verdict.Check, point.Point, profile.Profile, profile.Trial, Version)
+    for whole in (verdict.Case, verdict.Cost, verdict.Check, point.Point, profile.Profile, profile.Trial, Version)
     for kind in reachable(whole)
 }
 
@@ -65,7 +65,8 @@ def test_every_field_of_a_noun_is_documented(name: str) -> None:
 
 
 def test_every_field_of_a_verdict_is_documented() -> None:
-    written = json.loads(dump(judge(nouns.case([nouns.rule("size", nouns.limit("max", 1.0))], {}))))
+    judged = judge(nouns.case([nouns.rule("size", nouns.limit("max", 1.0))], {}))
+    written = json.loads(dump(dataclasses.replace(judged, cost=verdict.Cost(1.0, profile.Missing("why")))))
     assert list(rows("greengate.verdict/1")) == list(written)
     assert list(rows("A rule")) == list(written["rules"][0])
 

@@ -12,6 +12,7 @@ from greengate.budget import (
     Approvers,
     Budget,
     Carbon,
+    CarbonBudget,
     Limit,
     LimitKind,
     ModelEntry,
@@ -64,6 +65,7 @@ def build(root: Value, path: str, digest: str, beneath: Sequence[Read] = ()) -> 
         worker=WorkerLimits(**_plain(root.get("worker"))),
         power_log=_power_log(root.get("energy")),
         carbon=_carbon(root.get("carbon")),
+        carbon_budget=_carbon_budget(root.get("carbon_budget")),
         max_waiver_days=_said(files, "max_waiver_days"),
         on_inconclusive=_said(files, "on_inconclusive"),
         approvers=_seats(files),
@@ -144,6 +146,18 @@ def _carbon(entry: Value | None) -> Carbon | None:
         known = intensity.table()[plain["country"]]
         return Carbon(known.kilograms_a_joule, known.source, entry.span, pue)
     return Carbon(plain["intensity"], f"{plain['source']}, {plain['year']}", entry.span, pue)
+
+
+def _carbon_budget(entry: Value | None) -> CarbonBudget | None:
+    if entry is None:
+        return None
+    return CarbonBudget(
+        limit=_limit("max", entry.content["max"]),
+        period=entry.content["period"].content,
+        span=entry.span,
+        records=_texts(entry, "records") or ("training/*.json",),
+        allow_estimated=_optional(entry, "allow_estimated") or False,
+    )
 
 
 def _optional(parent: Value, key: str) -> Any:

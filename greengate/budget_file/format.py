@@ -6,6 +6,7 @@ from greengate.budget_file.format_model import LINES, MODEL, NAMES, PATHS, URIS
 from greengate.budget_file.shape import (
     COUNTRY,
     DAYS,
+    PERIOD,
     RELATIVE,
     REPOSITORY,
     REVISION,
@@ -203,6 +204,24 @@ _CARBON = Variants(
     }
 )
 
+_CARBON_BUDGET = Keys(
+    {
+        "max": Key(Quantity("mass"), "The most CO2e that trainings may emit in the period.", "50 kg", required=True),
+        "period": Key(
+            Text(PERIOD, 'write a quarter, a month or a year: `2026-Q4`, `2026-11`, `"2026"`'),
+            "The period, in UTC, by when trainings began.",
+            "2026-Q4",
+            required=True,
+        ),
+        "records": Key(
+            Items(PATHS, "a path or a pattern", fewest=1),
+            "Paths and patterns of records beside the models' own; `training/*.json` if absent.",
+            '["training/**/*.json"]',
+        ),
+        "allow_estimated": Key(Flag(), "Whether estimates count as well; false if absent.", "true"),
+    }
+)
+
 _REFERENCE = Keys(
     {
         "hardware": Key(
@@ -255,6 +274,7 @@ BUDGET = Keys(
         "max_waiver_days": Key(Whole(1, 3660), "The longest a waiver may last; any time if absent.", "90"),
         "energy": Key(_ENERGY, "How energy is metered beside the machine's own counters.", "{power_log: meter.csv}"),
         "carbon": Key(_CARBON, "The intensity with which energy becomes emissions.", "{country: FRA}"),
+        "carbon_budget": Key(_CARBON_BUDGET, "What trainings may emit in a period.", "{max: 50 kg, period: 2026-Q4}"),
         "reference": Key(_REFERENCE, "The machine that hardware-bound rules are judged on.", '{hardware: "AMD EPYC*"}'),
         "worker": Key(_WORKER, "What a measuring process may use.", "{timeout: 300 s, memory: 8 GB}"),
     },

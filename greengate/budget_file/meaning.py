@@ -48,6 +48,10 @@ def find_contradictions(budget: Value, found: Findings, beneath: Sequence[Value]
     for seat in entries(budget, "approvers"):
         _seats(seat, rules, found)
     _carbon(budget, found)
+    if (taken := rules.entries.get("carbon_budget")) is not None and budget.get("carbon_budget") is not None:
+        found.note(
+            "duplicate-id", taken.span, "`carbon_budget` is what reports call the file's own", "call it otherwise"
+        )
     granted: dict[tuple[str, str], Value] = {}
     for waiver in entries(budget, "waivers"):
         _waiver(waiver, rules, granted, found)

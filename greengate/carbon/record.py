@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import hashlib
 import json
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from greengate import codec, profile_file
 from greengate.budget import Carbon
-from greengate.energy import WEAKEST
-from greengate.power import DomainKind, EnergyMethod
+from greengate.ledger import Entry
+from greengate.power import WEAKEST, DomainKind, EnergyMethod
 from greengate.profile import Measurement, Missing
 
 SCHEMA = "greengate.training/1"
@@ -74,43 +78,101 @@ def _both(found: Missing) -> dict[str, Measurement | Missing]:
 
 
 def _of_greengate(text: str, path: Path, carbon: Carbon | None) -> dict[str, Measurement | Missing]:
-    fields = json.loads(text)
-    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA:
-        raise ValueError(f"its schema is not {SCHEMA}")
-    record = codec.decode(Record, fields)
+    record = _parsed(text)
     if record.exit != 0:
         reason = f"{path}: the training ended with exit code {record.exit}, so it is not what the model cost"
         return _both(Missing(reason, "failed", "track a training that ends well"))
     if record.joules is None or record.method is None:
         return _both(Missing(f"{path} holds no joules: {'; '.join(record.absent)}", "failed", "see `greengate doctor`"))
-    made_of = f"{path.name}: {' + '.join(one.id for one in record.domains)}"
-    energy = Measurement(record.joules, record.method, detail=made_of)
+    energy = Measurement(record.joules, record.method, detail=_made_of(record, path.name))
+    return {"training_energy": energy, "training_co2e": _emitted(record, path.name, carbon)}
+
+
+def _parsed(text: str) -> Record:
+    """Return the record of a file's text. Raises ValueError (CodecError among them) for anything else."""
+    fields = json.loads(text)
+    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA:
+        raise ValueError(f"its schema is not {SCHEMA}")
+    record = codec.decode(Record, fields)
+    for what, number in (("joules", record.joules), ("kilograms", record.kilograms), ("seconds", record.seconds)):
+        if number is not None and not (math.isfinite(number) and number >= 0):
+            raise ValueError(f"{number} {what} cannot be")
+    return record
+
+
+def _made_of(record: Record, name: str) -> str:
+    return f"{name}: {' + '.join(one.id for one in record.domains)}"
+
+
+def _emitted(record: Record, name: str, carbon: Carbon | None) -> Measurement | Missing:
+    """Return the emissions that a record tells, else those that its joules make at the budget's intensity."""
+    if record.joules is None or record.method is None:
+        return Missing(f"{name} holds no joules: {'; '.join(record.absent)}", "failed", "see `greengate doctor`")
     if record.kilograms is not None:
-        emitted = Measurement(record.kilograms, record.method, detail=f"{made_of} x {record.intensity}")
-    elif carbon is not None:
+        return Measurement(record.kilograms, record.method, detail=f"{_made_of(record, name)} x {record.intensity}")
+    if carbon is not None:
         kilograms = record.joules * carbon.intensity * carbon.pue
-        emitted = Measurement(kilograms, record.method, detail=f"{made_of} x {carbon.source}")
-    else:
-        missing = Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
-        return {"training_energy": energy, "training_co2e": missing}
-    return {"training_energy": energy, "training_co2e": emitted}
+        return Measurement(kilograms, record.method, detail=f"{_made_of(record, name)} x {carbon.source}")
+    return Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
 
 
-def _of_codecarbon(text: str, path: Path) -> dict[str, Measurement | Missing]:
-    """Sum the runs of an emissions.csv; of a run with several rows the last one is its total."""
+def _runs(text: str) -> Mapping[str, Mapping[str, str]]:
+    """Return the runs of an emissions.csv by id; of a run with several rows the last one is its total."""
     runs = {row["run_id"]: row for row in csv.DictReader(text.splitlines())}
     if not runs:
         raise ValueError("it has no row")
+    for row in runs.values():
+        joules, kilograms = float(row["energy_consumed"]), float(row["emissions"])
+        if not (0 < joules < math.inf and 0 <= kilograms < math.inf):
+            raise ValueError(f"{joules} kWh and {kilograms} kg cannot be")
+    return runs
+
+
+def _of_codecarbon(text: str, path: Path) -> dict[str, Measurement | Missing]:
+    """Sum the runs of an emissions.csv."""
+    runs = _runs(text)
     kilowatt_hours = sum(float(row["energy_consumed"]) for row in runs.values())
     kilograms = sum(float(row["emissions"]) for row in runs.values())
-    if not (kilowatt_hours > 0 and kilograms >= 0):
-        raise ValueError(f"{kilowatt_hours} kWh and {kilograms} kg cannot be")
     places = ", ".join(sorted({row.get("country_name") or "an unnamed country" for row in runs.values()}))
     detail = f"{path.name}: codecarbon's own numbers, {len(runs)} runs, intensity of {places}"
     return {
         "training_energy": Measurement(kilowatt_hours * _JOULES_A_KWH, "estimated", detail=detail),
         "training_co2e": Measurement(kilograms, "estimated", detail=detail),
     }
+
+
+def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]:
+    """Yield the trainings of a record's file for a ledger; those that failed emitted as well.
+
+    The same record under two names is one training, and so is the same run in two of codecarbon's files. Times
+    without a zone, as codecarbon's, are taken as UTC. Raises ValueError where it is no record, or does not say when
+    it began.
+    """
+    text = content.decode("utf-8")
+    try:
+        if not name.endswith(".csv"):
+            record = _parsed(text)
+            same = json.dumps(codec.encode(record), sort_keys=True)
+            yield Entry(name, _digest(same), _day(record.started), _emitted(record, name, carbon))
+            return
+        for run, row in _runs(text).items():
+            began = _day(row["timestamp"], float(row["duration"]))
+            emitted = Measurement(float(row["emissions"]), "estimated", detail=f"{name}: codecarbon's run {run}")
+            yield Entry(name, _digest(f"codecarbon {run}"), began, emitted)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"it lacks {error}") from error
+
+
+def _day(written: str, before: float = 0.0) -> datetime.date:
+    """Return the day in UTC of a moment, `before` seconds earlier."""
+    moment = datetime.datetime.fromisoformat(written)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return (moment.astimezone(datetime.UTC) - datetime.timedelta(seconds=before)).date()
+
+
+def _digest(text: str) -> str:
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 
 def weakest(domains: tuple[Spent, ...]) -> EnergyMethod | None:

@@ -12,14 +12,10 @@ from contextlib import contextmanager
 
 from greengate import __version__
 from greengate.budget import Carbon
-from greengate.carbon.record import Record, Spent, weakest
+from greengate.carbon.drawn import Watch
+from greengate.carbon.record import Record
 from greengate.errors import Diagnostic, GreengateError
-from greengate.power import Domain
 from greengate.profiler.meters.bench import Energy, discover
-from greengate.profiler.meters.recorder import Recorder
-
-#: Seconds between two reads: a training lasts, and no counter wraps twice in this.
-_PAUSE = 0.25
 
 
 def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime) -> Record:
@@ -28,28 +24,14 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
     A command that is killed is recorded too; its exit code is 128 + the signal. Raises GreengateError where it cannot
     be started.
     """
-    meters, absent = discover(Energy(estimates=True))
-    recorder = Recorder(meters, pause=_PAUSE)
-    recorder.start()
+    watch = Watch(*discover(Energy(estimates=True)))
     begun = time.monotonic_ns()
     try:
         code = _run(command)
     finally:
-        recorder.stop()
+        drawn = watch.stop()
     seconds = (time.monotonic_ns() - begun) * 1e-9
-    spent: list[Spent] = []
-    lost = [f"{one.what}: {one.reason}" for one in absent]
-    for _, domains in meters:
-        for domain in domains:
-            found = _spent(recorder, domain)
-            if isinstance(found, Spent):
-                spent.append(found)
-            else:
-                lost.append(found)
-    domains_of = tuple(spent)
-    # Without the processor a sum would leave out what was drawn.
-    whole = any(one.kind in ("cpu", "system") for one in spent)
-    joules = sum(one.joules for one in spent) if whole else None
+    joules = drawn.joules
     emitted = None if joules is None or carbon is None else joules * carbon.intensity * carbon.pue
     return Record(
         command=tuple(command),
@@ -57,29 +39,13 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
         host=f"{platform.node()}, {platform.system()} {platform.release()}",
         started=now.isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
-        domains=domains_of,
-        absent=tuple(lost),
+        domains=drawn.domains,
+        absent=drawn.absent,
         joules=joules,
-        method=weakest(domains_of) if whole else None,
+        method=drawn.method,
         kilograms=emitted,
         intensity="" if carbon is None else carbon.source,
         greengate=__version__,
-    )
-
-
-def _spent(recorder: Recorder, domain: Domain) -> Spent | str:
-    series = recorder.series[domain.id]
-    if why := series.fault(0, time.monotonic_ns()):
-        return why
-    if not series.total:
-        return f"{domain.id}: it did not change while the command ran"
-    return Spent(
-        domain.id,
-        domain.kind,
-        domain.method,
-        domain.about,
-        series.total * domain.joules,
-        series.peak(1.0) * domain.joules,
     )
 
 

@@ -13,10 +13,11 @@ from greengate import __version__, budget_file, ci
 from greengate.budget import Budget
 from greengate.ci import stranger
 from greengate.errors import Diagnostic, GreengateError
-from greengate.gate import trust
+from greengate.gate import cost, trust
 from greengate.gate.binding import BaseFiles, bind, reworked
 from greengate.gate.elsewhere import judged_elsewhere
-from greengate.gate.here import measured_here, start
+from greengate.gate.here import Measured, measured_here, start
+from greengate.gate.ledgers import ledgers
 from greengate.gate.request import Checked, Request, Setting, choose, single
 from greengate.gate.rounds import ROUNDS, merge
 from greengate.gate.trust import Trust
@@ -36,9 +37,18 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
     if not request.profiles:
         stranger.refuse(request.environ)
     budget = budget_file.read(Path(request.budget or "budgets.yaml"))
+    # An estimate is asked for where a rule is content with one.
+    with cost.watched(any(rule.allow_estimated for rule in budget.rules)) as spent:
+        case, found = _measured(request, budget, now, progress)
+        verdict = replace(judge(case), seconds=found.seconds, greengate=__version__)
+        return Checked(replace(verdict, cost=spent()), found.measured)
+
+
+def _measured(request: Request, budget: Budget, now: datetime.datetime, progress: Progress) -> tuple[Case, Measured]:
     trusted = trust.read(request, budget, now)
     binding = bind(budget, trusted.base)
     chosen = choose(binding, request.models)
+    recorded = ledgers(budget, trusted, binding.carbon)
     with _setting(binding, request, now, progress) as setting:
         measured = judged_elsewhere if request.profiles else measured_here
         found = measured(_trusting(setting, budget, trusted), binding, chosen)
@@ -50,8 +60,9 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
         today=now.date(),
         base=trusted.base,
         approvals=trusted.approvals,
+        ledgers=recorded,
     )
-    return Checked(replace(judge(case), seconds=found.seconds, greengate=__version__), found.measured)
+    return case, found
 
 
 def _context(request: Request) -> Context:

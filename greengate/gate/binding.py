@@ -32,7 +32,11 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         if known is None:
             found.append(own)
             continue
-        found.append(replace(own, workload=known.workload, accuracy=known.accuracy, baseline=known.baseline))
+        # Where the base names no record of the training, it says nothing of it.
+        training = known.training or own.training
+        found.append(
+            replace(own, workload=known.workload, accuracy=known.accuracy, baseline=known.baseline, training=training)
+        )
         if (folder / known.path).resolve() != (folder / own.path).resolve() and _stands(folder / known.path):
             found.append(replace(known, name=f"{known.name}{OLD}", rules_of=known.name))
     found += [model for model in before.values() if _stands(folder / model.path)]

@@ -119,8 +119,18 @@ def _moved(base: Budget, folder: Path, own: Budget) -> Budget:
     here = Path(own.path).parent
     if folder.resolve() == here.resolve():
         return replace(base, path=own.path)
-    models = tuple(replace(model, path=str((folder / model.path).resolve())) for model in base.models)
-    return replace(base, path=own.path, models=models)
+    models = tuple(
+        replace(
+            model,
+            path=str((folder / model.path).resolve()),
+            training=None if model.training is None else str(folder / model.training),
+        )
+        for model in base.models
+    )
+    carbon = base.carbon_budget
+    if carbon is not None:
+        carbon = replace(carbon, records=tuple(str(folder / one) for one in carbon.records))
+    return replace(base, path=own.path, models=models, carbon_budget=carbon)
 
 
 # --- approvals --------------------------------------------------------------------------------------------------------

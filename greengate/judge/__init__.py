@@ -13,6 +13,7 @@ from dataclasses import replace
 from greengate.bound import binds, policies, rules_for
 from greengate.budget import Budget, Rule
 from greengate.judge import limits
+from greengate.judge.carbon import judge_carbon
 from greengate.judge.grounds import Matter
 from greengate.judge.limits import SHARE
 from greengate.judge.notices import notices
@@ -27,9 +28,10 @@ def judge(case: Case) -> Verdict:
 
     Where both have a rule, by id and model, the worse outcome binds.
     """
-    outcomes = _under(case.budget, case)
+    outcomes = (*_under(case.budget, case), *judge_carbon(case.budget, case, "head"))
     if case.base is not None:
-        outcomes = _worse(_under(case.base, case), outcomes)
+        base = (*_under(case.base, case), *judge_carbon(case.base, case, "base"))
+        outcomes = _worse(base, outcomes)
     # A model that no rule binds was not judged: saying "pass" would be a guess.
     judged = {outcome.model for outcome in outcomes}
     idle = not case.models or any(model.name not in judged for model in case.models)

@@ -96,7 +96,7 @@ def _judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
     if refusal := refused_estimate(limit, rule, comparison):
         return Check(limit, Status.INCONCLUSIVE, refusal)
     if isinstance(needed, Measurement):
-        return _judge_absolute(limit, rule.metric, needed)
+        return judge_absolute(limit, rule.metric, needed)
     within = _judge_change(limit, needed)
     if rule.ignore_below is None or within.status is Status.PASS:
         return within
@@ -149,7 +149,8 @@ _OF_A_GAIN = {
 }
 
 
-def _judge_absolute(limit: Limit, metric: str, measured: Measurement) -> Check:
+def judge_absolute(limit: Limit, metric: str, measured: Measurement) -> Check:
+    """Judge a measurement's interval, or its value where that is exact, against an absolute limit."""
     interval = measured.interval or Interval(measured.value, measured.value)
     status = _side(interval.low, interval.high, limit.value, upper=limit.upper)
     dimension = METRICS[metric].dimension

@@ -38,6 +38,7 @@ def differences(base: Budget, head: Budget) -> Iterator[Notice]:
         "power_log",
         "carbon",
         "reference",
+        "carbon_budget",
     ):
         if _without_places(getattr(base, key)) != _without_places(getattr(head, key)):
             yield _notice(f"the change alters `{key}`; the target branch's binds")
@@ -67,7 +68,7 @@ def _models(base: Budget, head: Budget) -> Iterator[Notice]:
         if mine is None:
             yield _notice(f"the change removes the model {model.name!r} from the budget", model.span)
             continue
-        for key in ("path", "workload", "accuracy", "baseline"):
+        for key in ("path", "workload", "accuracy", "baseline", "training"):
             if _without_places(getattr(model, key)) != _without_places(getattr(mine, key)):
                 more = "" if key == "path" else "; the target branch's binds"
                 yield _notice(f"the change alters `{key}` of the model {model.name!r}{more}", mine.span)

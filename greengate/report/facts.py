@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from greengate.bound import policies, rules_for
-from greengate.budget import Rule
+from greengate.budget import CarbonBudget, Rule
 from greengate.comparison import Comparison
 from greengate.errors import Span
+from greengate.ledger import Account, account
 from greengate.metrics import METRICS
 from greengate.profile import Hardware, Measurement, Missing, Workload
-from greengate.report.words import clean, plural, short_digest
+from greengate.report.numbers import how, marked
+from greengate.report.words import clean, listed, plural, short_digest
 from greengate.units import format_quantity
 from greengate.verdict import BaselineRef, Case, Context, ModelCase, Outcome, Policy, Verdict
+from greengate.verdict_file import NO_BASELINE
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,11 @@ def facts(verdict: Verdict) -> list[Fact]:
     scope = scope_text(case.context)
     if scope:
         found.append(Fact("Scope", scope))
-    return [*found, Fact("Gate", f"greengate {clean(verdict.greengate)}, {verdict.seconds:,.1f} s")]
+    found += [Fact("Carbon budget", text) for text in carbon_texts(case)]
+    return [
+        *found,
+        Fact("Gate", f"greengate {clean(verdict.greengate)}, {verdict.seconds:,.1f} s {own_cost(verdict)}".rstrip()),
+    ]
 
 
 def _shared(label: str, models: Iterable[ModelCase], text: Callable[[ModelCase], str]) -> list[Fact]:
@@ -138,6 +145,47 @@ def scope_text(context: Context) -> str:
     return clean(", ".join(parts))
 
 
+def own_cost(verdict: Verdict) -> str:
+    """Say what the run of the gate took, joules of the whole machine included; empty where nobody watched it."""
+    cost = verdict.cost
+    if cost is None:
+        return ""
+    if isinstance(cost.energy, Missing):
+        drew = f"energy not counted: {cost.energy.reason}"
+    else:
+        drew = f"{marked(cost.energy, format_quantity(cost.energy.value, 'energy'))} ({how(cost.energy)})"
+    return clean(f"of measuring; the whole run {cost.seconds:,.1f} s, {drew}")
+
+
+def carbon_texts(case: Case) -> tuple[str, ...]:
+    """Say of every carbon budget what its trainings emitted, how that is known, what is left and what lies outside."""
+    found = []
+    for kept in case.ledgers:
+        policy = case.base if kept.under == "base" else case.budget
+        budget = None if policy is None else policy.carbon_budget
+        if budget is not None:
+            found.append(_carbon_text(account(kept, budget), budget))
+    return tuple(dict.fromkeys(found))
+
+
+def _carbon_text(found: Account, budget: CarbonBudget) -> str:
+    total = found.counted + found.modelled
+    left = budget.limit.value - total
+    parts = [
+        f"{plural(len(found.measured), 'training')} measured, {format_quantity(found.counted, 'mass')}",
+        f"{plural(len(found.estimated), 'training')} estimated, \u2248 {format_quantity(found.modelled, 'mass')}",
+        f"{plural(len(found.unknown), 'training')} of which nothing is known",
+    ]
+    parts = [part for part in parts if not part.startswith("0 ")]
+    mark = "\u2248 " if found.estimated else ""
+    room = f"{mark}{format_quantity(abs(left), 'mass')} {'left' if left >= 0 else 'too much'}"
+    text = f"{budget.period}, at most {budget.limit.text} CO2e: {'; '.join(parts) or 'no training'}; {room}"
+    if found.outside:
+        names = listed([f"{one.file} ({one.started})" for one in found.outside], most=4)
+        text += f"; outside of the period and not counted: {names}"
+    return clean(text)
+
+
 def rule_of(verdict: Verdict, outcome: Outcome) -> Rule | None:
     """Return the rule an outcome judges as it holds for its model, None where the policy has none of its name."""
     case = verdict.case
@@ -152,8 +200,9 @@ def gaps(comparisons: Iterable[tuple[str, Comparison]]) -> list[Gap]:
     found: dict[tuple[str, str], list[str]] = {}
     for name, compared in comparisons:
         sides = [side for side in (compared.candidate, compared.baseline) if isinstance(side, Missing)]
+        sides = [side for side in sides if side != NO_BASELINE]
         # A change is missing because a side is; saying so again teaches nobody anything.
-        if not sides and isinstance(compared.change, Missing):
+        if not sides and isinstance(compared.change, Missing) and compared.change != NO_BASELINE:
             sides = [compared.change]
         for reason in dict.fromkeys((side.reason, side.help) for side in sides):
             found.setdefault(reason, []).append(name)

@@ -28,7 +28,7 @@ def verify(path: str) -> Verdict:
     except UnicodeDecodeError as error:
         raise GreengateError(Diagnostic("bad-encoding", f"{path} is not UTF-8 text", _HELP)) from error
     stored = verdict_file.load(text, path)
-    again = replace(judge(stored.case), seconds=stored.seconds, greengate=stored.greengate)
+    again = replace(judge(stored.case), seconds=stored.seconds, greengate=stored.greengate, cost=stored.cost)
     derived = verdict_file.dump(again)
     if derived == text:
         return again

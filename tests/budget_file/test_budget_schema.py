@@ -31,6 +31,7 @@ UNSEEN = {
     "contradictory-limits-floor",
     "contradictory-limits-waiver",
     "duplicate-id",
+    "duplicate-id-carbon",
     "duplicate-id-model",
     "duplicate-id-waiver",
     "bad-value-gain",

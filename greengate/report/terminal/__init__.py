@@ -48,6 +48,11 @@ def _parts(verdict: Verdict, width: int) -> Iterator[Part]:
     for model in verdict.case.models:
         yield ""
         yield from _model(verdict, model, width)
+    models = {model.name for model in verdict.case.models}
+    for other in dict.fromkeys(one.model for one in verdict.outcomes if one.model not in models):
+        yield ""
+        yield text(safe(clip(other)), "bold")
+        yield table(_COLUMNS, [_row(verdict, one) for one in verdict.outcomes if one.model == other], width)
     findings = [outcome for outcome in worst_first(verdict) if outcome.status is not Status.PASS]
     for alike in grouped(findings):
         yield ""

@@ -1,0 +1,76 @@
+"""What a machine drew while something ran: its counters, followed from a beginning to an end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from greengate.carbon.record import Spent, weakest
+from greengate.power import Domain, EnergyMethod
+from greengate.profiler.meters import Absent, Meter
+from greengate.profiler.meters.recorder import Recorder
+
+#: Seconds between two reads: no counter wraps twice in this.
+_PAUSE = 0.25
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Joules by counter, and what was not counted.
+
+    `joules` is None unless the processor and every board that was found were counted to the end: a part is never left
+    out of a sum. An external meter stands for all.
+    """
+
+    domains: tuple[Spent, ...] = ()
+    absent: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+    @property
+    def joules(self) -> float | None:
+        """The sum; None where it would leave something out."""
+        system = [one for one in self.domains if one.kind == "system"]
+        if system:
+            return sum(one.joules for one in system)
+        whole = any(one.kind == "cpu" for one in self.domains) and not self.lost
+        return sum(one.joules for one in self.domains) if whole else None
+
+    @property
+    def method(self) -> EnergyMethod | None:
+        """How the sum came about: the weakest of its parts; None where there is none."""
+        return weakest(self.domains) if self.joules is not None else None
+
+
+class Watch:
+    """Follows meters from `start` to `stop`."""
+
+    def __init__(self, meters: Sequence[tuple[Meter, Sequence[Domain]]], absent: Sequence[Absent]) -> None:
+        self._meters, self._absent = meters, absent
+        self._recorder = Recorder(meters, pause=_PAUSE)
+        self._recorder.start()
+
+    def stop(self) -> Drawn:
+        """Read every counter a last time and return what they counted."""
+        self._recorder.stop()
+        spent: list[Spent] = []
+        lost: list[str] = []
+        absent = [f"{one.what}: {one.reason}" for one in self._absent]
+        for domain in (domain for _, domains in self._meters for domain in domains):
+            found = self._spent(domain)
+            if isinstance(found, Spent):
+                spent.append(found)
+            else:
+                absent.append(found)
+                # Memory that draws nothing is not told by its zone on many machines; a processor or a board draws.
+                lost += [] if domain.kind == "dram" and "did not change" in found else [found]
+        return Drawn(tuple(spent), tuple(absent), tuple(lost))
+
+    def _spent(self, domain: Domain) -> Spent | str:
+        series = self._recorder.series[domain.id]
+        if why := series.fault(0, time.monotonic_ns()):
+            return why
+        if not series.total:
+            return f"{domain.id}: it did not change meanwhile"
+        total, peak = series.total * domain.joules, series.peak(1.0) * domain.joules
+        return Spent(domain.id, domain.kind, domain.method, domain.about, total, peak)

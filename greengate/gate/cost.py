@@ -1,0 +1,59 @@
+"""What the gate's own run takes: seconds, and what the whole machine draws meanwhile."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from greengate.carbon.drawn import Drawn, Watch
+from greengate.profile import Measurement, Missing
+from greengate.profiler.metering import none_here
+from greengate.profiler.meters import Absent
+from greengate.profiler.meters.bench import Energy, discover
+from greengate.profiler.meters.cputime import WATTS
+from greengate.verdict import Cost
+
+
+@contextmanager
+def watched(estimate: bool) -> Iterator[Callable[[], Cost | None]]:
+    """Follow the machine's counters; what is yielded ends that and returns the cost.
+
+    Where nothing counts the processor, its energy is missing, or `estimate`d from processor time where that is asked.
+    """
+    begun = time.monotonic()
+    meters, absent = discover(Energy())
+    modelled = estimate and not any(one.kind in ("cpu", "system") for _, domains in meters for one in domains)
+    busy = _processor_time()
+    watch = Watch(meters, absent)
+    told: list[Cost] = []
+
+    def cost() -> Cost:
+        if not told:
+            drawn = watch.stop()
+            energy = _estimated(_processor_time() - busy) if modelled else _counted(drawn, absent)
+            told.append(Cost(round(time.monotonic() - begun, 3), energy))
+        return told[0]
+
+    try:
+        yield cost
+    finally:
+        cost()
+
+
+def _counted(drawn: Drawn, absent: Sequence[Absent]) -> Measurement | Missing:
+    if drawn.joules is None or drawn.method is None:
+        return Missing("; ".join(drawn.lost)) if drawn.lost else none_here(absent)
+    made_of = " + ".join(one.id for one in drawn.domains)
+    return Measurement(drawn.joules, drawn.method, detail=f"the whole machine: {made_of}")
+
+
+def _processor_time() -> float:
+    """Return seconds that this process and those it waited for were busy."""
+    children = os.times()
+    return time.process_time() + children.children_user + children.children_system
+
+
+def _estimated(busy: float) -> Measurement:
+    return Measurement(busy * WATTS, "estimated", detail=f"processor time of the run x {WATTS:g} W a busy thread")

@@ -1,0 +1,60 @@
+"""A carbon budget: what trainings emitted in its period, against the most they may."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from greengate.budget import Budget, CarbonBudget
+from greengate.judge.limits import judge_absolute
+from greengate.ledger import METRIC, RULE, Account, Entry, account, named
+from greengate.profile import Measurement
+from greengate.units import format_quantity
+from greengate.verdict import Case, Check, Outcome, Status
+
+_TRACK = "record trainings with `greengate track`, and name the records in `carbon_budget: {records: [...]}`"
+_SPENT = "train no more in this period, or raise `max` on the target branch"
+_ALLOW = "measure trainings where a counter can be read, or say `allow_estimated: true`"
+_UNKNOWN = "name a grid intensity with `carbon:`, and track where energy can be counted"
+
+
+def judge_carbon(policy: Budget, case: Case, under: Literal["base", "head"]) -> tuple[Outcome, ...]:
+    """Judge the carbon budget of one policy of the case, by the ledger that is its own; nothing where it has none.
+
+    What is known already decides a failure; what is unknown, or estimated without leave, leaves it open.
+    """
+    budget = policy.carbon_budget
+    if budget is None:
+        return ()
+    ledger = next((one for one in case.ledgers if one.under == under), None)
+    if ledger is None or not ledger.entries:
+        return (_outcome(budget, Check(budget.limit, Status.INCONCLUSIVE, "no training record was found"), _TRACK),)
+    return (_outcome(budget, *_judged(budget, account(ledger, budget))),)
+
+
+def _judged(budget: CarbonBudget, found: Account) -> tuple[Check, str]:
+    sure = found.counted + (found.modelled if budget.allow_estimated else 0.0)
+    check = judge_absolute(budget.limit, METRIC, Measurement(sure, "counter"))
+    rest = budget.limit.value - sure
+    over = "left" if rest >= 0 else "too much"
+    check = replace(check, reason=f"{check.reason}: {format_quantity(abs(rest), 'mass')} {over}")
+    if check.status is Status.FAIL:
+        return check, _SPENT
+    if found.unknown:
+        return Check(
+            budget.limit, Status.INCONCLUSIVE, f"it is not known what {_names(found.unknown)} emitted"
+        ), _UNKNOWN
+    if found.estimated and not budget.allow_estimated:
+        about = format_quantity(found.modelled, "mass")
+        reason = f"\u2248 {about} of {_names(found.estimated)} are only estimated"
+        return Check(budget.limit, Status.INCONCLUSIVE, reason), _ALLOW
+    return check, ""
+
+
+def _outcome(budget: CarbonBudget, check: Check, help_: str) -> Outcome:
+    return Outcome(RULE, named(budget.period), METRIC, check.status, check.reason, help_, (check,), budget.limit.span)
+
+
+def _names(entries: tuple[Entry, ...]) -> str:
+    names = list(dict.fromkeys(one.file for one in entries))
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")

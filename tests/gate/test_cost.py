@@ -1,0 +1,137 @@
+"""What the gate's own run takes."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from greengate import gate, verdict_file
+from greengate.cli import door
+from greengate.gate import cost
+from greengate.profile import Measurement, Missing
+from greengate.report.facts import own_cost
+from greengate.verdict import Cost
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "profiler" / "meters"))
+from fakes import SERVER, Tree
+
+NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
+BUDGET = "version: 1\nmodels: [{name: net, path: net.fake.yaml}]\nrules: [{metric: size, max: 2 MB}]\n"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    Path("net.fake.yaml").write_text("fake: 1\nsize: 1 MB\n")
+    Path("budgets.yaml").write_text(BUDGET)
+    return tmp_path
+
+
+def test_counters_tell_what_the_run_drew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tree = Tree(tmp_path / "powercap", SERVER)
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tree.root))
+    thread = tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+    try:
+        with cost.watched(estimate=False) as spent:
+            time.sleep(1.2)
+            found = spent()
+            assert spent() is found
+    finally:
+        tree.stop()
+        thread.join()
+    assert found is not None
+    assert isinstance(found.energy, Measurement)
+    assert found.energy.method == "counter"
+    assert 1.2 <= found.seconds < 6
+    assert found.energy.value == pytest.approx(68.0 * found.seconds, rel=0.15)
+    assert "powercap:package-0 + powercap:dram-0" in found.energy.detail
+
+
+@pytest.mark.parametrize("stuck", ["intel-rapl:0", "intel-rapl:0:1"])
+def test_a_processor_that_stands_still_leaves_no_sum_and_memory_may(
+    stuck: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = Tree(tmp_path / "powercap", SERVER)
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tree.root))
+    moving = {"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0}
+    del moving[stuck]
+    thread = tree.run(moving)
+    try:
+        with cost.watched(estimate=False) as spent:
+            time.sleep(0.4)
+    finally:
+        tree.stop()
+        thread.join()
+    found = spent()
+    assert found is not None
+    if stuck == "intel-rapl:0":
+        assert isinstance(found.energy, Missing)
+        assert "package-0: it did not change" in found.energy.reason
+    else:
+        assert isinstance(found.energy, Measurement)
+
+
+def test_without_a_counter_it_is_missing_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    with cost.watched(estimate=False) as spent:
+        pass
+    found = spent()
+    assert found is not None
+    assert isinstance(found.energy, Missing)
+    assert "there is no /nowhere" in found.energy.reason
+
+
+def test_an_estimate_is_made_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    with cost.watched(estimate=True) as spent:
+        import subprocess
+
+        burn = "import time\nwhile time.process_time() < 0.3: pass"
+        subprocess.run([sys.executable, "-c", burn], check=True)
+        found = spent()
+    assert found is not None
+    assert isinstance(found.energy, Measurement)
+    assert found.energy.method == "estimated"
+    assert found.energy.value >= 4 * 0.25
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_report_and_json_tell_it(asked: bool, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    if asked:
+        more = "  - {metric: training_energy, max: 1 kWh, allow_estimated: true, severity: warn}\n"
+        Path("budgets.yaml").write_text(
+            BUDGET.replace("[{metric: size, max: 2 MB}]\n", f"\n  - {{metric: size, max: 2 MB}}\n{more}")
+        )
+    code = door.run(["check", "--against", "none", "--report", "json=v.json", "--report", "markdown=v.md"])
+    assert code == 0
+    told = json.loads((here / "v.json").read_text())["cost"]
+    assert told["seconds"] > 0
+    said = next(line for line in (here / "v.md").read_text().splitlines() if "Gate: greengate" in line)
+    assert f"the whole run {told['seconds']:,.1f} s" in said
+    if asked:
+        assert told["energy"]["method"] == "estimated"
+        assert "\u2248" in said
+    else:
+        assert "energy not counted" in said
+        assert "/nowhere" in said
+    assert door.run(["verify", "v.json"]) == 0
+
+
+def test_a_verdict_without_a_cost_says_nothing_of_it(here: Path) -> None:
+    del here
+    verdict = gate.check(gate.Request(against="none"), NOW).verdict
+    assert isinstance(verdict.cost, Cost)
+    text = verdict_file.dump(verdict)
+    assert verdict_file.load(text, "v.json") == verdict
+    from dataclasses import replace
+
+    silent = replace(verdict, cost=None)
+    assert '"cost"' not in verdict_file.dump(silent)
+    assert verdict_file.load(verdict_file.dump(silent), "v.json") == silent
+    assert own_cost(silent) == ""
