@@ -20,7 +20,7 @@ from greengate.judge.notices import notices
 from greengate.judge.rules import judge_rule
 from greengate.verdict import Case, ModelCase, Outcome, Status, Verdict
 
-__all__ = ["SHARE", "binds", "judge", "unconfirmed"]
+__all__ = ["SHARE", "binds", "judge", "judge_again", "unconfirmed"]
 
 
 def judge(case: Case) -> Verdict:
@@ -37,6 +37,12 @@ def judge(case: Case) -> Verdict:
     idle = not case.models or any(model.name not in judged for model in case.models)
     found = [outcome.status for outcome in outcomes] + [Status.INCONCLUSIVE] * idle
     return Verdict(case, outcomes, max(found, default=Status.PASS), notices=notices(case))
+
+
+def judge_again(verdict: Verdict) -> Verdict:
+    """Return a verdict with what follows from its case; what no case holds, as the cost of the run, stays as it is."""
+    again = judge(verdict.case)
+    return replace(verdict, outcomes=again.outcomes, status=again.status, notices=again.notices)
 
 
 def unconfirmed(budgets: Iterable[Budget], model: ModelCase, today: datetime.date) -> frozenset[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from greengate import ci, verdict_file
@@ -12,7 +12,7 @@ from greengate.ci import forge, sticky, stranger
 from greengate.ci.forge import Forge, ForgeError, NowhereToPost, Thread
 from greengate.comparison import Change
 from greengate.errors import Diagnostic, Exit, GreengateError
-from greengate.judge import judge
+from greengate.judge import judge_again
 from greengate.metrics import METRICS
 from greengate.report import REPORTS, fit, words
 from greengate.verdict import Status, Verdict
@@ -85,7 +85,7 @@ def read(path: str) -> Verdict:
         stated = verdict_file.load(data.decode(), path)
     except UnicodeDecodeError as error:
         raise GreengateError(Diagnostic("profile-invalid", f"{path} is not UTF-8 text", "check the path")) from error
-    judged = replace(judge(stated.case), seconds=stated.seconds, greengate=stated.greengate)
+    judged = judge_again(stated)
     if judged != stated:
         message = f"{path} states {stated.status.name}, its measurements give {judged.status.name}"
         help_ = "it was edited, or written by another version of greengate: judge it again with the one that posts"

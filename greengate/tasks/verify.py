@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from dataclasses import replace
 from pathlib import Path
 
 from greengate import verdict_file
 from greengate.errors import Diagnostic, GreengateError
-from greengate.judge import judge
+from greengate.judge import judge_again
 from greengate.verdict import Verdict
 
 _HELP = "name a verdict written by `greengate check --report json=FILE`"
@@ -28,7 +27,7 @@ def verify(path: str) -> Verdict:
     except UnicodeDecodeError as error:
         raise GreengateError(Diagnostic("bad-encoding", f"{path} is not UTF-8 text", _HELP)) from error
     stored = verdict_file.load(text, path)
-    again = replace(judge(stored.case), seconds=stored.seconds, greengate=stored.greengate, cost=stored.cost)
+    again = judge_again(stored)
     derived = verdict_file.dump(again)
     if derived == text:
         return again
