@@ -70,6 +70,7 @@ CODES: dict[str, str] = {
     # shared policies
     "extends-unreadable": "a policy file that another extends cannot be read",
     "extends-circular": "policy files extend each other, or too many of them",
+    "no-policy-tests": "no test of the policy was found",
     # whose policy binds
     "policy-unreadable": "the policy of the target branch cannot be read",
     "policy-removed": "a change deletes or renames several budgets",

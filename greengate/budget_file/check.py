@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greengate.budget_file.scalars import Refusal, closest, quoted, scalar, wrong_type
-from greengate.budget_file.shape import Anything, Either, Items, Key, Keys, Named, Never, Shape, Variants, bind
+from greengate.budget_file.shape import Anything, AsIs, Either, Items, Key, Keys, Named, Never, Shape, Variants, bind
 from greengate.errors import Diagnostic, Span
 from greengate.metrics import METRICS
 from greengate.yamlspan import Mapping, Node, Scalar, Sequence, data
@@ -46,8 +46,7 @@ def check(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> Val
 
     Messages call it `name`, and show `fix` as what could be written.
     """
-    if isinstance(shape, Either):
-        shape = shape.keys if isinstance(node, Mapping) else shape.text
+    shape = _meant(shape, node)
     match shape, node:
         case Keys(), Mapping():
             return _keys(shape, node, name, found)
@@ -55,8 +54,8 @@ def check(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> Val
             return _named(shape, node, found)
         case Variants(), Mapping():
             return _variant(shape, node, name, fix, found)
-        case Anything(), Mapping():
-            return Value(data(node), node.span)
+        case (AsIs(), _) | (Anything(), Mapping()):
+            return Value(node if isinstance(shape, AsIs) else data(node), node.span)
         case Items(), Sequence() if len(node.items) >= shape.fewest:
             read = [check(shape.item, item, shape.called, fix, found) for item in node.items]
             return Value(read, node.span)
@@ -76,6 +75,12 @@ def check(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> Val
         found.note(content.code, node.span, content.message, content.help)
         return None
     return Value(content, node.span, node.text if isinstance(node, Scalar) else "")
+
+
+def _meant(shape: Shape, node: Node) -> Shape:
+    if isinstance(shape, Either):
+        return shape.keys if isinstance(node, Mapping) else shape.text
+    return shape
 
 
 def _line(name: str, key: Key) -> str:

@@ -72,6 +72,11 @@ class Anything:
 
 
 @dataclass(frozen=True)
+class AsIs:
+    """What its reader makes sense of by itself: the node."""
+
+
+@dataclass(frozen=True)
 class Quantity:
     """A positive number with a unit of the dimension; of any dimension where it is None."""
 
@@ -167,7 +172,7 @@ class Either:
     keys: Keys
 
 
-Shape = (Anything | Text | Whole | Number | Flag | Date | Quantity | Change | AnyChange | ByMetric | Never) | (
+Shape = (AsIs | Anything | Text | Whole | Number | Flag | Date | Quantity | Change | AnyChange | ByMetric | Never) | (
     Items | Keys | Named | Variants | Either
 )
 

@@ -20,6 +20,7 @@ from greengate.cli.init import init
 from greengate.cli.profile import profile
 from greengate.cli.publish import publish
 from greengate.cli.select import select
+from greengate.cli.test import test
 from greengate.cli.track import track
 from greengate.cli.usage import Sectioned
 from greengate.cli.validate import schema, validate
@@ -60,6 +61,7 @@ _COMMANDS = (
     validate,
     schema,
     verify,
+    test,
 )
 for command in _COMMANDS:
     greengate.add_command(command)
