@@ -12,7 +12,11 @@ METRICS: Mapping[str, tuple[DomainKind, ...]] = {
     "energy_per_1k": ("cpu", "dram", "gpu"),
     "cpu_energy_per_1k": ("cpu", "dram"),
     "gpu_energy_per_1k": ("gpu",),
+    "energy_per_1k_tokens": ("cpu", "dram", "gpu"),
 }
+
+#: Those of 1,000 generated tokens, not of 1,000 items.
+OF_TOKENS = frozenset({"energy_per_1k_tokens"})
 
 #: Where a model ran that needs no board: the processor itself.
 PROCESSOR = "cpu"
@@ -25,7 +29,7 @@ def parts(launch: Launch, metric: str) -> tuple[Domain, ...]:
     """
     usable = [domain for domain in launch.domains if domain.id not in launch.faults]
     whole = tuple(domain for domain in usable if domain.kind == "system")
-    if metric == "energy_per_1k" and whole:
+    if metric in ("energy_per_1k", "energy_per_1k_tokens") and whole:
         return whole
     boards = [device for device in launch.devices if device != PROCESSOR]
     kinds = METRICS[metric]
@@ -47,13 +51,13 @@ def parts(launch: Launch, metric: str) -> tuple[Domain, ...]:
 
 
 def per_thousand(launch: Launch, role: WindowRole, metric: str) -> tuple[float, ...]:
-    """Return joules of 1,000 items, one number a window of the role; none where the metric cannot be had."""
+    """Return joules of 1,000 items, or tokens, one number a window of the role; none where it cannot be had."""
     domains = parts(launch, metric)
     if not domains:
         return ()
     found = []
     for window in launch.windows:
-        if window.role != role:
+        if window.role != role or bool(window.tokens) != (metric in OF_TOKENS):
             continue
         readings = [(domain, window.readings.get(domain.id)) for domain in domains]
         if any(reading is None or reading.ns <= 0 for _, reading in readings) or not window.items:
@@ -64,7 +68,7 @@ def per_thousand(launch: Launch, role: WindowRole, metric: str) -> tuple[float, 
             for domain, reading in readings
             if reading is not None
         )
-        found.append(1000 * joules / window.items)
+        found.append(1000 * joules / (window.tokens or window.items))
     return tuple(found)
 
 

@@ -38,7 +38,7 @@ class Estimator:
 
     `value` turns a series into SI (ns to s where the series is time) for a batch size; `log_ratio` gives
     ln(candidate / baseline) of one launch from both series, paired by index. A `metered` series is made of windows;
-    its method is the weakest of the counters that were read.
+    its method is the weakest of the counters that were read. `generated`: of text, for models that are asked for some.
     """
 
     series: str
@@ -47,6 +47,7 @@ class Estimator:
     method: Method
     per_call: bool = True
     metered: bool = False
+    generated: bool = False
 
 
 def _quantile(share: float) -> Callable[[Series, int], float]:
@@ -68,6 +69,14 @@ def _only_ratio(baseline: Series, candidate: Series) -> float:
     return math.log(candidate[0] / baseline[0])
 
 
+def _rate(series: Series, batch: int) -> float:
+    return batch * len(series) / (sum(series) * 1e-9)
+
+
+def _rate_ratio(baseline: Series, candidate: Series) -> float:
+    return math.log(sum(baseline) / sum(candidate))
+
+
 def _mean(series: Series, batch: int) -> float:
     del batch  # windows count items
     return math.fsum(series) / len(series)
@@ -83,25 +92,29 @@ ESTIMATORS: dict[str, Estimator] = {
     "latency_p50": Estimator("wall", _quantile(0.5), _median_pair_ratio, "timed"),
     "latency_p95": Estimator("wall", _quantile(0.95), _quantile_ratio(0.95), "timed"),
     "latency_p99": Estimator("wall", _quantile(0.99), _quantile_ratio(0.99), "timed"),
-    "throughput": Estimator(
-        "wall",
-        lambda series, batch: batch * len(series) / (sum(series) * 1e-9),
-        lambda baseline, candidate: math.log(sum(baseline) / sum(candidate)),
-        "timed",
-    ),
+    "throughput": Estimator("wall", _rate, _rate_ratio, "timed"),
+    # Of each generation: ns to the first new token, and ns in all by the tokens made for one item.
+    "time_to_first_token": Estimator("first", _quantile(0.5), _median_pair_ratio, "timed", generated=True),
+    "tokens_per_second": Estimator("token", _rate, _rate_ratio, "timed", generated=True),
     "cpu_time": Estimator(
         "cpu", lambda series, batch: stats.median(series) * 1e-9 / batch, _median_pair_ratio, "timed"
     ),
     "peak_memory": Estimator("peak", lambda series, _: float(series[0]), _only_ratio, "observed", per_call=False),
     "load_time": Estimator("load", lambda series, _: series[0] * 1e-9, _only_ratio, "timed", per_call=False),
     **{
-        metric: Estimator(metric, _mean, _mean_ratio, "counter", per_call=False, metered=True)
+        metric: Estimator(
+            metric, _mean, _mean_ratio, "counter", False, metered=True, generated=metric in energy.OF_TOKENS
+        )
         for metric in energy.METRICS
     },
 }
 
 #: The metrics that are read from counters over windows; they have a time budget of their own.
 METERED = frozenset(name for name, how in ESTIMATORS.items() if how.metered)
+
+#: The metrics of text, for models whose workload generates some; and how that is done.
+GENERATED = frozenset(name for name, how in ESTIMATORS.items() if how.generated)
+GREEDY = "greedy, end of text switched off, key-value cache on, streamed token by token"
 
 
 def of(launches: Sequence[Launch], metric: str) -> list[Launch]:
@@ -127,7 +140,8 @@ def measure(launches: Sequence[Launch], role: Role, metric: str, batch_size: int
     if (unsettled := _unsettled(metric, launches, series)) is not None:
         return unsettled
     calls = sum(len(one) for one in series)
-    counted = f"{len(series)} launches" + (f" x {calls // len(series):,} calls" if how.per_call else "")
+    said = f"generations, {GREEDY}" if how.generated else "calls"
+    counted = f"{len(series)} launches" + (f" x {calls // len(series):,} {said}" if how.per_call else "")
     if how.metered:
         counted += f" x {calls // len(series)} windows: {energy.made_of(launches, metric)}"
     try:

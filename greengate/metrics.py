@@ -62,12 +62,19 @@ _ROWS = (
     Metric("latency_p95", "Latency p95", "time", "noisy", "lower", "95th percentile of the wall-clock time of a call"),
     Metric("latency_p99", "Latency p99", "time", "noisy", "lower", "99th percentile; from 1,000 calls on"),
     Metric("throughput", "Throughput", "rate", "noisy", "higher", "items per second of wall-clock time"),
+    Metric(
+        "time_to_first_token", "Time to first token", "time", "noisy", "lower", "from the prompt to the first new token"
+    ),
+    Metric(
+        "tokens_per_second", "Tokens per second", "rate", "noisy", "higher", "new tokens; the prompt takes time too"
+    ),
     Metric("cpu_time", "CPU time", "time", "noisy", "lower", "process CPU time per inference"),
     Metric("peak_memory", "Peak memory", "bytes", "noisy", "lower", "high-water mark above the empty worker"),
     Metric("load_time", "Load time", "time", "noisy", "lower", "from the file to a ready model"),
     Metric("energy_per_1k", "Energy per 1k", "energy", "noisy", "lower", "gross energy of 1,000 items"),
     Metric("cpu_energy_per_1k", "CPU energy per 1k", "energy", "noisy", "lower", "package and DRAM"),
     Metric("gpu_energy_per_1k", "GPU energy per 1k", "energy", "noisy", "lower", "every GPU used"),
+    Metric("energy_per_1k_tokens", "Energy per 1k tokens", "energy", "noisy", "lower", "gross, prompt included"),
     Metric(
         "co2e_per_1k",
         "CO2e per 1k",

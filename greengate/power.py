@@ -55,12 +55,16 @@ class Reading:
 
 @dataclass(frozen=True)
 class Window:
-    """A timed stretch of `items` inferences, `ns` long, with the reading of every domain; idle: none ran."""
+    """A timed stretch of `items` inferences, `ns` long, with the reading of every domain; idle: none ran.
+
+    `tokens` were generated instead, where text was; then `items` are those that it was generated for.
+    """
 
     role: WindowRole
     ns: int
     items: int
     readings: Mapping[str, Reading]
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from greengate.generation import Generation
 from greengate.power import Domain, Power, Window
 
 Method = Literal[
@@ -190,7 +191,7 @@ Precision = Literal["fp32", "tf32", "fp16", "bf16"]
 class WorkloadSpec:
     """What the user asks to be run; `recorded` is an .npz file with inputs, `inputs_from` code that makes them.
 
-    `precision` None: as stored. `compile` and `channels_last` are PyTorch's.
+    `precision` None: as stored. `compile` and `channels_last` are PyTorch's, `generate` is for language models.
     """
 
     batch_size: int = 1
@@ -203,6 +204,7 @@ class WorkloadSpec:
     precision: Precision | None = None
     compile: bool = False
     channels_last: bool = False
+    generate: Generation | None = None
 
 
 @dataclass(frozen=True)

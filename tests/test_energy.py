@@ -224,3 +224,17 @@ def test_one_launch_with_a_fault_is_left_out_and_too_few_are_a_gap() -> None:
     none = estimate.measure([bad, bad, bad], "candidate", "energy_per_1k", 1)
     assert isinstance(none, Missing)
     assert "it ran backwards" in none.reason
+
+
+def test_tokens_and_items_never_meet() -> None:
+    """A launch with windows of both: each metric is made of its own."""
+    one = launch(PACKAGE)
+    texts = tuple(replace(each, tokens=64 * each.items) for each in one.windows if each.role != "idle")
+    both = replace(one, windows=(*one.windows, *texts))
+    assert joules(both, "energy_per_1k") == joules(one, "energy_per_1k") == pytest.approx(per_thousand(PACKAGE))
+    assert joules(both, "energy_per_1k_tokens") == pytest.approx(per_thousand(PACKAGE) / 64)
+    assert joules(one, "energy_per_1k_tokens") is None
+    assert joules(replace(one, windows=texts), "energy_per_1k") is None
+    wall = launch(WALL, PACKAGE)
+    whole = replace(wall, windows=tuple(replace(each, tokens=each.items) for each in wall.windows))
+    assert joules(whole, "energy_per_1k_tokens") == pytest.approx(per_thousand(WALL))

@@ -28,6 +28,7 @@ from greengate.budget_file.check import Value
 from greengate.budget_file.meaning import entries, model_name, nearest, rule_id
 from greengate.budget_file.scalars import quantity
 from greengate.budget_file.shared import Read
+from greengate.generation import Generation
 from greengate.metrics import METRICS
 from greengate.profile import InputSpec, WorkloadSpec
 from greengate.recipe import Recipe
@@ -166,7 +167,7 @@ def _optional(parent: Value, key: str) -> Any:
 
 
 def _model(entry: Value, workload: dict[str, Any]) -> ModelEntry:
-    accuracy, inputs = entry.get("accuracy"), entry.get("inputs")
+    accuracy, inputs, text = entry.get("accuracy"), entry.get("inputs"), entry.get("generate")
     described = {} if inputs is None else dict(inputs.content)
     recorded = described.get("from")
     if recorded is not None and isinstance(recorded.content, str):
@@ -181,6 +182,7 @@ def _model(entry: Value, workload: dict[str, Any]) -> ModelEntry:
             **workload,
             inputs=tuple(_input(name, item) for name, item in described.items()),
             recorded=None if recorded is None else recorded.content,
+            generate=None if text is None else Generation(**_plain(text)),
             **{key: entry.content[key].content for key in _SETTINGS if key in entry.content},
         ),
         accuracy=None if accuracy is None else AccuracySource(_plain(accuracy), accuracy.span),

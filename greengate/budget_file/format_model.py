@@ -83,6 +83,13 @@ _ACCURACY = Variants(
     }
 )
 
+_GENERATE = Keys(
+    {
+        "prompt_tokens": Key(Whole(1, 2**20), "Tokens of the prompt.", "128", required=True),
+        "new_tokens": Key(Whole(1, 2**20), "Tokens made after it, exactly.", "64", required=True),
+    }
+)
+
 MODEL = Keys(
     {
         "path": Key(PATHS, "The model file, relative to this file.", "models/sentiment.onnx", required=True),
@@ -94,6 +101,9 @@ MODEL = Keys(
         "weights": Key(PATHS, "Weights for the model that code makes: safetensors or a state dict.", "net.safetensors"),
         "args": Key(Anything(), "Arguments by name for the code that makes the model.", "{width: 64}"),
         "inputs_from": Key(_CODE, "Code that makes the inputs, instead of `inputs`.", "package.module:inputs"),
+        "generate": Key(
+            _GENERATE, "Text that a language model generates beside it.", "{prompt_tokens: 128, new_tokens: 64}"
+        ),
         "device": Key(_DEVICE, "Where the model runs; cpu if absent.", "cuda"),
         "precision": Key(Text(choices=PRECISIONS), "What a PyTorch model computes in; as stored if absent.", "bf16"),
         "compile": Key(Flag(), "Whether torch.compile compiles the model; false if absent.", "true"),

@@ -145,12 +145,21 @@ def _kind(model: Value, found: Findings) -> None:
     idle = [] if names_code(path.content) else ["weights", "args"]
     if path.content.endswith(".onnx"):
         idle += ["inputs_from", "device", "precision", "compile", "channels_last"]
+    if path.content.endswith((".onnx", ".pt", ".jit", ".pt2")):
+        idle.append("generate")
     for key in idle:
         written = model.get(key)
         if written is not None:
-            what = "code that makes a model" if key in ("weights", "args") else "PyTorch models"
+            what = _MEANT_FOR.get(key, "PyTorch models")
             message = f"`{key}` is for {what}, and {quoted(path.content)} is none"
             found.note("bad-value", written.span, message, f"remove `{key}`, or check the `path`")
+
+
+#: What kind of model a key is for.
+_MEANT_FOR = {
+    **dict.fromkeys(("weights", "args"), "code that makes a model"),
+    "generate": "language models, made by code or in a folder with config.json",
+}
 
 
 def _ranges(model: Value, found: Findings) -> None:

@@ -91,7 +91,7 @@ def everything(metered: Collection[str] = ()) -> dict[str, float]:
 
     Energy takes minutes, so only what is named of it is metered.
     """
-    steady = ("latency_p50", "cpu_time", "energy_per_1k")
+    steady = ("latency_p50", "cpu_time", "tokens_per_second", "energy_per_1k")
     asked = [metric for metric in estimate.ESTIMATORS if metric not in estimate.METERED or metric in metered]
     return {metric: PRECISION if metric in steady else math.inf for metric in asked}
 
@@ -198,7 +198,7 @@ def _trial_notes(source: Trial, compared: Mapping[str, Comparison]) -> Iterator[
     more = f", then {len(source.launches) - count} more to confirm" if second else ""
     if source.ended_by in ("precision", "time"):
         yield f"the trial ended after {count} launches, {narrow}{more}"
-    for metric in ("latency_p50", "cpu_time", "energy_per_1k"):
+    for metric in ("latency_p50", "cpu_time", "tokens_per_second", "energy_per_1k"):
         change = compared[metric].change if metric in compared else None
         if isinstance(change, Change) and change.noise is not None:
             low, high = format_change(change.noise.low), format_change(change.noise.high)

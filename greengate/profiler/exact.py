@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from greengate import __version__, estimate
@@ -14,6 +14,13 @@ from greengate.profiler import isolation
 from greengate.profiler.backends import format_of
 from greengate.profiler.jobs import CountJob, Refused, WorkerFailed
 from greengate.recipe import NO_RECIPE, Recipe
+
+#: Why there is no metric of text where the budget asks for none.
+UNASKED = Missing(
+    "the budget does not say what text the model is to generate",
+    "unsupported",
+    "add `generate: {prompt_tokens: 128, new_tokens: 64}` to the model, if it is a language model",
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         return _broken(subject, failure, created)
     spec = subject.workload
     left_out = Missing("only exact metrics were measured", "skipped", "measure it without --static-only")
-    noisy = dict.fromkeys(estimate.ESTIMATORS, counted.unrun or left_out)
+    noisy = {**dict.fromkeys(estimate.ESTIMATORS, counted.unrun or left_out), **_unasked(spec)}
     return Profile(
         model=Model(
             subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
@@ -61,6 +68,11 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         notes=counted.notes,
         layers=counted.layers,
     )
+
+
+def _unasked(spec: WorkloadSpec) -> Mapping[str, Missing]:
+    """Return the metrics of text, where the workload asks for none."""
+    return dict.fromkeys(estimate.GENERATED, UNASKED) if spec.generate is None else {}
 
 
 def _asked(spec: WorkloadSpec) -> Workload:
@@ -117,7 +129,7 @@ def _broken(subject: Subject, failure: WorkerFailed, created: str) -> Profile:
         hardware=backend.hardware(),
         workload=_asked(spec),
         runtime={},
-        measurements={name: missing for name, metric in METRICS.items() if metric.measured},
+        measurements={**{name: missing for name, metric in METRICS.items() if metric.measured}, **_unasked(spec)},
         created=created,
         greengate=__version__,
     )

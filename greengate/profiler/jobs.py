@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from greengate.power import WindowRole
 from greengate.profile import File, Input, Layer, Measurement, Missing, Role, WorkloadSpec
@@ -45,13 +46,17 @@ class Counted:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
+#: What a timed or metered call is: the workload's inference, or a text that it asks to be generated.
+Doing = Literal["inference", "generation"]
+
+
 @dataclass(frozen=True)
 class LaunchJob:
     """Load every model of `paths` in the given order, warm up, and time single calls in turn.
 
     `paths` maps a role to a file; one role alone is timed by itself. Timing goes on for `seconds` of calls and
     `min_calls` calls of each role; then until there are `enough_calls` or `most_seconds` are spent; never beyond
-    `max_calls`. `cpus` pin the process where the system allows.
+    `max_calls`. `cpus` pin the process where the system allows. A call is what `doing` says.
     """
 
     paths: Mapping[Role, str]
@@ -65,6 +70,7 @@ class LaunchJob:
     enough_calls: int = 0
     most_seconds: float = 0.0
     recipes: Mapping[Role, Recipe] = field(default_factory=dict)
+    doing: Doing = "inference"
 
 
 @dataclass(frozen=True)
@@ -83,6 +89,7 @@ class EnergyJob:
     idle: float
     cpus: tuple[int, ...] = ()
     recipes: Mapping[Role, Recipe] = field(default_factory=dict)
+    doing: Doing = "inference"
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import math
 import os
 import random
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from greengate import estimate
 from greengate.profile import Launch, Role
@@ -18,9 +19,11 @@ LAUNCHES = 6
 FEWEST_CALLS, ENOUGH_CALLS, MOST_CALLS = 10, 50, 5000
 #: Seconds inside calls of one launch: at least, and at most while there are fewer than enough calls.
 LEAST_SECONDS, MOST_SECONDS = 0.7, 2.5
+#: Texts that each role generates in one launch: the fewest, those that are enough. Six are every order of three once.
+FEWEST_TEXTS, ENOUGH_TEXTS = 6, 20
 
-CALL_METRICS = frozenset(name for name, how in estimate.ESTIMATORS.items() if how.per_call)
-FOOTPRINT_METRICS = frozenset(estimate.ESTIMATORS) - CALL_METRICS - estimate.METERED
+CALL_METRICS = frozenset(name for name, how in estimate.ESTIMATORS.items() if how.per_call) - estimate.GENERATED
+FOOTPRINT_METRICS = frozenset(estimate.ESTIMATORS) - CALL_METRICS - estimate.METERED - estimate.GENERATED
 
 Run = Callable[[LaunchJob | FootprintJob], Sampled]
 
@@ -42,9 +45,11 @@ def launch(
     random.Random(f"{spec.seed} {index}").shuffle(order)  # noqa: S311 - not a secret
     seed, cpus = 1000 * spec.seed + index, pinned(spec.threads)
     jobs: list[tuple[LaunchJob | FootprintJob, Role | None]] = []
+    groups = [tuple(order)] if together else [(role,) for role in order]
     if wanted & CALL_METRICS:
-        groups = [tuple(order)] if together else [(role,) for role in order]
         jobs += [(_call_job(group, subjects, seed, cpus, wanted), None) for group in groups]
+    if wanted & estimate.GENERATED:
+        jobs += [(_texts(_call_job(group, subjects, seed, cpus, wanted)), None) for group in groups]
     if wanted & FOOTPRINT_METRICS:
         jobs += [(FootprintJob(subjects[role].path, spec, seed, cpus, subjects[role].recipe), role) for role in order]
     samples: dict[str, dict[str, tuple[int, ...]]] = {role: {} for role in order}
@@ -80,6 +85,11 @@ def _call_job(
         most_seconds=MOST_SECONDS,
         recipes={role: subjects[role].recipe for role in roles},
     )
+
+
+def _texts(job: LaunchJob) -> LaunchJob:
+    """Return the job that generates text instead: a text is many calls, so fewer of them do."""
+    return replace(job, doing="generation", min_calls=FEWEST_TEXTS, enough_calls=ENOUGH_TEXTS)
 
 
 def pinned(threads: int) -> tuple[int, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import product
 
-from greengate.energy import idle_watts
+from greengate.energy import OF_TOKENS, idle_watts
 from greengate.power import Domain, Window
-from greengate.profile import Launch, Missing, Role
+from greengate.profile import Launch, Missing, Role, WorkloadSpec
 from greengate.profiler.exact import Subject
-from greengate.profiler.jobs import EnergyJob, Ran, Stretch
+from greengate.profiler.jobs import Doing, EnergyJob, Ran, Stretch
 from greengate.profiler.launching import pinned
 from greengate.profiler.meters import Absent
 from greengate.profiler.meters.bench import Bench
@@ -37,12 +38,26 @@ def _needed(domain: Domain) -> float:
     return max(least, (TICKS if domain.method == "counter" else OTHER_TICKS) * domain.tick)
 
 
+def doings(wanted: Iterable[str]) -> tuple[Doing, ...]:
+    """Return what has to run in windows for these metrics of energy: inferences, texts, or both."""
+    kinds: tuple[Doing, ...] = ("inference", "generation")
+    found = {kinds[metric in OF_TOKENS] for metric in wanted}
+    return tuple(kind for kind in kinds if kind in found)
+
+
 def meter(
-    run: Run, bench: Bench, subjects: Mapping[Role, Subject], index: int, together: bool
+    run: Run,
+    bench: Bench,
+    subjects: Mapping[Role, Subject],
+    index: int,
+    together: bool,
+    *,
+    kinds: Sequence[Doing] = ("inference",),
 ) -> tuple[Launch, tuple[str, ...]]:
     """Run every subject in windows; return the launch with what the counters said, and what is to be remarked.
 
-    `together`: all models in one process, in turn and back; else each in a process of its own. Raises what `run` does.
+    `together`: all models in one process, in turn and back; else each in a process of its own; each kind of window in
+    processes of its own. Raises what `run` does.
     """
     spec = next(iter(subjects.values())).workload
     order = list(subjects)
@@ -50,25 +65,25 @@ def meter(
     seconds = window_seconds(bench.domains)
     board = any(domain.kind == "gpu" for domain in bench.domains)
     answers: list[Ran] = []
-    for group in [tuple(order)] if together else [(role,) for role in order]:
-        answers.append(
-            run(
-                EnergyJob(
-                    paths={role: subjects[role].path for role in group},
-                    order=group,
-                    workload=spec,
-                    seed=1000 * spec.seed + index,
-                    seconds=seconds,
-                    min_calls=BOARD_CALLS if board else 1,
-                    idle=IDLE if index == 0 and not answers else 0.0,
-                    cpus=pinned(spec.threads),
-                    recipes={role: subjects[role].recipe for role in group},
-                )
-            )
+    windows: tuple[Window, ...] = ()
+    groups = [tuple(order)] if together else [(role,) for role in order]
+    for doing, group in product(kinds, groups):
+        job = EnergyJob(
+            paths={role: subjects[role].path for role in group},
+            order=group,
+            workload=spec,
+            seed=1000 * spec.seed + index,
+            seconds=seconds,
+            min_calls=BOARD_CALLS if board and doing == "inference" else 1,
+            idle=IDLE if index == 0 and not answers else 0.0,
+            cpus=pinned(spec.threads),
+            recipes={role: subjects[role].recipe for role in group},
+            doing=doing,
         )
+        answers.append(run(job))
+        windows += tuple(_read(stretch, bench, spec, doing) for stretch in answers[-1].stretches)
     stretches = [stretch for answer in answers for stretch in answer.stretches]
     first, last = min(one.start for one in stretches), max(one.end for one in stretches)
-    windows = tuple(_read(stretch, bench, spec.batch_size) for stretch in stretches)
     faults = dict(bench.faults(first, last)) | _thin(windows, bench.domains)
     launch = Launch(
         seed=1000 * spec.seed + index,
@@ -85,9 +100,11 @@ def meter(
     return launch, (*notes, *bench.remarks(first, last), *(note for answer in answers for note in answer.notes))
 
 
-def _read(stretch: Stretch, bench: Bench, batch_size: int) -> Window:
+def _read(stretch: Stretch, bench: Bench, spec: WorkloadSpec, doing: Doing) -> Window:
     readings = bench.readings(stretch.start, stretch.end)
-    return Window(stretch.role, stretch.end - stretch.start, stretch.calls * batch_size, readings)
+    items = stretch.calls * spec.batch_size
+    tokens = items * spec.generate.new_tokens if doing == "generation" and spec.generate is not None else 0
+    return Window(stretch.role, stretch.end - stretch.start, items, readings, tokens)
 
 
 def _thin(windows: Sequence[Window], domains: Sequence[Domain]) -> dict[str, str]:

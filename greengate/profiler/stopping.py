@@ -6,7 +6,7 @@ Stopping looks at precision only, never at which side of a limit an interval is,
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from greengate import estimate
@@ -37,6 +37,10 @@ class Effort:
         """Return the part of the effort that meters energy, with its own seconds, or the other."""
         mine = {name: need for name, need in self.precision.items() if (name in estimate.METERED) == metered}
         return replace(self, precision=mine, max_seconds=self.energy.seconds if metered else self.max_seconds)
+
+    def without(self, metrics: Collection[str]) -> Effort:
+        """Return the same for the other metrics only."""
+        return replace(self, precision={name: need for name, need in self.precision.items() if name not in metrics})
 
     def share(self, part: float) -> Effort:
         """Return the same with a part of the time."""

@@ -18,9 +18,9 @@ from greengate.power import Power
 from greengate.profile import Ended, Input, Launch, Missing, Profile, Role, Trial
 from greengate.profiler import lock
 from greengate.profiler.backends import format_of
-from greengate.profiler.exact import Subject, unrun, untimed
+from greengate.profiler.exact import UNASKED, Subject, unrun, untimed
 from greengate.profiler.launching import launch
-from greengate.profiler.metering import idle_notes, meter, unmetered
+from greengate.profiler.metering import doings, idle_notes, meter, unmetered
 from greengate.profiler.stopping import Effort, Progress, Run, Step, launch_until_precise, silent
 
 __all__ = ["Effort", "Progress", "Step", "confirm", "confirm_alone", "profile", "silent", "trial"]
@@ -152,10 +152,12 @@ def _measure(
 
     After the launches of a first look, `begun`, as many again.
     """
-    timed, metered = effort.only(metered=False), effort.only(metered=True)
     if not subjects:
         return Run((), "none", 0.0)
     model = subjects.get("candidate", next(iter(subjects.values())))
+    if model.workload.generate is None:
+        effort = effort.without(estimate.GENERATED)
+    timed, metered = effort.only(metered=False), effort.only(metered=True)
     backend = format_of(model.path).load()
 
     def once(wanted: frozenset[str], index: int, together: bool) -> tuple[Launch, tuple[str, ...]]:
@@ -173,8 +175,9 @@ def _measure(
             return replace(run, unmetered=missing)
 
         def window(wanted: frozenset[str], index: int, together: bool) -> tuple[Launch, tuple[str, ...]]:
-            del wanted  # one launch gives them all
-            return meter(lambda job: backend.run(job, limits), bench, subjects, index, together)
+            del wanted  # one launch gives all of a kind
+            kinds = doings(metered.precision)
+            return meter(lambda job: backend.run(job, limits), bench, subjects, index, together, kinds=kinds)
 
         more = launch_until_precise(window, model, metered, progress, windows, splits=len(subjects) > 1)
         return _joined(run, replace(more, notes=(*bench.notes, *more.notes, *idle_notes(more.launches))))
@@ -207,6 +210,8 @@ def _with_noisy(counted: Profile, role: Role, run: Run, effort: Effort) -> Profi
         return counted
     found = dict(counted.measurements)
     for metric in estimate.ESTIMATORS:
+        if found.get(metric) == UNASKED:
+            continue
         value = estimate.measure(run.launches, role, metric, counted.workload.batch_size)
         # What nobody asked for is still told where the same launches give it.
         if metric not in effort.precision and isinstance(value, Missing):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from greengate import estimate
 from greengate.bound import policies, rules_for
 from greengate.budget import CarbonBudget, Rule
 from greengate.comparison import Comparison
@@ -217,7 +218,8 @@ def titled(metric: str) -> str:
 def in_table_order(comparisons: Mapping[str, Comparison]) -> list[Comparison]:
     """Return comparisons in the order of METRICS, without those that this version measures nowhere.
 
-    Energy takes minutes, so most checks do not meter it: where nobody asked, it has no row.
+    Energy takes minutes, so most checks do not meter it, and most models generate no text: where nobody asked, neither
+    has a row.
     """
     known = [comparisons[name] for name in METRICS if name in comparisons]
     return [compared for compared in known if is_measured(compared) or is_missed(compared.metric, compared.candidate)]
@@ -227,7 +229,8 @@ def is_missed(metric: str, side: Measurement | Missing) -> bool:
     """Tell whether a metric without a number deserves a row."""
     row = METRICS[metric]
     unasked = isinstance(side, Missing) and side.kind == "skipped"
-    return row.measured and not (row.dimension in ("energy", "mass") and unasked)
+    textless = metric in estimate.GENERATED and isinstance(side, Missing) and side.kind in ("skipped", "unsupported")
+    return row.measured and not (row.dimension in ("energy", "mass") and unasked) and not textless
 
 
 def is_measured(compared: Comparison) -> bool:

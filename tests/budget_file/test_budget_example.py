@@ -48,7 +48,7 @@ def keys_in(node: Node, at: str = "") -> set[str]:
 
 
 def test_it_validates() -> None:
-    assert len(budget_file.read(EXAMPLE).models) == 4
+    assert len(budget_file.read(EXAMPLE).models) == 5
 
 
 def test_it_shows_every_key() -> None:

@@ -10,6 +10,7 @@ import pytest
 from greengate import budget_file
 from greengate.budget import Limit, TradeOff, Waiver, WorkerLimits
 from greengate.errors import BudgetError, Exit
+from greengate.generation import Generation
 from greengate.profile import InputSpec, WorkloadSpec
 from greengate.recipe import NO_RECIPE
 
@@ -275,3 +276,9 @@ def test_models_of_pytorch() -> None:
     assert (script.recipe, script.workload.device, script.workload.precision) == (NO_RECIPE, "cpu", None)
     assert [item.name for item in script.workload.inputs] == ["x", "batch.image"]
     assert (folder.name, folder.workload.precision) == ("minilm", "fp16")
+
+
+def test_what_a_language_model_is_to_generate() -> None:
+    text = START.replace("sentiment.onnx", "writer") + "    generate: {prompt_tokens: 128, new_tokens: 64}\n"
+    (entry,) = budget_file.parse(text + "rules:\n  - {metric: tokens_per_second, min: 20/s}\n", "budgets.yaml").models
+    assert entry.workload.generate == Generation(128, 64)

@@ -42,9 +42,10 @@ STARTING = 0.5
 
 _EXACT = ("size", "params", "macs", "activation_memory")
 _TIMES = ("latency", "cpu_time", "load_time")
+_TEXT = ("first_token", "each_token", "token_energy")
 _NOISES = ("noise", "launch_noise", "window_noise")
 _WORDS = ("unknown_op", "breaks", "refuses", "cannot_run", "note", "meter", "hits")
-_KEYS = ("fake", *_EXACT, *_TIMES, *_NOISES, *_WORDS, *fake_meters.KEYS, "peak_memory", "input")
+_KEYS = ("fake", *_EXACT, *_TIMES, *_TEXT, *_NOISES, *_WORDS, *fake_meters.KEYS, "peak_memory", "input")
 
 _elapsed_ns = 0
 #: The counters that are open, if any are.
@@ -71,6 +72,17 @@ class Costs:
             self.joules, self.seconds["latency"], self.noise["window_noise"], self.words.get("meter", "counter")
         )
 
+    def text_seconds(self, tokens: int) -> float:
+        """Return the seconds of a text of so many new tokens. Raises WorkerFailed where the file has none."""
+        if "first_token" not in self.seconds:
+            raise WorkerFailed("the fake says nothing of text", "write `first_token: 20 ms` and `each_token: 5 ms`")
+        return self.seconds["first_token"] + (tokens - 1) * self.seconds.get("each_token", 0.0)
+
+    def text_draw(self, tokens: int) -> Draw:
+        """Return what a text of so many new tokens draws; its joules are the processor's."""
+        joules = {"energy": tokens * self.joules.get("token_energy", 0.0)}
+        return replace(self.draw, joules=joules, latency=self.text_seconds(tokens))
+
 
 @overload
 def run(job: CountJob, limits: WorkerLimits) -> Counted: ...
@@ -86,7 +98,9 @@ def run(job: CountJob | LaunchJob | FootprintJob | EnergyJob, limits: WorkerLimi
     if isinstance(job, FootprintJob):
         return _footprint(_read(job.path, "footprint"), job)
     if isinstance(job, EnergyJob):
-        return _energy({role: _read(path, "energy").draw for role, path in job.paths.items()}, job)
+        read = {role: _read(path, "energy") for role, path in job.paths.items()}
+        tokens = _tokens(job)
+        return _energy({role: one.text_draw(tokens) if tokens else one.draw for role, one in read.items()}, job)
     return _launch({role: _read(path, "launch") for role, path in job.paths.items()}, job)
 
 
@@ -154,11 +168,12 @@ def _costs(path: Path, node: Mapping[str, object], words: Mapping[str, str]) -> 
             "latency": latency,
             "cpu_time": si("cpu_time", "cpu_time") if "cpu_time" in node else latency,
             "load_time": si("load_time", "load_time") if "load_time" in node else 0.1,
+            **{key: si(key, "latency_p50") for key in _TEXT[:2] if key in node},
         },
         peak_memory=si("peak_memory", "peak_memory") if "peak_memory" in node else 50e6,
         noise={key: share.value for key, share in shares.items() if isinstance(share, Delta)},
         words=words,
-        joules={key: si(key, "energy_per_1k") for key in fake_meters.KEYS if key in node},
+        joules={key: si(key, "energy_per_1k") for key in (*fake_meters.KEYS, _TEXT[2]) if key in node},
         input=tuple(int(str(item)) for item in shape) if isinstance(shape, list) else (1, 4),
     )
 
@@ -199,7 +214,9 @@ def _launch(costs: Mapping[Role, Costs], job: LaunchJob) -> Sampled:
     for one in costs.values():
         if len(costs) > 1 and one.words.get("breaks", "").startswith("together:"):
             raise WorkerFailed(one.words["breaks"].partition(":")[2].strip(), "this model breaks on purpose")
-    per_round = sum(one.seconds["latency"] for one in costs.values())
+    tokens = _tokens(job)
+    seconds = {role: one.text_seconds(tokens) if tokens else one.seconds["latency"] for role, one in costs.items()}
+    per_round = sum(seconds.values())
     enough = min(job.enough_calls, math.ceil(job.most_seconds / per_round))
     calls = min(max(job.min_calls, enough, math.ceil(job.seconds / per_round)), job.max_calls)
     samples: dict[str, dict[str, tuple[int, ...]]] = {}
@@ -207,13 +224,19 @@ def _launch(costs: Mapping[Role, Costs], job: LaunchJob) -> Sampled:
         rng = random.Random(f"{role} launch {job.seed}")  # noqa: S311 - noise, not a secret
         tilt = math.exp(rng.gauss(0, one.noise["launch_noise"]))
         factors = [tilt * math.exp(abs(rng.gauss(0, one.noise["noise"]))) for _ in range(calls)]
-        samples[role] = {
-            "wall": tuple(round(one.seconds["latency"] * 1e9 * factor) for factor in factors),
-            "cpu": tuple(round(one.seconds["cpu_time"] * 1e9 * factor) for factor in factors),
-        }
-    in_calls = sum(sum(series["wall"]) for series in samples.values()) * 1e-9
+        told = {"wall": one.seconds["latency"], "cpu": one.seconds["cpu_time"]}
+        if tokens:
+            told = {"token": seconds[role] / tokens, "first": one.seconds["first_token"]}
+        samples[role] = {name: tuple(round(each * 1e9 * factor) for factor in factors) for name, each in told.items()}
+    in_calls = sum(sum(series["token" if tokens else "wall"]) for series in samples.values()) * (tokens or 1) * 1e-9
     _spend(STARTING + in_calls)
     return Sampled(samples, in_calls)
+
+
+def _tokens(job: LaunchJob | EnergyJob) -> int:
+    """Return how many tokens each text has; 0 where inferences are run."""
+    spec = job.workload.generate
+    return spec.new_tokens if job.doing == "generation" and spec is not None else 0
 
 
 def _footprint(costs: Costs, job: FootprintJob) -> Sampled:

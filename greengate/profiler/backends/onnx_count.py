@@ -51,11 +51,27 @@ def count_model(job: CountJob, stage: Stage) -> Counted:
     is answered with what its files tell. Raises Refused.
     """
     try:
+        _check_settings(job)
         return _count_somehow(job, stage)
     except Refused as refused:
         if not job.lenient or refused.code not in UNFED:
             raise
         return count_files(job, refused)
+
+
+def _check_settings(job: CountJob) -> None:
+    """Refuse what is asked of PyTorch models, where an ONNX file stands in for one: it would be left out in silence."""
+    spec = job.workload
+    asked = {
+        "precision": spec.precision is not None,
+        "compile": spec.compile,
+        "channels_last": spec.channels_last,
+        "inputs_from": spec.inputs_from is not None,
+        "generate": spec.generate is not None,
+    }
+    if found := [f"`{key}`" for key, is_asked in asked.items() if is_asked]:
+        message = f"{job.path}: an ONNX model has no use for {', '.join(found)}"
+        raise Refused(UNSUPPORTED, message, "give it an entry of its own in the budget, without")
 
 
 def _count_somehow(job: CountJob, stage: Stage) -> Counted:

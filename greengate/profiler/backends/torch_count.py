@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from greengate.profile import File, Measurement, Missing, WorkloadSpec
-from greengate.profiler.backends import torch_settings
+from greengate.profiler.backends import torch_settings, torch_text
 from greengate.profiler.backends.torch_device import Board
 from greengate.profiler.backends.torch_files import Kind
 from greengate.profiler.backends.torch_inputs import prepare
@@ -32,6 +32,7 @@ def count_model(job: CountJob, stage: Stage) -> Counted:
     torch_settings.check(opened, job.workload)
     read = {"size": _size(opened.files(), opened.kind), **weights(opened.module)}
     try:
+        torch_text.check(opened, job.workload)
         return _count_fed(job, opened, read, stage)
     except Refused as refused:
         if not job.lenient or refused.code not in UNFED:
@@ -42,7 +43,7 @@ def count_model(job: CountJob, stage: Stage) -> Counted:
 
 
 def _count_fed(job: CountJob, opened: Opened, read: Found, stage: Stage) -> Counted:
-    fed = prepare(opened, job.workload, arrays_of(job.workload))
+    fed = prepare(opened, torch_text.prompted(opened, job.workload), arrays_of(job.workload))
     found = device_of(job.workload)
     absent = found if isinstance(found, Missing) else None
     device = job.workload.device if absent is None else "cpu"
@@ -57,13 +58,14 @@ def _count_fed(job: CountJob, opened: Opened, read: Found, stage: Stage) -> Coun
             board_memory(found, lambda: here.call(0)) if isinstance(found, Board) else _host_memory(here, spec)
         )
         settings = torch_settings.described(job.workload, job.workload.device)
+        said = () if spec.generate is None else (here.tried(spec),)
     return Counted(
         files=opened.files(),
         inputs=fed.inputs,
         feed=fed.digest,
         runtime=_runtime(opened.kind),
         measurements={**read, **_operations(ran, job.workload.batch_size), "activation_memory": memory},
-        notes=(*_trusted(opened.kind), *fed.notes, *ran.notes),
+        notes=(*_trusted(opened.kind), *fed.notes, *said, *ran.notes),
         layers=ran.layers,
         unrun=absent,
         settings=settings,

@@ -8,7 +8,7 @@ from typing import Any
 
 from greengate.profile import Missing, WorkloadSpec
 from greengate.profiler import recorded
-from greengate.profiler.backends import torch_settings
+from greengate.profiler.backends import torch_settings, torch_text
 from greengate.profiler.backends.torch_calls import Call, Fed
 from greengate.profiler.backends.torch_device import SMALLER, Board, board, out_of_memory
 from greengate.profiler.backends.torch_inputs import prepare
@@ -36,6 +36,25 @@ class Ready:
         except Exception as error:
             raise fault(self.opened.path, error) from error
 
+    def speaker(self, spec: WorkloadSpec) -> torch_text.Speak:
+        """Return what generates the workload's text once. It raises Refused, WorkerFailed or MemoryError."""
+        speak = torch_text.speaker(self.module, spec, self.device)
+
+        def speaking(index: int) -> tuple[int, int]:
+            try:
+                return speak(index)
+            except Exception as error:
+                raise fault(self.opened.path, error) from error
+
+        return speaking
+
+    def tried(self, spec: WorkloadSpec) -> str:
+        """Generate the workload's text once and say how. Raises Refused, WorkerFailed or MemoryError."""
+        try:
+            return torch_text.tried(self.module, spec, self.device)
+        except Exception as error:
+            raise fault(self.opened.path, error) from error
+
 
 def arrays_of(spec: WorkloadSpec) -> Mapping[str, Any] | None:
     """Read recorded data, where the workload has any."""
@@ -48,7 +67,8 @@ def ready(
     """Open a model and put it and its inputs where they run. Raises Refused, WorkerFailed."""
     opened = open_model(path, recipe, keep)
     torch_settings.check(opened, spec)
-    fed = prepare(opened, spec, arrays)
+    torch_text.check(opened, spec)
+    fed = prepare(opened, torch_text.prompted(opened, spec), arrays)
     return put(opened, fed, spec, spec.device)
 
 

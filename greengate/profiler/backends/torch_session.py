@@ -6,6 +6,7 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 from greengate.profile import Role
 from greengate.profiler import pairing, windows
@@ -59,6 +60,8 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
         calls, feeds = _ready(job, stage)
         stage("timing")
         try:
+            if job.doing == "generation":
+                return _of_tokens(pairing.launch(calls, 1, job, _as_told), job)
             if board is None:
                 return pairing.launch(calls, feeds, job)
             # Blocks, not calls, go through the feeds in turn.
@@ -66,6 +69,22 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
         except pairing.RoleFailed as failed:
             with naming(failed.role):
                 raise failed.error from None
+
+
+def _as_told(call: pairing.Call, feed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Time one text by what it tells itself: ns in all, and ns until the first new token."""
+    took, first = cast("tuple[int, int]", call(feed))
+    return (took,), (first,)
+
+
+def _of_tokens(found: Sampled, job: LaunchJob) -> Sampled:
+    """Return the samples of texts under their own names: ns for each new token, and until the first."""
+    made = 1 if job.workload.generate is None else job.workload.generate.new_tokens
+    samples = {
+        role: {"token": tuple(round(ns / made) for ns in series["wall"]), "first": series["cpu"]}
+        for role, series in found.samples.items()
+    }
+    return replace(found, samples=samples)
 
 
 def energy(job: EnergyJob, stage: Stage) -> Ran:
@@ -111,7 +130,7 @@ def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing
         with naming(role):
             recipe = job.recipes.get(role, NO_RECIPE)
             model = ready(job.paths[role], recipe, job.workload, keep=keep, arrays=arrays)
-            calls[role] = model.call
+            calls[role] = model.call if job.doing == "inference" else model.speaker(job.workload)
             feeds.append(len(model.calls))
             stage(f"running the {role} for the first time")
             calls[role](0)

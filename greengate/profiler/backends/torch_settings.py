@@ -47,6 +47,8 @@ def described(spec: WorkloadSpec, device: str) -> Mapping[str, str]:
         return "on" if on else "off"
 
     found = {"device": device, "compile": switch(spec.compile), "channels_last": switch(spec.channels_last)}
+    if spec.generate is not None:
+        found["generate"] = f"{spec.generate.prompt_tokens} + {spec.generate.new_tokens} tokens"
     if device == "cpu":
         return found
     return found | {
