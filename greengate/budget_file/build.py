@@ -169,11 +169,8 @@ def _optional(parent: Value, key: str) -> Any:
 def _model(entry: Value, workload: dict[str, Any]) -> ModelEntry:
     accuracy, inputs, text = entry.get("accuracy"), entry.get("inputs"), entry.get("generate")
     described = {} if inputs is None else dict(inputs.content)
-    recorded = described.get("from")
-    if recorded is not None and isinstance(recorded.content, str):
-        del described["from"]
-    else:
-        recorded = None
+    is_recorded = isinstance(getattr(described.get("from"), "content", None), str)
+    recorded = described.pop("from") if is_recorded else None
     return ModelEntry(
         name=_name(model_name(entry)),
         path=entry.content["path"].content,

@@ -15,6 +15,7 @@ from needs import ABSENT
 needs.package("torch")
 
 import torch  # noqa: E402
+from nouns import WORKLOAD  # noqa: E402
 
 from greengate import estimate  # noqa: E402
 from greengate.profile import InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
@@ -65,7 +66,7 @@ def test_a_trial_finds_the_extra_work_and_equal_models_equal() -> None:
         found = torch_session.run(job, lambda _: None)
         assert isinstance(found, Sampled)
         launches.append(Launch(seed, job.order, found.samples, found.seconds))
-    change, noise = estimate.change(launches, "latency_p50"), estimate.noise(launches, "latency_p50")
+    change, noise = estimate.change(launches, "latency_p50", WORKLOAD), estimate.noise(launches, "latency_p50")
     assert not isinstance(change, Missing)
     assert noise is not None
     assert change.low > 0

@@ -14,6 +14,7 @@ needs.package("torch")
 import torch  # noqa: E402
 import torch_nets as nets  # noqa: E402
 from fake_board import Cuda  # noqa: E402
+from nouns import WORKLOAD  # noqa: E402
 from torch import nn  # noqa: E402
 
 from greengate import estimate  # noqa: E402
@@ -97,7 +98,7 @@ def test_a_trial_on_a_board_alternates_blocks_and_finds_the_change() -> None:
     assert "bccb" in order
     assert abs(order.count("b") - order.count("c")) <= 1
     launches = [Launch(i, job.order, found.samples, found.seconds) for i in range(5)]
-    change = estimate.change(launches, "latency_p50")
+    change = estimate.change(launches, "latency_p50", WORKLOAD)
     assert not isinstance(change, Missing)
     assert change.value == pytest.approx(0.1)
 

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from nouns import WORKLOAD
 
 from greengate import estimate, stats
 from greengate.budget import WorkerLimits
@@ -59,7 +60,7 @@ def test_a_trial_finds_the_change_that_is_written_down(tmp_path: Path, ratio: fl
         subject(tmp_path, "b", f"latency: {10 * ratio} ms\n{noise}"),
         Effort(STEADY),
     )
-    found = estimate.change(made.launches, "latency_p50")
+    found = estimate.change(made.launches, "latency_p50", WORKLOAD)
     assert not isinstance(found, Missing)
     assert found.low - 0.01 < ratio - 1 < found.high + 0.01
     assert made.ended_by == "precision"
@@ -146,7 +147,7 @@ def test_a_worker_that_breaks_while_counting_leaves_reasons_not_numbers(tmp_path
         else:
             assert one == Missing("the candidate gives nothing to time it beside", "incomparable")
     assert (made.ended_by == "none") == (broken != "baseline")
-    assert isinstance(estimate.change(made.launches, "latency_p50"), Missing)
+    assert isinstance(estimate.change(made.launches, "latency_p50", WORKLOAD), Missing)
 
 
 @pytest.mark.parametrize("still", ["baseline", "candidate", "both"])
@@ -303,7 +304,7 @@ def test_models_that_do_not_fit_together_run_apart_and_it_is_said(tmp_path: Path
     made = run(before, subject(tmp_path, "b", f"latency: 12 ms\n{noise}"), Effort(STEADY))
     assert not any(launch.together for launch in made.launches)
     assert any("did not fit into memory together" in note for note in made.notes)
-    found = estimate.change(made.launches, "latency_p50")
+    found = estimate.change(made.launches, "latency_p50", WORKLOAD)
     assert isinstance(found, Change)
     assert found.low < 0.2 < found.high
 
