@@ -38,8 +38,9 @@ def binds(rule: Rule, model: str) -> bool:
 def rules_for(budget: Budget, model: str) -> tuple[Rule, ...]:
     """Return the rules that bind a model, as they hold for it: overrides applied in order, `off` left out."""
     held = (_overridden(rule, model) for rule in budget.rules if binds(rule, model))
+    said = budget.on_inconclusive
     return tuple(
-        replace(rule, on_inconclusive=rule.on_inconclusive or budget.on_inconclusive)
+        rule if said is None or rule.on_inconclusive is not None else replace(rule, on_inconclusive=said)
         for rule in held
         if rule.severity != "off"
     )

@@ -19,6 +19,7 @@ from greengate.cli.hook import hook
 from greengate.cli.init import init
 from greengate.cli.profile import profile
 from greengate.cli.publish import publish
+from greengate.cli.ratchet import ratchet
 from greengate.cli.select import select
 from greengate.cli.test import test
 from greengate.cli.track import track
@@ -62,6 +63,7 @@ _COMMANDS = (
     schema,
     verify,
     test,
+    ratchet,
 )
 for command in _COMMANDS:
     greengate.add_command(command)

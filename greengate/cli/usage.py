@@ -15,7 +15,7 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "Baseline": ("baseline", "history"),
     "Share": ("export", "publish", "select"),
     "Training": ("track",),
-    "Policy": ("approve", "validate", "schema", "verify", "test"),
+    "Policy": ("approve", "validate", "schema", "verify", "test", "ratchet"),
 }
 
 

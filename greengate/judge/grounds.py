@@ -69,7 +69,7 @@ class Ground:
 
     def steps(self, depth: int = 0) -> tuple[Step, ...]:
         """Return the claim and what it rests on, as lines of a proof."""
-        deeper = (replace(step, depth=step.depth + depth + 1) for step in self.below)
+        deeper = (Step(one.depth + depth + 1, one.claim, one.status, one.reason, one.span) for one in self.below)
         return (Step(depth, self.claim, self.status, self.reason, self.span), *deeper)
 
 

@@ -25,7 +25,7 @@ SHARE = 0.5
 
 def compared(model: ModelCase, metric: str) -> Comparison:
     """Return a model's comparison for a metric; all three parts are Missing where nobody measured it."""
-    return model.comparisons.get(metric, Comparison(metric, _UNMEASURED, _UNMEASURED, _UNMEASURED))
+    return model.comparisons.get(metric) or Comparison(metric, _UNMEASURED, _UNMEASURED, _UNMEASURED)
 
 
 def judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:

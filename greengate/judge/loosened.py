@@ -40,7 +40,7 @@ def differences(base: Budget, head: Budget) -> Iterator[Notice]:
         "reference",
         "carbon_budget",
     ):
-        if _without_places(getattr(base, key)) != _without_places(getattr(head, key)):
+        if _differ(getattr(base, key), getattr(head, key)):
             yield _notice(f"the change alters `{key}`; the target branch's binds")
 
 
@@ -69,7 +69,7 @@ def _models(base: Budget, head: Budget) -> Iterator[Notice]:
             yield _notice(f"the change removes the model {model.name!r} from the budget", model.span)
             continue
         for key in ("path", "workload", "accuracy", "baseline", "training"):
-            if _without_places(getattr(model, key)) != _without_places(getattr(mine, key)):
+            if _differ(getattr(model, key), getattr(mine, key)):
                 more = "" if key == "path" else "; the target branch's binds"
                 yield _notice(f"the change alters `{key}` of the model {model.name!r}{more}", mine.span)
 
@@ -99,7 +99,7 @@ def _between(base: Rule, head: Rule) -> Iterator[str]:
         word = "loosens" if softer else "tightens"
         yield f"{word} `ignore_below` from {base.ignore_below or 'none'} to {head.ignore_below or 'none'}"
     for key in ("on_inconclusive", "models", "unless", "overrides", "allow_estimated"):
-        if _without_places(getattr(base, key)) != _without_places(getattr(head, key)):
+        if _differ(getattr(base, key), getattr(head, key)):
             yield f"alters `{key}`"
 
 
@@ -107,6 +107,11 @@ def _looser(before: Limit, after: Limit) -> bool:
     if before.kind.startswith("min"):
         return after.value < before.value
     return abs(after.value) > abs(before.value)
+
+
+def _differ(one: object, other: object) -> bool:
+    """Tell whether two parts of a policy differ in more than their place."""
+    return one != other and _without_places(one) != _without_places(other)
 
 
 def _without_places(value: object) -> object:
