@@ -377,6 +377,21 @@ def test_files_without_any_rule_judge_nothing_and_are_refused(tmp_path: Path) ->
     assert [one.code for one in wrong(tmp_path, budgets=OWN.format("a.yaml"))] == ["empty-budget"]
 
 
+@pytest.mark.parametrize(
+    ("text", "is_one"),
+    [
+        (BUDGET, True),  # whether what it extends is there is another matter
+        ("version: 1\nextends: a.yaml\nmodels: [{path: 5}]\n", True),
+        ("version: 1\nrules: 5\nmodels: [{path: 5}]\n", True),
+        (ORG, False),
+        ("version: 1\nmodels: [{path: a.onnx}]\n", False),
+        ("extends: a.yaml\n", False),
+    ],
+)
+def test_a_budget_is_known_as_one_with_mistakes_in_it(text: str, is_one: bool) -> None:
+    assert budget_file.is_budget(text.encode()) is is_one
+
+
 # --- the command line and the schema ----------------------------------------------------------------------------------
 
 

@@ -14,9 +14,11 @@ from nouns import SPAN, case, compared, exact, limit, rule
 from greengate.budget import Approvers, Budget, Limit, Override, Rule, SharedPolicy, TradeOff, Waiver
 from greengate.comparison import Change
 from greengate.errors import Span
+from greengate.gate.here import precision_for
 from greengate.judge import judge, unconfirmed
 from greengate.profile import Gpu, Missing
 from greengate.reference import Reference
+from greengate.report.facts import rule_of
 from greengate.verdict import Approval, BaselineRef, Case, Status
 from greengate.verdict_file import dump, load
 
@@ -214,6 +216,23 @@ def test_a_failure_under_a_locked_rule_asks_for_a_second_look() -> None:
     )
     assert unconfirmed((made.budget,), slow, TODAY) == {"latency_p50"}
     assert unconfirmed((replace(made.budget, shared=()),), slow, TODAY) == frozenset()
+
+
+def test_the_rule_that_is_shown_is_the_one_that_judged() -> None:
+    loose = rule("size", limit("max_increase", 0.5), severity="warn")
+    verdict = judge(built((loose,), shared(LOCKED), price=moved(0.1)))
+    assert rule_of(verdict, verdict.outcomes[0]) == LOCKED
+    verdict = judge(built((replace(loose, severity="fail"),), shared(LOCKED), price=moved(0.0)))
+    assert rule_of(verdict, verdict.outcomes[0]) == replace(loose, severity="fail")
+
+
+def test_what_is_measured_is_precise_enough_for_a_locked_rule() -> None:
+    locked = replace(rule("latency_p50", limit("max_increase", 0.05)), span=ORG, locked=True)
+    off = rule("latency_p50", limit("max_increase", 0.05), severity="off")
+    budget = built((off,), shared(locked), price=moved(0)).budget
+    alone = built((locked,), price=moved(0)).budget
+    assert precision_for((budget,), "m") == precision_for((alone,), "m") != {}
+    assert precision_for((replace(budget, shared=()),), "m") == {}
 
 
 # --- properties -------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from greengate import budget_file
 from greengate.budget import Budget
 from greengate.cli import door, output
 from greengate.errors import GreengateError
+from greengate.profile import Measurement
 from greengate.tasks.policy_tests import reading, running, telling
 
 HERE = Path(__file__).parent
@@ -87,6 +88,9 @@ def got(place: Path, measured: str, rule: str, more: str = "") -> str:
         ("latency_p95: {baseline: 40 ms, change: [+11%, +12%], drift: 0%, confirmed: false}", "tail", "inconclusive"),
         ("latency_p95: {baseline: 40 ms, change: [+11%, +12%], drift: 0%, noise: 15%}", "tail", "inconclusive"),
         ("latency_p95: {baseline: 5 ms, change: [+11%, +12%], drift: 0%}", "tail", "pass"),  # less than a millisecond
+        # The change is as wide as both sides make it: +3.6 % to +11 %.
+        ("latency_p95: {baseline: [40 ms, 42 ms], candidate: [43.5 ms, 44.4 ms], drift: 0%}", "tail", "inconclusive"),
+        ("latency_p95: {baseline: [40 ms, 42 ms], candidate: [43.5 ms, 43.9 ms], drift: 0%}", "tail", "pass"),
         # Where more is better.
         ("throughput: {candidate: 210/s, change: +5%}", "rate", "pass"),
         ("throughput: {candidate: [190/s, 210/s], change: +5%}", "rate", "inconclusive"),
@@ -135,6 +139,25 @@ YES = "{rule: priced, by: lead@example.org, max_increase: 10%"
 )
 def test_approvals_count_as_in_a_check(place: Path, measured: str, more: str, expected: str) -> None:
     assert got(place, measured, "priced", more) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "baseline", "candidate"),
+    [
+        ("accuracy: {candidate: 0.9, change: -0.6 pp}", 0.906, 0.9),
+        ("accuracy: {baseline: 0.9, change: -0.6 pp}", 0.9, 0.894),
+        ("size: {candidate: 110 MB, change: +10%}", 100e6, 110e6),
+        ("size: {baseline: 100 MB, change: +10%}", 100e6, 110e6),
+    ],
+)
+def test_the_side_that_a_test_leaves_out_follows_from_the_change(
+    place: Path, text: str, baseline: float, candidate: float
+) -> None:
+    (one,) = results(place, f"  - {{name: t, measurements: {{{text}}}, expect: {{size: pass}}}}\n")
+    (found,) = one.test.comparisons.values()
+    assert isinstance(found.baseline, Measurement)
+    assert isinstance(found.candidate, Measurement)
+    assert (found.baseline.value, found.candidate.value) == pytest.approx((baseline, candidate))
 
 
 def test_the_day_decides_about_waivers(place: Path) -> None:

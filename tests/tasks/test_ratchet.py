@@ -21,6 +21,7 @@ from greengate.errors import GreengateError
 from greengate.judge import judge
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Method, Missing, Model
+from greengate.tasks import ratchet as task
 from greengate.tasks import record
 from greengate.tasks.ratchet import ratchet, render
 from greengate.verdict import Case, Context, ModelCase, Policy, Verdict
@@ -190,6 +191,16 @@ def test_head_room_is_a_share_of_what_was_measured(place: Path) -> None:
         "throughput": ["115/s"],
         "quality": ["0.822"],
     }
+
+
+def test_a_proposal_that_would_change_the_verdict_is_dropped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fine, wrong = ratchet(verdict()).proposals[:2]
+    wrong = replace(wrong, text="30 ms")  # less than was measured, as a mistake in working it out would have it
+    monkeypatch.setattr(task, "_proposals", lambda _case, _headroom: ([fine, wrong], []))
+    found = ratchet(verdict())
+    assert found.proposals == (fine,)
+    assert found.left == ("tail: 45 ms is left, or the verdict would change",)
+    assert "45 ms" in found.after
 
 
 def test_a_budget_that_changed_since_is_refused(place: Path) -> None:
