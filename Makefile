@@ -18,7 +18,7 @@ PINNED      := pyproject.toml constraints.txt
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-operations clean
+.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-operations bench-energy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +53,13 @@ bench-operations: $(VENV)/.made ## count the same graphs as other counters do, b
 	  --requirement benchmarks/operations.requirements.txt
 	$(VENV)-operations/bin/python benchmarks/operations.py
 
+bench-energy: $(VENV)/.made ## read simulated counters beside Zeus and codecarbon, in an environment of its own
+	$(PYTHON) -m venv $(VENV)-energy
+	$(VENV)-energy/bin/python -m pip install -qq --editable . --requirement benchmarks/energy.requirements.txt
+	$(VENV)-energy/bin/python benchmarks/energy.py
+
 clean: ## remove .venv and everything that tools left behind
-	rm -rf $(VENV) $(VENV)-operations .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist
+	rm -rf $(VENV) $(VENV)-operations $(VENV)-energy .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist
 	find greengate tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp stands for one finished step, so that a second run installs nothing.
