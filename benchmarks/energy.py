@@ -1,10 +1,10 @@
 """Greengate beside Zeus and codecarbon, on counters whose truth is known: `make bench-energy`.
 
 A scenario is a powercap tree below /sys/class/powercap, shaped as the kernel's, whose counters a thread advances at
-known watts; or a board of the library in C that the tests put in the place of libnvidia-ml. Every tool reads it in a process
-of its own and over the same seconds, through the interface that its users have: Zeus's ZeusMonitor, tasks of
-codecarbon's OfflineEmissionsTracker, greengate's recorder with joules from tick to tick. Truth is watts x the seconds between a
-tool's own begin and end.
+known watts; or a board of the library in C that the tests put in the place of libnvidia-ml. Every tool reads it in a
+process of its own and over the same seconds, through the interface that its users have: Zeus's ZeusMonitor, tasks of
+codecarbon's OfflineEmissionsTracker, greengate's recorder with joules from tick to tick. Truth is watts x the seconds
+between a tool's own begin and end.
 
 The tree is mounted in a namespace of its own (`unshare -rm`), so that nothing of a tool is patched. What is compared
 with stands in energy.requirements.txt.
@@ -263,10 +263,10 @@ Counters are simulated, their truth is known, and all tools read them over the s
 joules over a tool's own window; **off** is more than 1 % from the truth. codecarbon is asked for memory
 (`rapl_include_dram=True`).
 
-Zeus counts `psys`, which contains the package, as a second processor, and every die that mirrors a counter; around a wrap
-it is off by the counter's whole range until a process of its own notices, up to a second later. codecarbon leaves out
-memory that is a child of its package, as it is on servers, though it is asked for. Over a window that is no whole number of
-ticks, what is read at its ends is off by up to a tick.
+Zeus counts `psys`, which contains the package, as a second processor, and every die that mirrors a counter; around a
+wrap it is off by the counter's whole range until a process of its own notices, up to a second later. codecarbon leaves
+out memory that is a child of its package, as it is on servers, though it is asked for. Over a window that is no whole
+number of ticks, what is read at its ends is off by up to a tick.
 """
 
 

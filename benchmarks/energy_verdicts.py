@@ -3,8 +3,8 @@
 Each row judges a model that truly draws so much more than its baseline, under `energy_per_1k: max_increase: 5%`, many
 times over with another seed each; the whole gate runs, a second look at failures included, only the clock and the
 counters are simulated. Files of both models always differ in bytes. An inconclusive verdict is *false*: the truth is
-never at the limit. Those that rest on the trial's own control (two copies of the baseline that differ beyond chance) are told
-apart.
+never at the limit. Those that rest on the trial's own control (two copies of the baseline that differ beyond chance)
+are told apart.
 """
 
 from __future__ import annotations
