@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from greengate.cli.usage import GreedyFiles
+
+if TYPE_CHECKING:
+    from greengate.cli.output import Outputs
+    from greengate.gate import Request
 
 
 @click.command(cls=GreedyFiles)
@@ -16,6 +22,7 @@ from greengate.cli.usage import GreedyFiles
 @click.option("--static-only", is_flag=True, help="Exact metrics only; takes seconds.")
 @click.option("--profile", "profiles", multiple=True, metavar="FILE...", help="Judge these, measure nothing.")
 @click.option("--part", metavar="NAME", help="Measure what can be measured here; write trials for a last job.")
+@click.option("--plan", metavar="FILE", help="Plan of `greengate plan`: the part's models, or what parts owe.")
 @click.option("--record", is_flag=True, help="Append the verdict to the store, for `greengate history`.")
 @click.option("--strict", is_flag=True, help="As in CI: what cannot be measured here is inconclusive.")
 @click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds: auto, none, or a ref.")
@@ -32,6 +39,7 @@ def check(
     static_only: bool,
     profiles: tuple[str, ...],
     part: str | None,
+    plan: str | None,
     record: bool,
     strict: bool,
     policy_ref: str,
@@ -51,12 +59,15 @@ def check(
     greengate check --static-only --report markdown=report.md --report json=-
     """
     from greengate import gate
-    from greengate.cli.output import clock, emit, environment, progress, remember, reporters
+    from greengate.cli.output import environment, reporters
     from greengate.errors import Exit
-    from greengate.tasks import history
-    from greengate.tasks.record import write_part
+    from greengate.gate.parts import models_of
 
     _check_part(part, record)
+    _check_plan(plan, part, models, profiles)
+    if plan is not None and part is not None and not models_of(Path(plan), part):
+        click.echo(f"part {part} has nothing to measure: {plan} does not have it", err=True)
+        return Exit.PASS
     outputs = reporters(reports)
     request = gate.Request(
         budget=budget,
@@ -65,16 +76,27 @@ def check(
         static_only=static_only,
         profiles=profiles,
         part=part,
+        plan=plan,
         strict=strict,
         policy_ref=policy_ref,
         max_seconds=max_seconds,
         energy_seconds=energy_seconds,
         environ=environment(),
     )
+    return _answer(request, outputs, record=record, allow_inconclusive=allow_inconclusive)
+
+
+def _answer(request: Request, outputs: Outputs, *, record: bool, allow_inconclusive: bool) -> int:
+    from greengate import gate
+    from greengate.cli.output import clock, emit, progress, remember
+    from greengate.errors import Exit
+    from greengate.tasks import history
+    from greengate.tasks.record import write_part
+
     with progress() as show:
         checked = gate.check(request, clock(), show)
     verdict = checked.verdict
-    for path in write_part(checked, part) if part is not None else ():
+    for path in write_part(checked, request.part) if request.part is not None else ():
         click.echo(f"wrote {path}", err=True)
     remember(verdict)
     emit(verdict, outputs)
@@ -91,3 +113,12 @@ def _check_part(part: str | None, record: bool) -> None:
         raise click.BadParameter("use letters, digits, `_`, `.` and `-`: it names a folder", param_hint="--part")
     if part is not None and record:
         raise click.UsageError("--record belongs to the job that judges every part, not to a part")
+
+
+def _check_plan(plan: str | None, part: str | None, models: tuple[str, ...], profiles: tuple[str, ...]) -> None:
+    if plan is None:
+        return
+    if (part is None) == (not profiles):
+        raise click.UsageError("--plan goes with --part, to measure one, or with --profile, to judge them all")
+    if models:
+        raise click.UsageError("the plan says which models a part measures: name none")

@@ -17,6 +17,7 @@ from greengate.cli.hardware import hardware
 from greengate.cli.history import history
 from greengate.cli.hook import hook
 from greengate.cli.init import init
+from greengate.cli.plan import plan
 from greengate.cli.profile import profile
 from greengate.cli.publish import publish
 from greengate.cli.ratchet import ratchet
@@ -47,6 +48,7 @@ _COMMANDS = (
     check,
     explain,
     comment,
+    plan,
     hook,
     profile,
     compare,

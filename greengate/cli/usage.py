@@ -10,7 +10,7 @@ from greengate.errors import Diagnostic
 
 #: The groups of `greengate --help`, in order, with the commands of each.
 SECTIONS: Mapping[str, Sequence[str]] = {
-    "Gate": ("init", "check", "explain", "comment", "hook"),
+    "Gate": ("init", "check", "explain", "comment", "plan", "hook"),
     "Measure": ("profile", "compare", "hardware", "doctor"),
     "Baseline": ("baseline", "history"),
     "Share": ("export", "publish", "select"),

@@ -13,7 +13,7 @@ from greengate import __version__, budget_file, ci
 from greengate.budget import Budget
 from greengate.ci import stranger
 from greengate.errors import Diagnostic, GreengateError
-from greengate.gate import cost, trust
+from greengate.gate import cost, parts, trust
 from greengate.gate.binding import BaseFiles, bind, reworked
 from greengate.gate.elsewhere import judged_elsewhere
 from greengate.gate.here import Measured, measured_here, start
@@ -26,7 +26,7 @@ from greengate.profile import Profile, Trial
 from greengate.profiler.trial import Progress, silent
 from greengate.verdict import Case, Context, ModelCase
 
-__all__ = ["Checked", "Request", "check", "choose", "measure_all", "profile"]
+__all__ = ["Checked", "Request", "bound", "check", "choose", "measure_all", "profile"]
 
 
 def check(request: Request, now: datetime.datetime, progress: Progress = silent) -> Checked:
@@ -47,7 +47,7 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
 def _measured(request: Request, budget: Budget, now: datetime.datetime, progress: Progress) -> tuple[Case, Measured]:
     trusted = trust.read(request, budget, now)
     binding = bind(budget, trusted.base)
-    chosen = choose(binding, request.models)
+    chosen = choose(binding, _asked(request))
     recorded = ledgers(budget, trusted, binding.carbon)
     with _setting(binding, request, now, progress) as setting:
         measured = judged_elsewhere if request.profiles else measured_here
@@ -63,6 +63,19 @@ def _measured(request: Request, budget: Budget, now: datetime.datetime, progress
         ledgers=recorded,
     )
     return case, found
+
+
+def bound(request: Request, now: datetime.datetime) -> tuple[Budget, tuple[Budget, ...]]:
+    """Return the budget that a check would measure by, and all policies that would judge. Raises GreengateError."""
+    budget = budget_file.read(Path(request.budget or "budgets.yaml"))
+    base = trust.read(request, budget, now).base
+    return bind(budget, base), (budget,) if base is None else (budget, base)
+
+
+def _asked(request: Request) -> tuple[str, ...]:
+    if request.plan is None or request.part is None:
+        return request.models
+    return parts.models_of(Path(request.plan), request.part)
 
 
 def _context(request: Request) -> Context:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from greengate import files, git, profile_file
@@ -11,6 +12,7 @@ from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
+from greengate.gate import parts
 from greengate.gate.here import Measured, model_case
 from greengate.gate.past import with_past
 from greengate.gate.ready import find_baseline
@@ -27,7 +29,10 @@ def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...
 
     Raises GreengateError `profile-mismatch` for files that do not belong to the budget's models or to each other.
     """
-    pieces = [(path, profile_file.read(Path(path))) for path in _expand(setting.request.profiles)]
+    plan = () if setting.request.plan is None else parts.read(Path(setting.request.plan))
+    paths = list(_expand(setting.request.profiles, strict=not plan))
+    pieces = [(path, profile_file.read(Path(path))) for path in paths if Path(path).name != parts.SCORES]
+    scores = [(path, case) for path in paths if Path(path).name == parts.SCORES for case in parts.scores(Path(path))]
     by_name: dict[str, list[Piece]] = {one.entry.name: [] for one in chosen}
     known = {entry.name for entry in budget.models}
     wrong: list[Diagnostic] = []
@@ -37,25 +42,54 @@ def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...
             wrong.append(_mismatch(f"{path} measured {name!r}, which is not in {budget.path}", "name the right files"))
         elif name in by_name:
             by_name[name].append((path, found))
+    wrong += [
+        _mismatch(f"the plan has {name!r}, which is not in {budget.path}", "plan again with `greengate plan`")
+        for name in (name for part in plan for name in part.models)
+        if name not in known
+    ]
     for one in chosen:
         wrong += _disagreements(one, by_name[one.entry.name])
     if wrong:
         raise GreengateError(*wrong)
-    models = tuple(emitted(_merge(one, by_name[one.entry.name], setting), budget.carbon) for one in chosen)
+    merged = [
+        _merge(one, mine, setting) if (mine := by_name[one.entry.name]) else parts.unmeasured(one.entry.name, plan)
+        for one in chosen
+    ]
+    wrong = [fault for path, case in scores if (fault := _of_another(path, case, merged)) is not None]
+    if wrong:
+        raise GreengateError(*wrong)
+    models = tuple(emitted(_with_scores(case, [each for _, each in scores]), budget.carbon) for case in merged)
     seconds = sum(found.seconds for _, found in pieces if isinstance(found, Trial))
     measured = {name: mine[0][1] for name, mine in by_name.items() if mine}
     return Measured(models, measured, seconds)
 
 
-def _expand(written: Sequence[str]) -> Iterable[str]:
-    """Yield the files; a folder stands for every .json below it, so that a merging job can name one place."""
+def _of_another(path: str, scores: ModelCase, merged: Sequence[ModelCase]) -> Diagnostic | None:
+    """Say where accuracies are of another model than the numbers beside them."""
+    case = next((one for one in merged if one.name == scores.name), None)
+    if case is None or case.candidate is None or case.candidate == scores.candidate:
+        return None
+    return _mismatch(f"{path} scored another {scores.name!r} than was measured", "measure that part again")
+
+
+def _with_scores(case: ModelCase, scores: Sequence[ModelCase]) -> ModelCase:
+    mine = [found for one in scores if one.name == case.name for found in one.comparisons.items()]
+    return replace(case, comparisons={**case.comparisons, **dict(mine)}) if case.candidate is not None else case
+
+
+def _expand(written: Sequence[str], *, strict: bool) -> Iterable[str]:
+    """Yield the files; a folder stands for every .json below it, so that a merging job can name one place.
+
+    Unless `strict` a folder may be empty or absent: a plan says what is missing.
+    """
     for text in written:
         path = Path(text)
         if not path.is_dir():
-            yield text
+            if strict or path.suffix == ".json":
+                yield text
             continue
         below = sorted(str(file) for file in path.rglob("*.json"))
-        if not below:
+        if not below and strict:
             raise GreengateError(
                 Diagnostic("unreadable-file", f"{text} holds no .json file", "name profiles or trials, or their folder")
             )
@@ -104,9 +138,6 @@ def _mismatch(message: str, help_: str) -> Diagnostic:
 
 
 def _merge(one: Chosen, pieces: Sequence[Piece], setting: Setting) -> ModelCase:
-    if not pieces:
-        note = f"no file measured {one.entry.name}"
-        return ModelCase(one.entry.name, {}, None, None, None, None, {}, (note,))
     cases = [_case(one, found, setting) for _, found in pieces]
     merged: dict[str, Comparison] = {}
     source: dict[str, ModelCase] = {}

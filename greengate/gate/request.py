@@ -23,7 +23,8 @@ class Request:
     """What the gate is asked to do.
 
     `models` are names of the budget, paths of its models, or NAME=PATH. `profiles` are files measured elsewhere;
-    with them nothing is measured here. `environ` tells where the gate runs. `max_seconds` are for one model,
+    with them nothing is measured here. `plan` is the file that says what each part of a matrix measures. `environ`
+    tells where the gate runs. `max_seconds` are for one model,
     `energy_seconds` for metering its energy; `energy` meters it although no rule asks.
     """
 
@@ -33,6 +34,7 @@ class Request:
     static_only: bool = False
     profiles: tuple[str, ...] = ()
     part: str | None = None
+    plan: str | None = None
     strict: bool = False
     policy_ref: str = "auto"
     max_seconds: float = 60.0

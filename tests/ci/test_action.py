@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -24,6 +25,7 @@ SCRIPTS = sorted((ROOT / "greengate" / "ci" / "action").glob("*.sh"))
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
 #: Third-party actions that the tests' workflows name, at the commits that action.yml and docs/ci.md pin.
 SETUP_PYTHON = "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97"
+UPLOAD = "actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f"
 CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 MARKER = "<!-- greengate:report key=default v1 -->"
 
@@ -128,6 +130,9 @@ def test_whatever_the_check_prints_the_runner_does_not_obey(tmp_path: Path) -> N
         "BUDGETS": "b.yaml",
         "MODELS": "",
         "AGAINST": "",
+        "PART": "",
+        "PLAN": "",
+        "PROFILES": "",
         "MAX_SECONDS": "60",
         "FAIL_ON": "fail",
         "COMMENT": "never",
@@ -152,6 +157,8 @@ def test_whatever_the_check_prints_the_runner_does_not_obey(tmp_path: Path) -> N
         assert re.fullmatch(r"[0-9a-f]{32}", pause)
         pauses.add(pause)
     assert len(pauses) == 2, "a word that can be guessed stops nobody"
+    # The stand-in ended with 3 and judged nothing: that is no verdict, and no `fail-on` may leave it green.
+    assert "exit-code=70\n" in (tmp_path / "outputs").read_text()
 
 
 # --- act --------------------------------------------------------------------------------------------------------------
@@ -225,6 +232,7 @@ class Act:
             *("--local-repository", f"greengate/greengate@v1={self.place / 'action'}"),
             *("--local-repository", f"{SETUP_PYTHON}={self.place / 'stub'}"),
             *("--local-repository", f"{CHECKOUT}={self.place / 'stub'}"),
+            *("--local-repository", f"{UPLOAD}={self.place / 'upload'}"),
             *(word for key, text in given.items() for word in ("--env", f"{key}={text}")),
         ]
         home = {"HOME": str(self.place / "home"), "PATH": f"{self.place / 'python' / 'bin'}:{os.environ['PATH']}"}
@@ -243,6 +251,21 @@ class Act:
         return Seen(found.returncode, lines, text)
 
 
+#: Artifacts of a run as folders of $ARTIFACTS: what actions/upload-artifact and `gh run download` do with them.
+UPLOADING = """name: upload
+inputs: {name: {required: true}, path: {required: true}}
+runs:
+  using: composite
+  steps:
+    - shell: bash
+      env: {NAME: "${{ inputs.name }}", FROM: "${{ inputs.path }}"}
+      run: test -d "$FROM" && cp -R "$FROM" "$ARTIFACTS/$NAME"
+"""
+DOWNLOADING = """#!/bin/sh
+test "$1 $2" = "run download" && mkdir parts && cp -R "$ARTIFACTS"/greengate-* parts/
+"""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with the action as committed trees, a stub for other people's, and a Python to install into."""
@@ -253,11 +276,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "name: stub\nruns: {using: composite, steps: [{shell: bash, run: 'true'}]}\n"
     )
     committed(found / "stub")
+    (found / "upload").mkdir()
+    (found / "upload" / "action.yml").write_text(UPLOADING)
+    committed(found / "upload")
     (found / "home" / ".config" / "act").mkdir(parents=True)
     subprocess.run([sys.executable, "-m", "venv", str(found / "python")], check=True)
     # What the tests run with is what this Python finds; greengate itself is installed by the action.
     (site,) = (found / "python").glob("lib/python*/site-packages")
     (site / "tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
+    (found / "python/bin/gh").write_text(DOWNLOADING)
+    (found / "python/bin/gh").chmod(0o755)
     return found
 
 
@@ -397,3 +425,48 @@ def test_a_pull_request_that_loosens_the_budget_fails_in_a_clone_of_depth_one(ac
     assert "5 MB" in body
     assert "50 MB" in body
     assert seen.outputs["outcome"] == "fail"
+
+
+def matrix(act: Act, store: Path) -> Seen:
+    """Run the workflow of docs/ci.md for a matrix, as it stands there."""
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    (block,) = (one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "fromJSON" in one)
+    block = block.replace("greengate@COMMIT", "greengate@v1").replace("with: {pa", "with: {python-version: '', pa")
+    # Jobs of one machine would all install into its one Python at once.
+    block = block.replace("fail-fast: false", "fail-fast: false, max-parallel: 1")
+    act.write(".github/workflows/gate.yml", block.replace("with: {pr", "with: {python-version: '', pr"))
+    shutil.rmtree(store, ignore_errors=True)
+    store.mkdir()
+    return act.run(ARTIFACTS=str(store), GREENGATE=str(act.place / "action"))
+
+
+def test_a_matrix_of_three_models_becomes_one_comment(act: Act, tmp_path: Path) -> None:
+    for name, size in {"a": "4 MB", "b $(touch pwned)": "10 MB", "c": "4 MB"}.items():
+        act.write(f"{name}.fake.yaml", MODEL.replace("10 MB", size))
+    rows = "".join(f'  - {{name: {name[0]}, path: "{name}.fake.yaml"}}\n' for name in ("a", "b $(touch pwned)", "c"))
+    act.write("budgets.yaml", f"version: 1\nmodels:\n{rows}rules:\n  - {{metric: size, max: 5 MB}}\n")
+    seen = matrix(act, tmp_path / "store")
+    jobs = {line["job"]: line["jobResult"] for line in seen.lines if "jobResult" in line}
+    assert {job.rpartition("/")[2].strip(): result for job, result in jobs.items()} == {
+        **{"plan": "success", "measure-1": "success", "measure-2": "success", "measure-3": "success"},
+        "judge": "failure",
+    }, seen.text
+    assert sorted(path.name for path in (tmp_path / "store").rglob("*.json")) == [
+        "a.json",
+        "b.json",
+        "c.json",
+    ]
+    (body,) = act.state.bodies()
+    assert body.split("\n")[1].startswith("**FAIL** 1 of 3 rules over budget: size")
+    assert body.count("| ✅ PASS |") == 2
+    assert len(seen.commands("error")) == 1, "the parts say nothing of their own"
+    assert len(seen.commands("summary")) == 1
+    assert not list(act.place.rglob("pwned")) + list(tmp_path.rglob("pwned"))
+
+    # A part that cannot start leaves nothing behind; its job is red, and the verdict names it.
+    act.write("b $(touch pwned).fake.yaml", "broken")
+    seen = matrix(act, tmp_path / "store")
+    assert seen.code == 1
+    (body,) = act.state.bodies()
+    assert body.split("\n")[1].startswith("**INCONCLUSIVE** 1 of 3 rules could not be decided"), body
+    assert "part 'hosted-2', which was to measure it, has left no numbers" in body

@@ -78,7 +78,10 @@ class Pipeline:
             key.replace("_", "-"): text for key, text in inputs.items()
         }
         include = {"include": [{"local": ".gitlab-ci-template.yml", "inputs": given}]}
-        self.write(".gitlab-ci.yml", yaml.safe_dump(include))
+        return self.run_this(yaml.safe_dump(include), merge_request=merge_request, token=token)
+
+    def run_this(self, text: str, *, merge_request: bool = True, token: bool = True) -> str:
+        self.write(".gitlab-ci.yml", text)
         commit = self.repository.commit()
         self.repository.git("push", "-q", "origin", "main")
         variables = {
@@ -86,6 +89,7 @@ class Pipeline:
             "CI_API_V4_URL": f"{self.base}/api/v4",
             "CI_PIPELINE_SOURCE": "merge_request_event" if merge_request else "push",
             "CI_MERGE_REQUEST_PROJECT_ID": "42",
+            "GREENGATE": str(ROOT),
         }
         if merge_request:
             variables |= {
@@ -204,3 +208,21 @@ def test_modules_of_the_checkout_are_not_run(pipeline: Pipeline, tmp_path: Path)
     assert re.search(r"^ FAIL +greengate", said, re.MULTILINE), said
     assert len(pipeline.state.bodies(pipeline.state.me)) == 1
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.system("node")
+@pytest.mark.system("rsync")
+def test_a_matrix_of_three_models_becomes_one_note(pipeline: Pipeline) -> None:
+    """The jobs of docs/ci.md, as they stand there."""
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    (block,) = (one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "parallel:" in one)
+    for name, size in {"a": "4 MB", "b": "10 MB", "c": "4 MB"}.items():
+        pipeline.write(f"{name}.fake.yaml", MODEL.replace("10 MB", size))
+    rows = "".join(f"  - {{name: {name}, path: {name}.fake.yaml}}\n" for name in "abc")
+    pipeline.write("budgets.yaml", f"version: 1\nmodels:\n{rows}rules:\n  - {{metric: size, max: 5 MB}}\n")
+    said = pipeline.run_this(block)
+    assert len(re.findall(r"^ (?:PASS|WARN) +measure: \[hosted-\d\]", said, re.MULTILINE)) == 3, said
+    assert re.search(r"^ FAIL +judge", said, re.MULTILINE), said
+    (body,) = pipeline.state.bodies(pipeline.state.me)
+    assert body.split("\n")[1].startswith("**FAIL** 1 of 3 rules over budget: size")
+    assert body.count("| ✅ PASS |") == 2

@@ -13,10 +13,16 @@ usage() {
 
 reports="$GREENGATE_REPORT_DIR"
 mkdir -p -- "$reports"
-rm -f -- "$reports"/{verdict.json,report.md,summary.md,junit.xml,outcome.env,annotations.txt}
+rm -f -- "$reports"/{verdict.json,report.md,summary.md,junit.xml,outcome.env,annotations.txt,plan.json}
 
 options=(--budget "$GREENGATE_BUDGETS" --max-seconds "$GREENGATE_MAX_SECONDS")
 [[ -z "$GREENGATE_AGAINST" ]] || options+=(--against "$GREENGATE_AGAINST")
+[[ -z "$GREENGATE_PART" ]] || options+=(--part "$GREENGATE_PART")
+[[ -z "$GREENGATE_PROFILES" ]] || options+=(--profile "$GREENGATE_PROFILES")
+if [[ -n "$GREENGATE_PLAN" ]]; then
+  printf '%s\n' "$GREENGATE_PLAN" >"$reports/plan.json"
+  options+=(--plan "$reports/plan.json")
+fi
 for report in json=verdict.json markdown=report.md summary=summary.md junit=junit.xml dotenv=outcome.env \
   github=annotations.txt; do
   options+=(--report "${report%%=*}=$reports/${report#*=}")
@@ -35,6 +41,13 @@ code=0
 "$GREENGATE_PYTHON" -P -m greengate check "${options[@]}" --report terminal=- -- "${models[@]}" 2>&1 || code=$?
 echo "::$pause::"
 
+if [[ -n "$GREENGATE_PART" && "$code" == 0 && ! -f "$reports/outcome.env" ]]; then
+  echo "exit-code=0" >>"$GITHUB_OUTPUT"
+  exit 0 # nothing to measure for this part
+fi
+if [[ ! -f "$reports/outcome.env" && ! "$code" =~ ^(2|130)$ ]]; then
+  code=70 # a Python that cannot even start ends with 1, which is no verdict
+fi
 echo "exit-code=$code" >>"$GITHUB_OUTPUT"
 if [[ ! -f "$reports/outcome.env" ]]; then
   echo "::error title=greengate::nothing was judged (exit code $code): the reason stands in the log above"
@@ -42,8 +55,15 @@ if [[ ! -f "$reports/outcome.env" ]]; then
   echo "**greengate could not start** (exit code $code): the reason stands in the job's log." >>"$GITHUB_STEP_SUMMARY"
   exit 0
 fi
-cat -- "$reports/annotations.txt"
-cat -- "$reports/summary.md" >>"$GITHUB_STEP_SUMMARY"
+if [[ -n "$GREENGATE_PART" ]]; then
+  # The last job speaks for all parts; this one hands over what it measured.
+  rm -rf -- "$reports/parts"
+  mkdir -p -- "$reports/parts"
+  cp -R -- "$(dirname -- "$GREENGATE_BUDGETS")/.greengate/parts/$GREENGATE_PART" "$reports/parts/"
+else
+  cat -- "$reports/annotations.txt"
+  cat -- "$reports/summary.md" >>"$GITHUB_STEP_SUMMARY"
+fi
 while IFS='=' read -r key value; do
   case "$key" in
   GREENGATE_OUTCOME) echo "outcome=$value" ;;

@@ -1,0 +1,48 @@
+"""`greengate plan`: a matrix of jobs, one part of the budget each."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command()
+@click.option("-b", "--budget", default="budgets.yaml", show_default=True, metavar="FILE", help="The budget file.")
+@click.option(
+    "--shards", type=click.IntRange(1, 255), default=1, show_default=True, metavar="N", help="Jobs on hosted runners."
+)
+@click.option("--hosted", default="ubuntu-latest", show_default=True, metavar="LABELS", help="Their labels.")
+@click.option(
+    "--box", default="", metavar="LABELS", help="Labels of the machine with GPU, counters, or that is the reference."
+)
+@click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds, as for `check`.")
+@click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
+@click.option("-o", "--output", default="-", metavar="FILE", help="Write the plan here. [default: stdout]")
+def plan(budget: str, shards: int, hosted: str, box: str, policy_ref: str, max_seconds: float, output: str) -> int:
+    """Share the budget's models among the jobs of a matrix; print it as GitHub's `matrix` takes it.
+
+    Hosted runners share what they can decide; --box gets models on a GPU, metered energy, and
+    timing where the budget names a reference. Each job runs `check --part NAME --plan FILE`,
+    the last one `check --profile PARTS --plan FILE`.
+
+    \b
+    greengate plan --shards 3 -o plan.json
+    greengate plan --shards 2 --box self-hosted,gpu
+    """
+    from greengate import gate
+    from greengate.cli.output import clock, environment, save
+    from greengate.gate import parts
+    from greengate.tasks import plan as task
+
+    request = gate.Request(budget=budget, policy_ref=policy_ref, max_seconds=max_seconds, environ=environment())
+    found, lacks = task.plan(request, clock(), shards, _labels(hosted, "--hosted"), _labels(box, "--box"))
+    for line in lacks:
+        click.echo(f"note: {line}", err=True)
+    save(output, parts.dump(found))
+    return 0
+
+
+def _labels(written: str, option: str) -> list[str]:
+    found = [label.strip() for label in written.split(",")] if written else []
+    if not all(found):
+        raise click.BadParameter("write labels separated by commas", param_hint=option)
+    return found

@@ -1,0 +1,71 @@
+"""`greengate plan`: which job of a matrix measures which models."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Sequence
+
+from greengate import estimate, gate
+from greengate.budget import Budget, ModelEntry
+from greengate.errors import Diagnostic, GreengateError
+from greengate.gate.here import precision_for
+from greengate.gate.parts import Part
+
+HOSTED, BOX = "hosted", "box"
+#: Seconds that reading and counting one model takes, beside the time that its noisy metrics may take.
+_COUNTING = 5.0
+
+
+def plan(
+    request: gate.Request, now: datetime.datetime, shards: int, hosted: Sequence[str], box: Sequence[str]
+) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """Return the parts, and a line for each model that should have a machine of its own and has none.
+
+    Hosted runners share their models so that each has about the same to do; `box` gets those that only it can decide.
+    The same budget gives the same plan, on whatever machine. Raises GreengateError.
+    """
+    binding, policies = gate.bound(request, now)
+    costs = {entry.name: _cost(entry, policies, request) for entry in binding.models}
+    owned = {entry.name: why for entry in binding.models if (why := _why_own(entry, policies))}
+    lacks = (
+        ()
+        if box
+        else tuple(f"{name} wants a machine of its own ({why}): name it with --box" for name, why in owned.items())
+    )
+    shared = [name for name in costs if not (box and name in owned)]
+    parts = [
+        Part(f"{HOSTED}-{index + 1}", names, tuple(hosted)) for index, names in enumerate(_share(shared, costs, shards))
+    ]
+    if box and owned:
+        parts.append(Part(BOX, tuple(owned), tuple(box)))
+    if not parts:
+        raise GreengateError(Diagnostic("empty-budget", "the budget names no model", "add one under `models`"))
+    return tuple(parts), lacks
+
+
+def _cost(entry: ModelEntry, policies: Iterable[Budget], request: gate.Request) -> float:
+    asked = set(precision_for(policies, entry.bound_as))
+    timed = request.max_seconds if asked - estimate.METERED else 0.0
+    return _COUNTING + timed + (request.energy_seconds if asked & estimate.METERED else 0.0)
+
+
+def _why_own(entry: ModelEntry, policies: Sequence[Budget]) -> str:
+    """Say why a hosted runner cannot decide a model; empty where it can."""
+    asked = set(precision_for(policies, entry.bound_as))
+    if entry.workload.device != "cpu":
+        return f"it runs on {entry.workload.device}"
+    if asked & estimate.METERED:
+        return "its energy is metered"
+    if asked and any(policy.reference is not None for policy in policies):
+        return "its timing is judged on the reference hardware"
+    return ""
+
+
+def _share(names: Sequence[str], costs: dict[str, float], shards: int) -> list[tuple[str, ...]]:
+    """Deal models out, the longest first, each to whoever has least to do; in the budget's order within a share."""
+    load, dealt = [0.0] * shards, [set[str]() for _ in range(shards)]
+    for name in sorted(names, key=lambda name: -costs[name]):
+        least = load.index(min(load))
+        load[least] += costs[name]
+        dealt[least].add(name)
+    return [tuple(name for name in names if name in mine) for mine in dealt if mine]
