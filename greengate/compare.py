@@ -10,6 +10,7 @@ from greengate import estimate, stats
 from greengate.comparison import Basis, Change, Comparison, FirstLook
 from greengate.metrics import METRICS, Metric
 from greengate.profile import Gpu, Hardware, Interval, Launch, Measurement, Missing, Profile, Trial, Workload
+from greengate.simulation import Simulation
 from greengate.units import format_quantity
 
 Comparisons = Mapping[str, Comparison]
@@ -148,12 +149,14 @@ def _difference(metric: Metric, baseline: Profile, candidate: Profile) -> str | 
     if metric.workload_free:
         return None
     found = workload_difference(baseline.workload, candidate.workload)
-    if found is None and (metric.runtime_bound or metric.kind == "noisy"):
+    if found is None and (metric.runtime_bound or metric.simulated or metric.kind == "noisy"):
         found = _first("runtime", dict(baseline.runtime), dict(candidate.runtime))
     if found is None and metric.kind == "noisy":
         found = hardware_difference(baseline.hardware, candidate.hardware)
     if found is None and metric.id in estimate.METERED:
         found = power_difference(baseline, candidate)
+    if found is None and metric.simulated:
+        found = simulation_difference(baseline.simulation, candidate.simulation, cache=metric.id == "data_traffic")
     if found is None and metric.runtime_bound:
         # The runtime picks its kernels, and with them its buffers, by what the processor can do.
         found = hardware_difference(baseline.hardware, candidate.hardware, ("architecture", "extensions"))
@@ -186,6 +189,18 @@ def hardware_difference(
         if (found := _first(_SPOKEN.get(name, name), before, after)) is not None:
             return found
     return None
+
+
+def simulation_difference(baseline: Simulation | None, candidate: Simulation | None, cache: bool) -> str | None:
+    """Name the first field in which two simulated processors differ, or None; `cache`: theirs counts too."""
+    if baseline is None or candidate is None:
+        return "a profile does not say on which simulated processor it was counted"
+    return (
+        _first("instruction set", baseline.instruction_set, candidate.instruction_set)
+        or _first("valgrind", baseline.valgrind, candidate.valgrind)
+        or _first("library", dict(baseline.libraries), dict(candidate.libraries))
+        or (_first("simulated cache", baseline.cache, candidate.cache) if cache else None)
+    )
 
 
 #: How messages call a field whose name is not a word.

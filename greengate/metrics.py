@@ -16,7 +16,8 @@ class Metric:
 
     exact: the same number wherever workload and feed match. noisy: compared only within one trial or against
     a profile of matching hardware. `workload_free` metrics are properties of the files alone.
-    `runtime_bound` metrics compare only under equal runtime versions and vector extensions.
+    `runtime_bound` metrics compare only under equal runtime versions and vector extensions, `simulated` ones wherever
+    runtime and simulated processor match.
     """
 
     id: str
@@ -27,6 +28,7 @@ class Metric:
     about: str
     workload_free: bool = False
     runtime_bound: bool = False
+    simulated: bool = False
     source: str = ""  # the metric that a derived one is computed from
     measured: bool = True  # False: known, but no code of this version measures it
 
@@ -57,6 +59,24 @@ _ROWS = (
         "lower",
         "peak of the runtime's arena during one call",
         runtime_bound=True,
+    ),
+    Metric(
+        "instructions",
+        "Instructions",
+        "count",
+        "exact",
+        "lower",
+        "instructions per item on a simulated processor",
+        simulated=True,
+    ),
+    Metric(
+        "data_traffic",
+        "Data traffic",
+        "bytes",
+        "exact",
+        "lower",
+        "bytes per item that a simulated first-level cache fetches",
+        simulated=True,
     ),
     Metric("latency_p50", "Latency p50", "time", "noisy", "lower", "median wall-clock time of a batch call"),
     Metric("latency_p95", "Latency p95", "time", "noisy", "lower", "95th percentile of the wall-clock time of a call"),
@@ -93,3 +113,6 @@ _ROWS = (
 )
 
 METRICS: dict[str, Metric] = {row.id: row for row in _ROWS}
+
+#: The metrics that a simulated processor gives; it is slow, so that they are measured only where they are asked for.
+SIMULATED = tuple(name for name, row in METRICS.items() if row.simulated)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from greengate.generation import Generation
 from greengate.power import Domain, Power, Window
+from greengate.simulation import Simulation
 
 Method = Literal[
     "executed",  # counted on the graph as it ran
@@ -26,6 +27,7 @@ Method = Literal[
     "counter",  # a cumulative hardware counter
     "integrated",  # power samples, integrated
     "estimated",  # a model of the hardware
+    "simulated",  # counted on a simulated processor
 ]
 
 MissingKind = Literal[
@@ -255,6 +257,7 @@ class Profile:
     launches: tuple[Launch, ...] = ()
     looks: tuple[int, ...] = ()
     power: Power | None = None
+    simulation: Simulation | None = None
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,8 @@ def test_a_layer_stands_on_one_line_without_its_zeros() -> None:
   ],
   "launches": [],
   "looks": [],
-  "power": null
+  "power": null,
+  "simulation": null
 }
 """)
     assert profile_file.load(text, "p.json").layers == LAYERS  # type: ignore[union-attr]

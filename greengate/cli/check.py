@@ -81,6 +81,7 @@ def check(
         policy_ref=policy_ref,
         max_seconds=max_seconds,
         energy_seconds=energy_seconds,
+        simulation_seconds=max_seconds,
         environ=environment(),
     )
     return _answer(request, outputs, record=record, allow_inconclusive=allow_inconclusive)

@@ -13,6 +13,8 @@ import click
 @click.option("--static-only", is_flag=True, help="Exact metrics only; takes seconds.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
 @click.option("--energy", is_flag=True, help="Meter energy too, counted or estimated; takes minutes.")
+@click.option("--instructions", is_flag=True, help="Count instructions under valgrind.")
+@click.option("--data-traffic", is_flag=True, help="And simulate a cache.")
 @click.option("--layers", is_flag=True, help="Print the layers as a tree, largest first.")
 def profile(
     model: str,
@@ -22,6 +24,8 @@ def profile(
     static_only: bool,
     max_seconds: float,
     energy: bool,
+    instructions: bool,
+    data_traffic: bool,
     layers: bool,
 ) -> int:
     """Measure MODEL, a name in the budget or a path, and show or save every metric.
@@ -46,6 +50,8 @@ def profile(
         static_only=static_only,
         max_seconds=max_seconds,
         energy=energy,
+        simulation_seconds=max_seconds,
+        simulated=("instructions",) * (instructions or data_traffic) + ("data_traffic",) * data_traffic,
         environ=environment(),
     )
     with progress() as show:

@@ -18,6 +18,7 @@ from greengate.gate.accuracy import with_accuracy
 from greengate.gate.past import with_past
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
+from greengate.gate.simulating import with_instructions
 from greengate.judge import SHARE, unconfirmed
 from greengate.layers import attribute
 from greengate.metrics import METRICS
@@ -51,7 +52,8 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
     measured: dict[str, Profile | Trial] = {}
     seconds = 0.0
     judging = setting.policies or (budget,)
-    for model in prepare(chosen, setting):
+    for counted in prepare(chosen, setting):
+        model, counting = with_instructions(counted, setting)
         name = model.chosen.entry.name
         precision = {} if setting.request.static_only else precision_for(judging, model.chosen.entry.bound_as)
         found, spent = _time(model, precision, setting)
@@ -62,7 +64,7 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
             case = emitted(_judged(model, found, setting), budget.carbon)
         measured[name] = found
         cases.append(case)
-        seconds += spent
+        seconds += spent + counting
     return Measured(tuple(cases), measured, seconds)
 
 
@@ -79,6 +81,7 @@ def start(chosen: Chosen, setting: Setting, twice: bool) -> Profile | Trial:
         raise BaselineError(Diagnostic("baseline-missing", message, "name its file with --against file:PATH"))
     if ready.unfed is not None:
         raise BaselineError(Diagnostic("input-mismatch", f"the baseline: {ready.unfed.reason}", ready.unfed.help))
+    ready, _ = with_instructions(ready, setting)
     metered = estimate.METERED if setting.request.energy else _metered(setting.budget, chosen.entry.name)
     found, spent = _time(ready, {} if setting.request.static_only else everything(metered), setting)
     if twice:

@@ -24,8 +24,9 @@ class Request:
 
     `models` are names of the budget, paths of its models, or NAME=PATH. `profiles` are files measured elsewhere;
     with them nothing is measured here. `plan` is the file that says what each part of a matrix measures. `environ`
-    tells where the gate runs. `max_seconds` are for one model,
-    `energy_seconds` for metering its energy; `energy` meters it although no rule asks.
+    tells where the gate runs. `max_seconds` are for one model, `energy_seconds` for metering its energy,
+    `simulation_seconds` for counting its instructions (0: not at all); `energy` meters it although no rule asks, and
+    `simulated` are such metrics of a simulated processor.
     """
 
     budget: str | None = "budgets.yaml"
@@ -40,6 +41,8 @@ class Request:
     max_seconds: float = 60.0
     energy_seconds: float = 240.0
     energy: bool = False
+    simulation_seconds: float = 60.0
+    simulated: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
+from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing, Profile
 
 #: Trials that a stored baseline rests on; two would leave its spread to luck.
@@ -19,7 +20,9 @@ def merge(profiles: Sequence[Profile]) -> Profile:
     """
     first = profiles[0]
     found = {
-        metric: _merged([one.measurements.get(metric, value) for one in profiles])
+        metric: value
+        if METRICS[metric].kind == "exact"
+        else _merged([one.measurements.get(metric, value) for one in profiles])
         for metric, value in first.measurements.items()
     }
     return replace(first, measurements=found, launches=(), looks=())

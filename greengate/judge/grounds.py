@@ -46,7 +46,9 @@ class Matter:
         if metric.kind in ("noisy", "derived"):
             return reference.differs(machine.hardware, machine.runtime)
         return (
-            replace(reference, hardware=None).differs(machine.hardware, machine.runtime) if metric.runtime_bound else ""
+            replace(reference, hardware=None).differs(machine.hardware, machine.runtime)
+            if metric.runtime_bound or metric.simulated
+            else ""
         )
 
     def judged_on(self, limit: Limit) -> tuple[Comparison, str]:

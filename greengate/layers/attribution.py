@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Literal
 
 from greengate.comparison import Change, Comparison, Contribution
+from greengate.layers.kernels import attribute_kernels
 from greengate.layers.matching import Match, match
 from greengate.layers.paths import Path, family, level_of, written
 from greengate.profile import Layer, Measurement, Profile
@@ -37,11 +38,11 @@ _AMOUNTS: Mapping[str, tuple[str, int]] = {
 
 
 def attribute(baseline: Profile, candidate: Profile, comparisons: Mapping[str, Comparison]) -> Mapping[str, Comparison]:
-    """Say for every exact metric that changed which layers it comes from.
+    """Say for every exact metric that changed which layers it comes from, or which functions where those were counted.
 
     Nothing is said where a side's layers are not known or one of them could not be counted.
     """
-    found = dict(comparisons)
+    found = attribute_kernels(baseline, candidate, comparisons)
     differences = {metric: _difference(found[metric]) for metric in _AMOUNTS if metric in found}
     changed = {metric: value for metric, value in differences.items() if value}
     if not (changed and baseline.layers and candidate.layers):

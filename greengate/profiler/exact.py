@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from greengate import __version__, estimate
 from greengate.budget import WorkerLimits
 from greengate.errors import Diagnostic, ModelError, Span
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, SIMULATED
 from greengate.profile import Missing, Model, Profile, Workload, WorkloadSpec, digest_files
 from greengate.profiler import isolation
 from greengate.profiler.backends import format_of
@@ -20,6 +20,11 @@ UNASKED = Missing(
     "the budget does not say what text the model is to generate",
     "unsupported",
     "add `generate: {prompt_tokens: 128, new_tokens: 64}` to the model, if it is a language model",
+)
+
+#: Slow metrics, where nobody asked for their numbers.
+_UNCOUNTED = dict.fromkeys(
+    SIMULATED, Missing("no rule names it", "skipped", "measure it with `greengate profile --instructions`")
 )
 
 
@@ -62,7 +67,7 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         hardware=backend.hardware(),
         workload=replace(_asked(spec), inputs=counted.inputs, feed=counted.feed, settings=counted.settings),
         runtime=counted.runtime,
-        measurements={**counted.measurements, **noisy},
+        measurements={**counted.measurements, **_UNCOUNTED, **noisy},
         created=created,
         greengate=__version__,
         notes=counted.notes,
@@ -129,7 +134,11 @@ def _broken(subject: Subject, failure: WorkerFailed, created: str) -> Profile:
         hardware=backend.hardware(),
         workload=_asked(spec),
         runtime={},
-        measurements={**{name: missing for name, metric in METRICS.items() if metric.measured}, **_unasked(spec)},
+        measurements={
+            **{name: missing for name, metric in METRICS.items() if metric.measured},
+            **_UNCOUNTED,
+            **_unasked(spec),
+        },
         created=created,
         greengate=__version__,
     )

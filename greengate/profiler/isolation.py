@@ -10,7 +10,8 @@ import subprocess
 import threading
 import time
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import IO, overload
 
 from greengate.budget import WorkerLimits
@@ -29,6 +30,7 @@ from greengate.profiler.jobs import (
     Sampled,
     Scored,
     ScoreJob,
+    SimulateJob,
     WorkerFailed,
 )
 from greengate.profiler.spawn import Worker
@@ -63,6 +65,25 @@ def run(module: str, job: Job, limits: WorkerLimits) -> Answer:
     finally:
         spawn.remove(worker)
     return answer_of(heard, job, limits)
+
+
+def run_under(
+    command: Sequence[str], module: str, job: SimulateJob, limits: WorkerLimits
+) -> tuple[Heard, Mapping[str, str]]:
+    """Do one job in a fresh process that a tool runs; return what was heard, and the text files the tool left.
+
+    Raises WorkerFailed where the tool may not be run. The process is gone when this returns or raises.
+    """
+    try:
+        worker = spawn.begin(under=command)
+    except OSError as error:
+        raise WorkerFailed(f"{command[0]} cannot be run: {error.strerror or error}") from error
+    try:
+        heard = _talk(worker, module, job, limits)
+        left = [path for path in Path(worker.folder).iterdir() if path.is_file()]
+        return heard, {path.name: path.read_text("utf-8", "replace") for path in left}
+    finally:
+        spawn.remove(worker)
 
 
 def _talk(worker: Worker, module: str, job: Job, limits: WorkerLimits) -> Heard:

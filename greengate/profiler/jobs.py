@@ -123,6 +123,38 @@ class FootprintJob:
 
 
 @dataclass(frozen=True)
+class SimulateJob:
+    """Load one model under valgrind, run it to warm up, then once more or several times while instructions are counted.
+
+    `begun` and `deadline` are seconds of the system's monotonic clock; a call that would end later is not begun.
+    `cache`: one is simulated too. `other`: calls on other values tell whether the count depends on them.
+    """
+
+    path: str
+    workload: WorkloadSpec
+    seed: int
+    begun: float
+    deadline: float
+    cache: bool = False
+    other: bool = False
+    recipe: Recipe = NO_RECIPE
+
+
+@dataclass(frozen=True)
+class Called:
+    """Answer to SimulateJob: how many dumps were counted, the first on the workload's feed, and of how many calls each.
+
+    `call_seconds` is what one call took there; with none counted, `needed` is how many seconds it would have taken.
+    """
+
+    counted: int
+    calls: int
+    call_seconds: float
+    needed: float = 0.0
+    libraries: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Sampled:
     """Answer to LaunchJob and FootprintJob: samples[role][series], see profile.Launch; a footprint's role is candidate.
 
@@ -154,8 +186,8 @@ class Scored:
     columns: Mapping[str, tuple[float, ...]]
 
 
-Job = CountJob | LaunchJob | FootprintJob | EnergyJob | ScoreJob
-Answer = Counted | Sampled | Ran | Scored
+Job = CountJob | LaunchJob | FootprintJob | EnergyJob | SimulateJob | ScoreJob
+Answer = Counted | Sampled | Ran | Called | Scored
 
 #: What each job is answered with.
 ANSWERS: Mapping[type[Job], type[Answer]] = {
@@ -163,6 +195,7 @@ ANSWERS: Mapping[type[Job], type[Answer]] = {
     LaunchJob: Sampled,
     FootprintJob: Sampled,
     EnergyJob: Ran,
+    SimulateJob: Called,
     ScoreJob: Scored,
 }
 

@@ -63,11 +63,16 @@ def take() -> Worker:
         return begin()
 
 
-def begin(ahead: Sequence[str] = ()) -> Worker:
-    """Start a fresh interpreter, never a fork, in a session and a folder of its own, with few variables."""
+def begin(ahead: Sequence[str] = (), under: Sequence[str] = ()) -> Worker:
+    """Start a fresh interpreter, never a fork, in a session and a folder of its own, with few variables.
+
+    `under` is the command of a tool that runs it. Raises OSError where that cannot be run.
+    """
     folder = tempfile.mkdtemp(prefix="greengate-")
     reading, writing = os.pipe()
-    command = (sys.executable, "-I", "-X", "utf8", "-c", _BOOT)
+    # Under a tool that counts, hashes must not differ by process; `-I` would not let their seed be fixed.
+    isolated = ("-s", "-P") if under else ("-I",)
+    command = (*under, sys.executable, *isolated, "-X", "utf8", "-c", _BOOT)
     try:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter with our own code
             [*command, json.dumps(_search_path()), str(os.getpid()), str(writing), *ahead],
@@ -75,7 +80,7 @@ def begin(ahead: Sequence[str] = ()) -> Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=environment(os.environ, folder),
+            env=environment(os.environ, folder) | ({"PYTHONHASHSEED": "0"} if under else {}),
             pass_fds=(writing,),
             start_new_session=True,
         )

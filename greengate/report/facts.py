@@ -218,8 +218,8 @@ def titled(metric: str) -> str:
 def in_table_order(comparisons: Mapping[str, Comparison]) -> list[Comparison]:
     """Return comparisons in the order of METRICS, without those that this version measures nowhere.
 
-    Energy takes minutes, so most checks do not meter it, and most models generate no text: where nobody asked, neither
-    has a row.
+    Energy takes minutes and instructions take long, so most checks do without, and most models generate no text: where
+    nobody asked, none has a row.
     """
     known = [comparisons[name] for name in METRICS if name in comparisons]
     return [compared for compared in known if is_measured(compared) or is_missed(compared.metric, compared.candidate)]
@@ -230,7 +230,8 @@ def is_missed(metric: str, side: Measurement | Missing) -> bool:
     row = METRICS[metric]
     unasked = isinstance(side, Missing) and side.kind == "skipped"
     textless = metric in estimate.GENERATED and isinstance(side, Missing) and side.kind in ("skipped", "unsupported")
-    return row.measured and not (row.dimension in ("energy", "mass") and unasked) and not textless
+    slow = row.simulated or row.dimension in ("energy", "mass")
+    return row.measured and not (slow and unasked) and not textless
 
 
 def is_measured(compared: Comparison) -> bool:

@@ -77,7 +77,7 @@ def write_change(change: Change | Missing, edges: Sequence[float] = ()) -> tuple
         return ABSENT, ""
     digits = _change_digits(change, edges)
     value, low, high = (format_change(one, change.relative, digits) for one in (change.value, change.low, change.high))
-    if change.basis == "exact" or change.low == change.high:
+    if change.low == change.high or (change.basis == "exact" and low == high):
         return value, ""
     return value, _pair(low, high, "%" if change.relative else "pp")
 

@@ -15,6 +15,7 @@ from greengate.power import Domain
 from greengate.profile import Missing, Trial, WorkloadSpec
 from greengate.profiler import exact, hardware, trial
 from greengate.profiler.exact import Subject
+from greengate.profiler.instructions import valgrind
 from greengate.profiler.meters import METERS, Row
 from greengate.profiler.meters.bench import Energy, opened
 from greengate.profiler.trial import Effort, Progress
@@ -54,6 +55,17 @@ def _runtimes() -> Iterator[str]:
             yield f"  {name.ljust(9)}  no: {package} is not installed; {install}"
             continue
         yield f"  {name.ljust(9)}  {package} {version}"
+    yield f"  instructions  {_valgrind()}"
+
+
+def _valgrind() -> str:
+    missing = valgrind.missing()
+    if missing is not None:
+        return f"no: {missing.reason}; {missing.help}".removesuffix("; ")
+    try:
+        return f"valgrind {valgrind.version()} counts those of an inference, on the CPU"
+    except OSError as error:
+        return f"no: {error}"
 
 
 def _energy() -> Iterator[str]:

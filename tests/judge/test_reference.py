@@ -76,7 +76,9 @@ def test_what_a_machine_cannot_change_is_judged_on_any(metric: str) -> None:
     row = METRICS[metric]
     bound = row.kind in ("noisy", "derived")
     assert status(metric, 0.5, here("another machine"), strict=True) is (I if bound else F)
-    assert status(metric, 0.5, here(runtime="another 1"), strict=True) is (I if bound or row.runtime_bound else F)
+    assert status(metric, 0.5, here(runtime="another 1"), strict=True) is (
+        I if bound or row.runtime_bound or row.simulated else F
+    )
     assert status(metric, 0.5, None, strict=True) is F
 
 

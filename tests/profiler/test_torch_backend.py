@@ -28,7 +28,16 @@ from greengate.metrics import METRICS  # noqa: E402
 from greengate.profile import InputSpec, Measurement, Missing, WorkloadSpec, digest_files  # noqa: E402
 from greengate.profiler.backends import format_of, onnx_session, torch_session  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
-from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, Sampled  # noqa: E402
+from greengate.profiler.instructions.callgrind import Simulated  # noqa: E402
+from greengate.profiler.jobs import (  # noqa: E402
+    Counted,
+    CountJob,
+    FootprintJob,
+    LaunchJob,
+    Refused,
+    Sampled,
+    SimulateJob,
+)
 from greengate.recipe import Recipe  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden" / "torch"
@@ -146,7 +155,7 @@ def test_every_metric_is_answered_and_what_is_missing_says_why() -> None:
     code(LINEAR)
     found = count("own:make")
     exact = {name for name, row in METRICS.items() if row.kind == "exact" and row.measured}
-    assert set(found.measurements) == exact - {name for name in exact if name.startswith(("instr", "data_"))}
+    assert set(found.measurements) == {name for name in exact if not METRICS[name].simulated}
     missing = {name: item for name, item in found.measurements.items() if isinstance(item, Missing)}
     assert set(missing) == {"elementwise_ops", "size"}
     assert "name its `weights`" in missing["size"].help  # type: ignore[union-attr]
@@ -656,3 +665,23 @@ def test_a_factory_that_hangs_is_ended_with_all_that_it_started() -> None:
             return
         time.sleep(0.1)
     pytest.fail("a process that the factory started is still there")
+
+
+@pytest.mark.system("valgrind")
+def test_instructions_of_a_model_are_counted_and_named_by_library() -> None:
+    code(
+        """
+        def make():
+            torch.manual_seed(0)
+            return nn.Linear(64, 4096)
+        """
+    )
+    now = time.monotonic()
+    workload = WorkloadSpec(inputs=(InputSpec("input", (8, 64)),))
+    job = SimulateJob("own:make", workload, 0, now, now + 120)
+    found = backend.simulate(job, WorkerLimits(120))
+    assert isinstance(found, Simulated), found
+    macs = 8 * 64 * 4096
+    assert macs / 16 < found.counts[0].instructions < 4 * macs
+    assert any(kernel.library.startswith("libtorch") for kernel in found.counts[0].kernels[:5])
+    assert found.simulation.libraries["numpy"] == np.__version__

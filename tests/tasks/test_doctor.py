@@ -83,8 +83,22 @@ def test_every_domain_is_listed_with_its_reason_and_the_way_out(
     assert "allow_estimated: true" in said["cpu-time"]
 
 
+@pytest.mark.system("valgrind")
+def test_valgrind_is_said_to_count_instructions() -> None:
+    (line,) = [line for line in _runtimes() if "instructions" in line]
+    assert re.search(r"instructions  valgrind \d+\.\d+", line)
+
+
+def test_without_valgrind_the_command_that_installs_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "dnf").write_text("#!/bin/sh\n")
+    (tmp_path / "dnf").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (line,) = [line for line in _runtimes() if "instructions" in line]
+    assert line == "  instructions  no: valgrind is not installed; dnf install valgrind"
+
+
 def test_a_runtime_that_is_installed_is_said_to_measure_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
     versions = {"onnxruntime": "1.32.0", "torch": "2.13.0"}
     monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
     lines = list(_runtimes())
-    assert [line.split() for line in lines[1:]] == [["ONNX", "onnxruntime", "1.32.0"], ["PyTorch", "torch", "2.13.0"]]
+    assert [line.split() for line in lines[1:3]] == [["ONNX", "onnxruntime", "1.32.0"], ["PyTorch", "torch", "2.13.0"]]

@@ -10,7 +10,8 @@ from importlib import import_module
 from typing import Protocol, overload
 
 from greengate.budget import WorkerLimits
-from greengate.profile import Hardware
+from greengate.profile import Hardware, Missing
+from greengate.profiler.instructions.callgrind import Simulated
 from greengate.profiler.jobs import (
     Counted,
     CountJob,
@@ -22,6 +23,7 @@ from greengate.profiler.jobs import (
     Sampled,
     Scored,
     ScoreJob,
+    SimulateJob,
 )
 from greengate.profiler.meters.bench import Bench, Energy
 from greengate.recipe import names_code
@@ -42,6 +44,10 @@ class Backend(Protocol):
     def run(self, job: EnergyJob, limits: WorkerLimits) -> Ran: ...
     def score(self, job: ScoreJob, limits: WorkerLimits) -> Scored:
         """Run a model over labelled samples; return what its score needs of each. Raises as `run` does."""
+        ...
+
+    def simulate(self, job: SimulateJob, limits: WorkerLimits) -> Simulated | Missing:
+        """Count the instructions of one call on a simulated processor, or say why not. Raises as `run` does."""
         ...
 
     def hardware(self) -> Hardware:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from greengate.budget import WorkerLimits
+from greengate.profile import Missing, WorkloadSpec
 from greengate.profiler import isolation
+from greengate.profiler.instructions import border as valgrind
+from greengate.profiler.instructions.callgrind import Simulated
 from greengate.profiler.jobs import (
     Counted,
     CountJob,
@@ -16,6 +21,7 @@ from greengate.profiler.jobs import (
     Ran,
     Refused,
     Sampled,
+    SimulateJob,
     WorkerFailed,
 )
 from greengate.recipe import Recipe
@@ -29,8 +35,24 @@ def run(session: str, job: Measuring, limits: WorkerLimits) -> Counted | Sampled
     Relative paths start at the current folder, and messages name what lies below it that way.
     """
     here = Path.cwd()
-    try:
+    with _short(here):
         return isolation.run(session, _absolute(job, here), limits)
+
+
+def simulate(session: str, job: SimulateJob, limits: WorkerLimits) -> Simulated | Missing:
+    """Count a model's instructions in a process of its own under valgrind, like `run` in all else."""
+    here = Path.cwd()
+    with _short(here):
+        path, recipe = str(here / job.path), _recipe(here, job.recipe)
+        job = replace(job, path=path, recipe=recipe, workload=_workload(here, job.workload))
+        return valgrind.simulate(session, job, limits)
+
+
+@contextmanager
+def _short(here: Path) -> Iterator[None]:
+    """Name what lies below a folder by what follows in the messages that pass."""
+    try:
+        yield
     except Refused as refused:
         raise Refused(refused.code, refused.message.replace(f"{here}/", ""), refused.help) from None
     except WorkerFailed as failed:
@@ -39,13 +61,16 @@ def run(session: str, job: Measuring, limits: WorkerLimits) -> Counted | Sampled
 
 def _absolute(job: Measuring, here: Path) -> Measuring:
     """Return the job with absolute paths: the worker's current folder is another one."""
-    spec = job.workload
-    workload = replace(spec, recorded=_at(here, spec.recorded), inputs_from=_at(here, spec.inputs_from))
+    workload = _workload(here, job.workload)
     if isinstance(job, LaunchJob | EnergyJob):
         paths = {role: str(here / path) for role, path in job.paths.items()}
         recipes = {role: _recipe(here, recipe) for role, recipe in job.recipes.items()}
         return replace(job, paths=paths, recipes=recipes, workload=workload)
     return replace(job, path=str(here / job.path), recipe=_recipe(here, job.recipe), workload=workload)
+
+
+def _workload(here: Path, spec: WorkloadSpec) -> WorkloadSpec:
+    return replace(spec, recorded=_at(here, spec.recorded), inputs_from=_at(here, spec.inputs_from))
 
 
 def _recipe(here: Path, recipe: Recipe) -> Recipe:

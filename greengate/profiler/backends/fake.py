@@ -18,8 +18,9 @@ from greengate import yamlspan
 from greengate.budget import WorkerLimits
 from greengate.metrics import METRICS
 from greengate.profile import File, Hardware, Input, Measurement, Missing, Role
-from greengate.profiler.backends import fake_meters
+from greengate.profiler.backends import fake_meters, fake_simulation
 from greengate.profiler.backends.fake_meters import Draw, FakeBench
+from greengate.profiler.instructions.callgrind import Simulated
 from greengate.profiler.jobs import (
     UNFED,
     Counted,
@@ -32,6 +33,7 @@ from greengate.profiler.jobs import (
     Sampled,
     Scored,
     ScoreJob,
+    SimulateJob,
     WorkerFailed,
 )
 from greengate.profiler.meters.bench import Bench, Energy
@@ -41,11 +43,12 @@ from greengate.units import Delta, QuantityError, parse_delta, parse_quantity
 STARTING = 0.5
 
 _EXACT = ("size", "params", "macs", "activation_memory")
+_COUNTED = (*_EXACT, *fake_simulation.EXACT)
 _TIMES = ("latency", "cpu_time", "load_time")
 _TEXT = ("first_token", "each_token", "token_energy")
 _NOISES = ("noise", "launch_noise", "window_noise")
-_WORDS = ("unknown_op", "breaks", "refuses", "cannot_run", "note", "meter", "hits")
-_KEYS = ("fake", *_EXACT, *_TIMES, *_TEXT, *_NOISES, *_WORDS, *fake_meters.KEYS, "peak_memory", "input")
+_WORDS = ("unknown_op", "breaks", "refuses", "cannot_run", "note", "meter", "hits", *fake_simulation.WORDS)
+_KEYS = ("fake", *_COUNTED, *_TIMES, *_TEXT, *_NOISES, *_WORDS, *fake_meters.KEYS, "peak_memory", "input", "kernels")
 
 _elapsed_ns = 0
 #: The counters that are open, if any are.
@@ -64,6 +67,7 @@ class Costs:
     words: Mapping[str, str]
     input: tuple[int, ...]
     joules: Mapping[str, float]
+    kernels: Mapping[str, float]
 
     @property
     def draw(self) -> Draw:
@@ -113,6 +117,13 @@ def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
     return Scored({"hit": (1.0,) * int(hits) + (0.0,) * (int(n) - int(hits))})
 
 
+def simulate(job: SimulateJob, limits: WorkerLimits) -> Simulated | Missing:
+    """Return the instructions that the file says. Raises Refused and WorkerFailed where the file says so."""
+    del limits
+    costs = _read(job.path, "simulate")
+    return fake_simulation.simulate(costs.exact, costs.kernels, costs.words, job)
+
+
 def hardware() -> Hardware:
     """Return a machine that exists nowhere else, so that nothing real is ever compared with it."""
     return Hardware("fake CPU", "fake", 2, ("fake",), 8 * 1024**3, "fake")
@@ -160,10 +171,11 @@ def _costs(path: Path, node: Mapping[str, object], words: Mapping[str, str]) -> 
 
     latency = si("latency", "latency_p50") if "latency" in node else 0.01
     shares = {key: parse_delta(str(node.get(key, "0%")), "time") for key in _NOISES}
-    shape = node.get("input", [1, 4])
+    shape, kernels = node.get("input", [1, 4]), node.get("kernels")
+    kernels = kernels if isinstance(kernels, dict) else {}
     return Costs(
         file=File(path.name, hashlib.sha256(path.read_bytes()).hexdigest(), path.stat().st_size),
-        exact={key: si(key, key) for key in _EXACT if key in node},
+        exact={key: si(key, key) for key in _COUNTED if key in node},
         seconds={
             "latency": latency,
             "cpu_time": si("cpu_time", "cpu_time") if "cpu_time" in node else latency,
@@ -175,13 +187,16 @@ def _costs(path: Path, node: Mapping[str, object], words: Mapping[str, str]) -> 
         words=words,
         joules={key: si(key, "energy_per_1k") for key in (*fake_meters.KEYS, _TEXT[2]) if key in node},
         input=tuple(int(str(item)) for item in shape) if isinstance(shape, list) else (1, 4),
+        kernels={name: parse_quantity(str(count), "count") for name, count in kernels.items()},
     )
 
 
 def _count(costs: Costs, job: CountJob) -> Counted:
     _spend(STARTING)
     found: dict[str, Measurement | Missing] = {
-        name: Measurement(value, "declared", detail="written in the fake") for name, value in costs.exact.items()
+        name: Measurement(costs.exact[name], "declared", detail="written in the fake")
+        for name in _EXACT
+        if name in costs.exact
     }
     for name in _EXACT:
         found.setdefault(name, Missing(f"the fake does not say {name}"))

@@ -7,11 +7,12 @@ from contextlib import AbstractContextManager
 from typing import overload
 
 from greengate.budget import WorkerLimits
-from greengate.profile import Hardware
+from greengate.profile import Hardware, Missing
 from greengate.profiler import isolation
 from greengate.profiler.backends import border
 from greengate.profiler.backends.border import Measuring
 from greengate.profiler.hardware import this_machine
+from greengate.profiler.instructions.callgrind import Simulated
 from greengate.profiler.jobs import (
     Counted,
     CountJob,
@@ -22,6 +23,7 @@ from greengate.profiler.jobs import (
     Sampled,
     Scored,
     ScoreJob,
+    SimulateJob,
 )
 from greengate.profiler.meters.bench import Bench, Energy, opened
 
@@ -42,6 +44,11 @@ def run(job: Measuring, limits: WorkerLimits) -> Counted | Sampled | Ran:
 def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
     """Run a model over labelled data in a process of its own. Raises jobs.Refused and jobs.WorkerFailed."""
     return isolation.run(_SESSION, job, limits)
+
+
+def simulate(job: SimulateJob, limits: WorkerLimits) -> Simulated | Missing:
+    """Count the instructions of one call under valgrind; see border.simulate."""
+    return border.simulate(_SESSION, job, limits)
 
 
 def hardware() -> Hardware:

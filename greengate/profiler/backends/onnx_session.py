@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 from greengate.profile import Role
 from greengate.profiler import feed, pairing, windows
 from greengate.profiler.backends.onnx_count import count_model
 from greengate.profiler.backends.onnx_runtime import Loaded, load
 from greengate.profiler.backends.onnx_unrun import arrays_of
-from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, naming, pin, reset_peak, status
+from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
+from greengate.profiler.instructions import calls
 from greengate.profiler.jobs import (
     Answer,
+    Called,
     CountJob,
     EnergyJob,
     FootprintJob,
@@ -20,6 +23,7 @@ from greengate.profiler.jobs import (
     Ran,
     Sampled,
     ScoreJob,
+    SimulateJob,
 )
 from greengate.profiler.worker import Stage
 
@@ -38,6 +42,8 @@ def run(job: Job, stage: Stage) -> Answer:
             return energy(job, stage)
         case FootprintJob():
             return footprint(job, stage)
+        case SimulateJob():
+            return simulate(job, stage)
         case ScoreJob():
             from greengate.profiler.backends.onnx_score import score
 
@@ -120,3 +126,21 @@ def footprint(job: FootprintJob, stage: Stage) -> Sampled:
     if before is None:
         return Sampled({"candidate": series}, seconds, ("this system does not tell a process's peak memory",))
     return Sampled({"candidate": series | {"peak": (max(0, status("VmHWM") - before),)}}, seconds)
+
+
+# --- counting instructions ----------------------------------------------------------------------
+
+
+def simulate(job: SimulateJob, stage: Stage) -> Called:
+    """Count the instructions of a call, and of one on values made from another seed, or the next recorded batch."""
+    arrays = arrays_of(job.workload)
+    stage("loading the model")
+    loaded = load(job.path, job.workload.threads)
+    _HELD.append(displaced(job.seed))
+    fed = feed.prepare(loaded.signatures(), job.workload, arrays)
+    feeds = fed.feeds[:2]
+    if len(feeds) == 1:
+        reseeded = replace(job.workload, seed=job.workload.seed + 1)
+        again = feed.prepare(loaded.signatures(), reseeded, arrays)
+        feeds += again.feeds if again.digest != fed.digest else ()
+    return calls.count(lambda index: loaded.call(feeds[index]), len(feeds) if job.other else 1, job, stage)

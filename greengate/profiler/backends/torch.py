@@ -8,10 +8,11 @@ from importlib import util
 from typing import overload
 
 from greengate.budget import WorkerLimits
-from greengate.profile import Hardware
+from greengate.profile import Hardware, Missing
 from greengate.profiler.backends import border
 from greengate.profiler.backends.border import Measuring
 from greengate.profiler.hardware import this_machine
+from greengate.profiler.instructions.callgrind import Simulated
 from greengate.profiler.jobs import (
     Counted,
     CountJob,
@@ -23,6 +24,7 @@ from greengate.profiler.jobs import (
     Sampled,
     Scored,
     ScoreJob,
+    SimulateJob,
 )
 from greengate.profiler.meters.bench import Bench, Energy, opened
 
@@ -44,6 +46,13 @@ def run(job: Measuring, limits: WorkerLimits) -> Counted | Sampled | Ran:
 
 #: How to get what this backend needs.
 INSTALL = "pip install 'greengate-ci[torch]'; for the CPU build of torch see Install in the README"
+
+
+def simulate(job: SimulateJob, limits: WorkerLimits) -> Simulated | Missing:
+    """Count the instructions of one call under valgrind; see border.simulate."""
+    if util.find_spec("torch") is None:
+        raise Refused("extra-missing", "PyTorch models need torch, which is not installed", INSTALL)
+    return border.simulate(_SESSION, job, limits)
 
 
 def hardware() -> Hardware:

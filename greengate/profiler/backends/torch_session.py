@@ -13,10 +13,13 @@ from greengate.profiler import pairing, windows
 from greengate.profiler.backends import torch_settings
 from greengate.profiler.backends.torch_count import count_model
 from greengate.profiler.backends.torch_device import Board
+from greengate.profiler.backends.torch_inputs import prepare
 from greengate.profiler.backends.torch_run import arrays_of, on_board, ready
-from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, naming, pin, reset_peak, status
+from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
+from greengate.profiler.instructions import calls
 from greengate.profiler.jobs import (
     Answer,
+    Called,
     CountJob,
     EnergyJob,
     FootprintJob,
@@ -26,6 +29,7 @@ from greengate.profiler.jobs import (
     Refused,
     Sampled,
     ScoreJob,
+    SimulateJob,
 )
 from greengate.profiler.worker import Stage
 from greengate.recipe import NO_RECIPE
@@ -45,6 +49,8 @@ def run(job: Job, stage: Stage) -> Answer:
             return footprint(job, stage)
         case EnergyJob():
             return energy(job, stage)
+        case SimulateJob():
+            return simulate(job, stage)
         case ScoreJob():
             raise Refused("model-unsupported", "labelled data are not run through PyTorch models", "use a command")
 
@@ -166,6 +172,21 @@ def footprint(job: FootprintJob, stage: Stage) -> Sampled:
         peak, notes = _weighed(board, before)
     found = series if peak is None else series | {"peak": (peak,)}
     return Sampled({"candidate": found}, seconds, notes)
+
+
+def simulate(job: SimulateJob, stage: Stage) -> Called:
+    """Count the instructions of a call, and of one on values made from another seed, or the next recorded batch."""
+    arrays = arrays_of(job.workload)
+    with torch_settings.settings(job.workload):
+        stage("loading the model")
+        model = ready(job.path, job.recipe, job.workload, arrays=arrays)
+        _HELD.append(displaced(job.seed))
+        if len(model.calls) == 1:
+            fed = prepare(model.opened, replace(job.workload, seed=job.workload.seed + 1), arrays)
+            if fed.digest != model.fed.digest:
+                again = (torch_settings.placed_call(call, job.workload, model.device) for call in fed.calls)
+                model = replace(model, calls=(*model.calls, *again))
+        return calls.count(model.call, min(2, len(model.calls)) if job.other else 1, job, stage)
 
 
 def _weighed(board: Board | None, before: int | None) -> tuple[int | None, tuple[str, ...]]:

@@ -15,6 +15,13 @@ from greengate.profiler.worker import MORE_MEMORY
 FOOTPRINT_CALLS = 3
 
 
+def displaced(seed: int) -> bytearray:
+    """Return memory that moves what follows to other addresses; it must be held."""
+    import random
+
+    return bytearray(random.Random(seed).randrange(1 << 20))  # noqa: S311 - places buffers, keeps no secret
+
+
 def pin(cpus: tuple[int, ...]) -> None:
     """Keep the process on these cores, where the system allows."""
     if cpus and hasattr(os, "sched_setaffinity"):

@@ -1,0 +1,1 @@
+"""Instructions per inference, counted by callgrind on the processor that valgrind simulates."""
