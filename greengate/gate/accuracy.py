@@ -17,7 +17,8 @@ from greengate.baselines import Found, extract
 from greengate.budget import AccuracySource
 from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, ModelError
-from greengate.gate.ready import limits_of
+from greengate.gate.binding import stands
+from greengate.gate.ready import limits_of, subject_of
 from greengate.gate.request import Chosen, Setting
 from greengate.profile import Interval, Measurement, Missing
 from greengate.profiler import evaluation
@@ -40,6 +41,7 @@ class Side:
     digest: str | None
     commit: str | None = None
     stored: Measurement | Missing | None = None
+    weights: Path | None = None
 
 
 def with_accuracy(case: ModelCase, one: Chosen, baseline: Found | Missing, setting: Setting) -> ModelCase:
@@ -51,7 +53,7 @@ def with_accuracy(case: ModelCase, one: Chosen, baseline: Found | Missing, setti
     if source is None:
         return case
     before = _before(case, baseline)
-    after = Side(one.path if one.path.is_file() else None, case.candidate.digest if case.candidate else None)
+    after = Side(one.path if stands(one.path) else None, case.candidate.digest if case.candidate else None)
     if "data" in source.options:
         found = _evaluated(source, one, before, after, setting)
     elif "command" in source.options:
@@ -67,7 +69,7 @@ def _before(case: ModelCase, baseline: Found | Missing) -> Side | Missing:
     digest = case.baseline.digest if case.baseline is not None else None
     profile = baseline.profile
     stored = None if profile is None else profile.measurements.get("accuracy")
-    return Side(baseline.artifact, digest or baseline.ref.digest, baseline.ref.commit, stored)
+    return Side(baseline.artifact, digest or baseline.ref.digest, baseline.ref.commit, stored, baseline.weights)
 
 
 # --- evaluated --------------------------------------------------------------------------------------------------------
@@ -112,7 +114,9 @@ def _scored(
     spec = one.entry.workload
     data = (setting.base_files.at if setting.base_files else setting.folder.joinpath)(source.options["data"])
     size = spec.batch_size if spec.batch_size > 1 else _BATCH
-    job = ScoreJob(str(side.path.absolute()), str(data.absolute()), source.options["metric"], spec.threads, size)
+    subject = subject_of(one, side.path, setting, side.weights)
+    run = (spec.threads, size, subject.workload, subject.recipe)
+    job = ScoreJob(subject.path, str(data.absolute()), source.options["metric"], *run)
     limits = limits_of(setting.budget)
     try:
         return format_of(str(side.path)).load().score(job, limits).columns

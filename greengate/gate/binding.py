@@ -37,9 +37,9 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         found.append(
             replace(own, workload=known.workload, accuracy=known.accuracy, baseline=known.baseline, training=training)
         )
-        if (folder / known.path).resolve() != (folder / own.path).resolve() and _stands(folder / known.path):
+        if (folder / known.path).resolve() != (folder / own.path).resolve() and stands(folder / known.path):
             found.append(replace(known, name=f"{known.name}{OLD}", rules_of=known.name))
-    found += [model for model in before.values() if _stands(folder / model.path)]
+    found += [model for model in before.values() if stands(folder / model.path)]
     return replace(
         head,
         models=tuple(found),
@@ -50,7 +50,7 @@ def bind(head: Budget, base: Budget | None) -> Budget:
     )
 
 
-def _stands(path: Path) -> bool:
+def stands(path: Path) -> bool:
     """Tell whether a model is still there: its file, its folder, or the module that makes it."""
     if names_code(str(path)):
         module = path.parent / path.name.partition(":")[0].replace(".", "/")

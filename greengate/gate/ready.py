@@ -66,7 +66,7 @@ def prepare(chosen: Sequence[Chosen], setting: Setting) -> tuple[Ready, ...]:
 
 def _sides(chosen: Chosen, setting: Setting) -> tuple[Chosen, Subject, Found | Missing, Subject | None]:
     lenient = chosen.entry.name in setting.reworked
-    candidate = replace(_subject(chosen, chosen.path, setting), lenient=lenient)
+    candidate = replace(subject_of(chosen, chosen.path, setting), lenient=lenient)
     try:
         hardware = format_of(candidate.path).load().hardware().id
     except Refused as refusal:
@@ -74,7 +74,7 @@ def _sides(chosen: Chosen, setting: Setting) -> tuple[Chosen, Subject, Found | M
     baseline = find_baseline(chosen, setting, hardware)
     if isinstance(baseline, Missing) or baseline.artifact is None:
         return chosen, candidate, baseline, None
-    before = _subject(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting, baseline.weights)
+    before = subject_of(replace(chosen, shown=baseline.ref.uri), baseline.artifact, setting, baseline.weights)
     return chosen, candidate, baseline, replace(before, lenient=True)
 
 
@@ -92,6 +92,9 @@ def _ready(
         raise after
     if isinstance(then, ModelError):
         raise then
+    if before is None and after.hardware.gpus and isinstance(baseline, Found):
+        # Which stored version was made on this machine is known only now that its board is.
+        baseline = find_baseline(chosen, setting, after.hardware.id)
     return Ready(chosen, candidate, _trained(after, chosen, setting), baseline, before, then)
 
 
@@ -109,7 +112,7 @@ def limits_of(budget: Budget | None) -> WorkerLimits:
     return WorkerLimits() if budget is None else budget.worker
 
 
-def _subject(chosen: Chosen, path: Path, setting: Setting, weights: Path | None = None) -> Subject:
+def subject_of(chosen: Chosen, path: Path, setting: Setting, weights: Path | None = None) -> Subject:
     """Return what the profiler measures: absolute paths, and the place in the budget that named them.
 
     `weights` stand in for those of the budget. Recorded inputs are those of the branch that judges; code that makes

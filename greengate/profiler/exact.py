@@ -64,7 +64,7 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
         model=Model(
             subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
         ),
-        hardware=backend.hardware(),
+        hardware=replace(backend.hardware(), gpus=counted.gpus),
         workload=replace(_asked(spec), inputs=counted.inputs, feed=counted.feed, settings=counted.settings),
         runtime=counted.runtime,
         measurements={**counted.measurements, **_UNCOUNTED, **noisy},

@@ -20,12 +20,15 @@ _MORE_TIME = "give it more with `worker: {timeout: ...}` in the budget, or use a
 class Heard:
     """What came out of a worker: its answer pipe, the end of its output, and how it ended.
 
-    `late` when its time was up; `returncode` is None where it did not end by itself.
+    `late` when its time was up, `full` when it held more than `most` bytes and was ended for it (0: not watched);
+    `returncode` is None where it did not end by itself.
     """
 
     answer: bytearray = field(default_factory=bytearray)
     log: bytearray = field(default_factory=bytearray)
     late: bool = False
+    full: bool = False
+    most: int = 0
     returncode: int | None = None
 
     @property
@@ -39,6 +42,8 @@ def answer_of(heard: Heard, job: Job, limits: WorkerLimits) -> Answer:
     said, doing = _lines(heard.answer)
     if heard.late:
         raise WorkerFailed(f"the worker did not answer within {limits.timeout:g} s{doing}", _MORE_TIME)
+    if heard.full:
+        raise WorkerFailed(f"the worker ran out of memory{doing} (it may hold {heard.most / 1e6:,.0f} MB)", MORE_MEMORY)
     match said:
         case {"answer": answer}:
             kind: type[Answer] = ANSWERS[type(job)]

@@ -34,11 +34,14 @@ from greengate.profiler.jobs import (
     WorkerFailed,
 )
 from greengate.profiler.spawn import Worker
+from greengate.profiler.worker import most_memory
 
 #: Workers that are running now, and whether all work is being given up.
 _running: set[subprocess.Popen[bytes]] = set()
 _given_up = threading.Event()
 
+#: Seconds between two looks at what a worker holds whose address space cannot be limited.
+_GLANCE = 0.1
 _LOG_KEPT = 64 * 1024
 _ANSWER_MAX = 256 * 1024 * 1024
 
@@ -87,12 +90,13 @@ def run_under(
 
 
 def _talk(worker: Worker, module: str, job: Job, limits: WorkerLimits) -> Heard:
+    watched = job.workload.device != "cpu"
     task = {"memory": limits.memory, "module": module, "kind": type(job).__name__, "job": encode(job)}
-    heard = Heard()
+    heard = Heard(most=most_memory(limits.memory) if watched else 0)
     _running.add(worker.process)
     try:
         if not _given_up.is_set():
-            spawn.tell(worker, json.dumps(task))
+            spawn.tell(worker, json.dumps({**task, "watched": watched}))
             _listen(worker.process, worker.answers, heard, time.monotonic() + limits.timeout)
     finally:
         _running.discard(worker.process)
@@ -129,14 +133,26 @@ def _listen(process: subprocess.Popen[bytes], answers: IO[bytes], heard: Heard, 
             if left <= 0 or len(heard.answer) > _ANSWER_MAX:
                 heard.late = left <= 0
                 break
-            for key, _ in selector.select(left):
+            if heard.most and resident(process.pid) > heard.most:
+                heard.full = True
+                break
+            for key, _ in selector.select(min(left, _GLANCE) if heard.most else left):
                 chunk = os.read(key.fd, 1 << 16)
                 if not chunk:
                     selector.unregister(key.fileobj)
                 _keep(heard, chunk, is_answer=key.fileobj is answers)
-    if not heard.late and not heard.complete:
+    if not heard.late and not heard.full and not heard.complete:
         _wait(process, 2.0)  # so that its own way of dying is seen, not ours of ending it
     _drain(log, heard)
+
+
+def resident(process: int) -> int:
+    """Return the bytes that a process holds in memory; 0 where the system does not tell, or it is gone."""
+    try:
+        told = Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()
+        return int(told[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _keep(heard: Heard, chunk: bytes, is_answer: bool) -> None:

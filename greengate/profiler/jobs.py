@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from greengate.power import WindowRole
-from greengate.profile import File, Input, Layer, Measurement, Missing, Role, WorkloadSpec
+from greengate.profile import File, Gpu, Input, Layer, Measurement, Missing, Role, WorkloadSpec
 from greengate.recipe import NO_RECIPE, Recipe
 
 #: Codes by which a model refuses a workload, not the gate.
@@ -33,6 +33,7 @@ class Counted:
     """Answer to CountJob. `measurements` has size, params, macs, flops and activation_memory.
 
     `unrun` is why the model cannot run here, so that its operations were counted without running it, or not at all.
+    `gpus` are the boards it ran on.
     """
 
     files: tuple[File, ...]
@@ -44,6 +45,7 @@ class Counted:
     layers: tuple[Layer, ...] = ()
     unrun: Missing | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    gpus: tuple[Gpu, ...] = ()
 
 
 #: What a timed or metered call is: the workload's inference, or a text that it asks to be generated.
@@ -170,13 +172,18 @@ class Sampled:
 
 @dataclass(frozen=True)
 class ScoreJob:
-    """Run one model over the labelled samples of an .npz file, in batches, for one of evaluation.SCORES."""
+    """Run one model over the labelled samples of an .npz file, in batches, for one of evaluation.SCORES.
+
+    Of the workload counts how the model is run, and inputs of one value that the file does not hold.
+    """
 
     path: str
     data: str
     metric: str
     threads: int
     batch_size: int
+    workload: WorkloadSpec = field(default_factory=WorkloadSpec)
+    recipe: Recipe = NO_RECIPE
 
 
 @dataclass(frozen=True)

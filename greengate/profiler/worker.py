@@ -62,7 +62,7 @@ def main(task: dict[str, Any], answers: int) -> None:
         channel.write(json.dumps({word: value}) + "\n")
         channel.flush()
 
-    limit_resources(task["memory"])
+    limit_resources(task["memory"], bounded=not task.get("watched", False))
     tell(*work(task, lambda doing: tell("stage", doing)))
     # The answer pipe is left to close with the process: who listens ends us then, and coverage saves on the way out.
     sys.stdout.flush()
@@ -102,13 +102,21 @@ def confine(parent: int) -> None:
             os._exit(1)
 
 
-def limit_resources(memory: float | None) -> None:
-    """Forbid core dumps, and more address space than `memory` bytes; None: four fifths of what the machine has."""
+def most_memory(memory: float | None) -> int:
+    """Return the bytes that a worker may use: as given, else four fifths of what the machine has; 0: not known."""
+    return int(memory if memory is not None else memory_limit() * 4 // 5)
+
+
+def limit_resources(memory: float | None, bounded: bool = True) -> None:
+    """Forbid core dumps, and more address space than `memory` bytes; None: see most_memory.
+
+    Not `bounded`: CUDA maps far more than it uses, so whoever started this process watches what it holds instead.
+    """
     try:
         import resource
     except ImportError:  # not a POSIX system
         return
-    most = int(memory if memory is not None else memory_limit() * 4 // 5)
+    most = most_memory(memory) if bounded else 0
     limits = {resource.RLIMIT_CORE: 0} | ({resource.RLIMIT_AS: most} if most else {})
     for kind, limit in limits.items():
         hard = resource.getrlimit(kind)[1]

@@ -16,6 +16,7 @@ class Cuda:
     held: int = 0
     most: int = 0
     log: list[str] = field(default_factory=list)
+    memory: int = 80 * 1024**3
 
     def is_available(self) -> bool:
         return self.boards > 0
@@ -27,7 +28,7 @@ class Cuda:
         return f"Fake Board {index}"
 
     def get_device_properties(self, index: int) -> Any:
-        return SimpleNamespace(uuid=f"uuid-{index}")
+        return SimpleNamespace(uuid=f"uuid-{index}", total_memory=self.memory)
 
     def synchronize(self, index: int) -> None:
         self.log.append("synchronize")
@@ -41,6 +42,8 @@ class Cuda:
         self.now += ms
 
     def hold(self, size: int) -> None:
+        if self.held + size > self.memory:
+            raise OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes")
         self.held += size
         self.most = max(self.most, self.held)
 
@@ -55,6 +58,10 @@ class Cuda:
 
     def max_memory_reserved(self, index: int) -> int:
         return 2 * self.most
+
+
+class OutOfMemoryError(RuntimeError):
+    """Named as PyTorch names its own."""
 
 
 @dataclass

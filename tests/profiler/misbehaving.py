@@ -61,6 +61,14 @@ def _eat(_: str) -> Answer:
         held.append(bytearray(1 << 20))
 
 
+def _map(size: str) -> Answer:
+    """Map memory and never touch it."""
+    import mmap
+
+    mmap.mmap(-1, int(size)).close()
+    return _sampled("mapped")
+
+
 def _raise(_: str) -> Answer:
     raise ZeroDivisionError("first line\nsecond line")
 
@@ -128,6 +136,7 @@ DEEDS: dict[str, Callable[[str], Answer]] = {
     "hang": _hang,
     "exit": _exit,
     "eat": _eat,
+    "map": _map,
     "raise": _raise,
     "refuse": _refuse,
     "fail": _fail,

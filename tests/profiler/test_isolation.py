@@ -255,3 +255,32 @@ def gone(pid: int) -> bool:
             return True
         time.sleep(0.02)
     return False
+
+
+# --- a board: address space cannot be limited, so what is held is watched ----------------------------
+
+
+def on_a_board(deed: str, memory: float) -> Sampled:
+    spec = WorkloadSpec(device="cuda")
+    return isolation.run("misbehaving", FootprintJob(deed, spec, 0), WorkerLimits(30.0, memory))
+
+
+def test_what_a_worker_holds_on_a_board_is_watched_and_it_is_ended() -> None:
+    with pytest.raises(WorkerFailed, match=r"ran out of memory while doing eat \(it may hold 300 MB\)") as failed:
+        on_a_board("eat", 300e6)
+    assert failed.value.out_of_memory
+    assert "worker: {memory" in failed.value.help
+
+
+def test_address_space_that_is_not_used_is_free_on_a_board_only() -> None:
+    """CUDA maps the memory of all boards and more."""
+    on_a_board("map:2000000000", 300e6)
+    with pytest.raises(WorkerFailed, match="ran out of memory"):
+        do("map:2000000000", memory=300e6)
+
+
+def test_the_memory_of_a_process_that_is_gone_is_none() -> None:
+    assert isolation.resident(os.getpid()) > 1e6
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    assert isolation.resident(gone.pid) == 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import needs
 import pytest
@@ -13,16 +16,20 @@ needs.package("torch")
 
 import torch  # noqa: E402
 import torch_nets as nets  # noqa: E402
-from fake_board import Cuda  # noqa: E402
+from fake_board import Cuda, OutOfMemoryError  # noqa: E402
 from nouns import WORKLOAD  # noqa: E402
 from torch import nn  # noqa: E402
 
 from greengate import estimate  # noqa: E402
-from greengate.profile import InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
-from greengate.profiler import pairing  # noqa: E402
-from greengate.profiler.backends import torch_run, torch_session, torch_settings  # noqa: E402
+from greengate.budget import WorkerLimits  # noqa: E402
+from greengate.profile import Gpu, InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
+from greengate.profiler import exact, pairing  # noqa: E402
+from greengate.profiler.backends import torch as backend  # noqa: E402
+from greengate.profiler.backends import torch_device, torch_run, torch_session, torch_settings  # noqa: E402
 from greengate.profiler.backends.torch_device import BLOCK, Board, board, out_of_memory  # noqa: E402
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory  # noqa: E402
+from greengate.profiler.exact import Subject  # noqa: E402
+from greengate.profiler.hardware import this_machine  # noqa: E402
 from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, WorkerFailed  # noqa: E402
 
 X = (InputSpec("input", (1, 4)),)
@@ -117,16 +124,15 @@ def test_the_memory_of_a_board_is_the_peak_above_what_was_held() -> None:
     assert "2,600 B reserved" in found.detail
 
 
-class OutOfMemoryError(RuntimeError):
-    """Named as PyTorch names its own."""
-
-
 @pytest.mark.parametrize(
     ("error", "expected"),
     [
         (OutOfMemoryError("Tried to allocate 20.00 MiB"), True),
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
 )
@@ -171,6 +177,53 @@ def test_where_the_board_is_not_there_the_model_is_counted_and_not_timed(monkeyp
     ):
         with pytest.raises(WorkerFailed, match="the device cuda is not there"):
             torch_session.run(job, lambda _: None)
+
+
+def test_what_of_a_board_changes_measurements() -> None:
+    """Without NVIDIA's management library what PyTorch knows, and why the rest is not told."""
+    gpu = Board(Cuda(2), 1).gpu
+    assert (gpu.name, gpu.memory, gpu.power_limit) == ("Fake Board 1", 80 * 1024**3, 0.0)
+    assert gpu.facts["UUID"] == "GPU-uuid-1"
+    assert gpu.facts["power limit"].startswith("not told: ")
+
+
+def test_the_management_library_tells_more_of_the_very_board(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By UUID: CUDA_VISIBLE_DEVICES gives boards other numbers."""
+    known = tuple(Gpu("NVIDIA H100", 80, 700.0, "", {"UUID": f"GPU-uuid-{index}"}) for index in (1, 0))
+    monkeypatch.setattr(torch_device, "boards", lambda: known)
+    assert Board(Cuda(2), 0).gpu is known[1]
+    strange = Cuda(1)
+    monkeypatch.setattr(strange, "get_device_properties", lambda _: SimpleNamespace(total_memory=5))
+    assert Board(strange, 0).gpu.facts["power limit"] == "not told: it does not know the board"
+    assert "UUID" not in Board(strange, 0).gpu.facts
+
+
+def test_the_board_is_part_of_the_profiles_hardware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worker tells which board it was; the hardware's name changes with it."""
+    board_ = Gpu("NVIDIA H100", 80, 700.0)
+    counted = replace(count(WorkloadSpec(inputs=X)), gpus=(board_,))
+    here = SimpleNamespace(run=lambda *_: counted, hardware=this_machine)
+    monkeypatch.setattr(exact, "format_of", lambda _: SimpleNamespace(load=lambda: here, name="code"))
+    found = exact.count(Subject("m", own(), "own:make", WorkloadSpec(inputs=X)), WorkerLimits(), "")
+    assert found.hardware.gpus == (board_,)
+    assert found.hardware.id != this_machine().id
+    assert count(WorkloadSpec(inputs=X)).gpus == ()
+
+
+def test_a_full_board_in_a_trial_is_said_with_its_role() -> None:
+    api = Cuda(memory=1000)
+
+    def call(_: int) -> None:
+        try:
+            api.hold(2000)
+        except RuntimeError as error:
+            raise torch_run.fault("m.pt", error) from error
+
+    job = LaunchJob({"candidate": "c"}, ("candidate",), WorkloadSpec(), 1, 0.1, 4, 40)
+    with pytest.raises(pairing.RoleFailed, match="the candidate failed: the GPU ran out of memory") as failed:
+        pairing.launch({"candidate": call}, 1, job, Board(api, 0).timed)
+    assert isinstance(failed.value.error, WorkerFailed)
+    assert failed.value.error.out_of_memory
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -265,3 +318,15 @@ def test_memory_that_differs_from_call_to_call_is_missing() -> None:
     found = activation_memory(lambda: torch.ones(next(sizes)))
     assert isinstance(found, Missing)
     assert "4,000 and 8,000 bytes" in found.reason
+
+
+def test_compiled_for_real_it_is_ready_after_it_was_compiled() -> None:
+    """torch.compile with a C++ compiler, in a real worker: its first call is part of the time to load."""
+    if shutil.which("g++") is None:
+        needs.absent("system tool g++")
+    spec = WorkloadSpec(inputs=X, compile=True)
+    limits = WorkerLimits(timeout=200)
+    made = backend.run(FootprintJob(own(), spec, 0), limits).samples["candidate"]["load"][0]
+    plain = backend.run(FootprintJob(own(), replace(spec, compile=False), 0), limits).samples["candidate"]["load"][0]
+    assert made > 3 * plain
+    assert count(spec).settings["compile"] == "on"

@@ -21,12 +21,22 @@ from greengate.profiler.jobs import (
     Ran,
     Refused,
     Sampled,
+    Scored,
+    ScoreJob,
     SimulateJob,
     WorkerFailed,
 )
 from greengate.recipe import Recipe
 
 Measuring = CountJob | LaunchJob | FootprintJob | EnergyJob
+
+
+def score(session: str, job: ScoreJob, limits: WorkerLimits) -> Scored:
+    """Run a model over labelled data in a process of its own; as `run`."""
+    here = Path.cwd()
+    placed = replace(job, path=str(here / job.path), data=str(here / job.data), recipe=_recipe(here, job.recipe))
+    with _short(here):
+        return isolation.run(session, placed, limits)
 
 
 def run(session: str, job: Measuring, limits: WorkerLimits) -> Counted | Sampled | Ran:

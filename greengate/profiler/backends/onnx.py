@@ -8,7 +8,6 @@ from typing import overload
 
 from greengate.budget import WorkerLimits
 from greengate.profile import Hardware, Missing
-from greengate.profiler import isolation
 from greengate.profiler.backends import border
 from greengate.profiler.backends.border import Measuring
 from greengate.profiler.hardware import this_machine
@@ -43,7 +42,7 @@ def run(job: Measuring, limits: WorkerLimits) -> Counted | Sampled | Ran:
 
 def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
     """Run a model over labelled data in a process of its own. Raises jobs.Refused and jobs.WorkerFailed."""
-    return isolation.run(_SESSION, job, limits)
+    return border.score(_SESSION, job, limits)
 
 
 def simulate(job: SimulateJob, limits: WorkerLimits) -> Simulated | Missing:

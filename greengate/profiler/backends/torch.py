@@ -39,9 +39,13 @@ def run(job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sampled: ...
 def run(job: EnergyJob, limits: WorkerLimits) -> Ran: ...
 def run(job: Measuring, limits: WorkerLimits) -> Counted | Sampled | Ran:
     """Do one job on a PyTorch model in a process of its own; see border.run."""
+    _installed()
+    return border.run(_SESSION, job, limits)
+
+
+def _installed() -> None:
     if util.find_spec("torch") is None:
         raise Refused("extra-missing", "PyTorch models need torch, which is not installed", INSTALL)
-    return border.run(_SESSION, job, limits)
 
 
 #: How to get what this backend needs.
@@ -66,10 +70,9 @@ def clock() -> float:
 
 
 def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
-    """Refuse: labelled data are not run through PyTorch models yet. Raises Refused."""
-    del limits
-    message = f"{job.path}: this version does not run labelled data through PyTorch models"
-    raise Refused("model-unsupported", message, "evaluate it yourself: `accuracy: {command: ..., key: ...}`")
+    """Run a model over labelled data in a process of its own. Raises jobs.Refused and jobs.WorkerFailed."""
+    _installed()
+    return border.score(_SESSION, job, limits)
 
 
 def meters(path: str, energy: Energy) -> AbstractContextManager[Bench]:

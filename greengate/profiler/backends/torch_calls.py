@@ -58,7 +58,13 @@ def from_code(spec: WorkloadSpec) -> Fed:
     if not inputs:
         raise Refused("code-failed", f"{path.rpartition('/')[2]} returns no tensor", "return a tensor, tuple or dict")
     feed.check_batch(inputs, spec.batch_size)
-    return Fed(inputs, (call,), _digest(call))
+    # In a request the name is the target branch's, the code is the change's own: whoever reads the verdict must know.
+    note = f"the inputs are made by code, {_last(path)}, as it stands in the work tree: a change can alter them"
+    return Fed(inputs, (call,), _digest(call), (note,))
+
+
+def _last(path: str) -> str:
+    return path.rpartition("/")[2]
 
 
 def _found_inputs(call: Call) -> list[Input]:

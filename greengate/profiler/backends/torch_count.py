@@ -69,6 +69,7 @@ def _count_fed(job: CountJob, opened: Opened, read: Found, stage: Stage) -> Coun
         layers=ran.layers,
         unrun=absent,
         settings=settings,
+        gpus=(found.gpu,) if isinstance(found, Board) else (),
     )
 
 

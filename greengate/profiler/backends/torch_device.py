@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from greengate.profile import Missing
+from greengate.profile import Gpu, Missing
+from greengate.profiler.boards import boards
 
 #: Calls between two synchronisations: the board stays busy, and what it takes to begin and to wait is spread.
 BLOCK = 8
@@ -37,6 +38,18 @@ class Board:
         """What the driver calls this very board; empty where this PyTorch does not tell."""
         told = str(getattr(self.api.get_device_properties(self.index), "uuid", ""))
         return told if told.startswith(("GPU-", "MIG-")) or not told else f"GPU-{told}"  # as the driver writes it
+
+    @property
+    def gpu(self) -> Gpu:
+        """What of the board changes measurements: as NVIDIA's management library tells it, else what PyTorch knows."""
+        told = boards()
+        same = [one for one in told if one.facts.get("UUID") == self.uuid] if not isinstance(told, Missing) else []
+        if same and self.uuid:
+            return same[0]
+        found = self.api.get_device_properties(self.index)
+        why = told.reason if isinstance(told, Missing) else "it does not know the board"
+        facts = {"UUID": self.uuid} if self.uuid else {}
+        return Gpu(self.name, int(found.total_memory), facts=facts | {"power limit": f"not told: {why}"})
 
     def synchronize(self) -> None:
         """Wait until all work given to the board is done."""
@@ -85,10 +98,21 @@ def board(device: str, api: Any) -> Board | Missing | None:
     return Missing(f"the device {device} is not there: {seen}", "unavailable", help_)
 
 
+#: What CUDA, its libraries and onnxruntime say when a board is full.
+_NO_ROOM = (
+    "CUDA out of memory",
+    "CUDA error: out of memory",
+    "CUDA failure 2: out of memory",
+    "cudaErrorMemoryAllocation",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether a board, not the machine, ran out of memory."""
     named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return named or "CUDA out of memory" in str(error) or "CUDNN_STATUS_ALLOC_FAILED" in str(error)
+    return named or any(words in str(error) for words in _NO_ROOM)
 
 
 Timer = Callable[[Callable[[int], object], int], tuple[Sequence[int], Sequence[int]]]

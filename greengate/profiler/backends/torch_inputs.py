@@ -43,7 +43,7 @@ def _signatures(slots: Sequence[Slot], spec: WorkloadSpec, arrays: Mapping[str, 
     found: list[feed.Signature] = []
     untold: list[Slot] = []
     for slot in slots:
-        names = [name for name in dict.fromkeys([*described, *arrays]) if _reaches(slot.name, name)]
+        names = [name for name in dict.fromkeys([*described, *arrays]) if reaches(slot.name, name)]
         for name in names or [slot.name] * slot.needed:
             made = _signature(name, slot, described.get(name), arrays.get(name))
             if made is None:
@@ -57,14 +57,15 @@ def _signatures(slots: Sequence[Slot], spec: WorkloadSpec, arrays: Mapping[str, 
 
 def _check_names(slots: Sequence[Slot], described: Mapping[str, InputSpec]) -> None:
     for name in described:
-        if not any(_reaches(slot.name, name) for slot in slots):
+        if not any(reaches(slot.name, name) for slot in slots):
             known = [slot.name for slot in slots]
             close = difflib.get_close_matches(name.partition(".")[0], known, 1)
             help_ = f"did you mean {close[0]!r}?" if close else f"the model's inputs are {', '.join(known) or 'none'}"
             raise Refused("input-mismatch", f"the model has no input {name!r}", help_)
 
 
-def _reaches(parameter: str, name: str) -> bool:
+def reaches(parameter: str, name: str) -> bool:
+    """Tell whether a name is that of a parameter, or of a part of it."""
     return name == parameter or name.startswith(f"{parameter}.")
 
 
@@ -111,7 +112,7 @@ def _call(opened: Opened, slots: Sequence[Slot], fed: feed.Feed, scalars: set[st
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for slot in slots:
-        parts = {name: _tensor(array, name in scalars) for name, array in fed.items() if _reaches(slot.name, name)}
+        parts = {name: _tensor(array, name in scalars) for name, array in fed.items() if reaches(slot.name, name)}
         if not parts:
             continue
         value = nested(slot.name, parts, slot.listed)
@@ -130,7 +131,7 @@ def nested(name: str, parts: Mapping[str, Any], listed: bool = False) -> Any:
         return parts[name]
     keys = list(dict.fromkeys(part[len(name) + 1 :].partition(".")[0] for part in parts))
     inner = {
-        key: nested(f"{name}.{key}", {part: value for part, value in parts.items() if _reaches(f"{name}.{key}", part)})
+        key: nested(f"{name}.{key}", {part: value for part, value in parts.items() if reaches(f"{name}.{key}", part)})
         for key in keys
     }
     if not all(key.isdigit() for key in keys):

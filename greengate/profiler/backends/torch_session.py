@@ -26,7 +26,6 @@ from greengate.profiler.jobs import (
     Job,
     LaunchJob,
     Ran,
-    Refused,
     Sampled,
     ScoreJob,
     SimulateJob,
@@ -52,7 +51,9 @@ def run(job: Job, stage: Stage) -> Answer:
         case SimulateJob():
             return simulate(job, stage)
         case ScoreJob():
-            raise Refused("model-unsupported", "labelled data are not run through PyTorch models", "use a command")
+            from greengate.profiler.backends.torch_score import score
+
+            return score(job, stage)
 
 
 def launch(job: LaunchJob, stage: Stage) -> Sampled:
