@@ -35,6 +35,11 @@ def binds(rule: Rule, model: str) -> bool:
     return matches(model, rule.models)
 
 
+def paying_or_paid(rule: Rule) -> tuple[str, ...]:
+    """Return the metrics that a rule is about: its own, and the one whose gain may pay."""
+    return (rule.metric,) if rule.unless is None else (rule.metric, rule.unless.metric)
+
+
 def rules_for(budget: Budget, model: str) -> tuple[Rule, ...]:
     """Return the rules that bind a model, as they hold for it: overrides applied in order, `off` left out."""
     held = (_overridden(rule, model) for rule in budget.rules if binds(rule, model))

@@ -147,10 +147,15 @@ class Approvers:
 
 @dataclass(frozen=True)
 class AccuracySource:
-    """Where a model's accuracy comes from; read and validated, not measured by this version."""
+    """Where one accuracy of a model comes from: `metric` is its id, such as `accuracy` or `error_rate.wer`.
+
+    `of_change`: only the change names it, so that its labelled data are the change's own.
+    """
 
     options: Mapping[str, str]
     span: Span
+    metric: str = "accuracy"
+    of_change: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +170,7 @@ class ModelEntry:
     path: str
     span: Span
     workload: WorkloadSpec
-    accuracy: AccuracySource | None = None
+    accuracy: tuple[AccuracySource, ...] = ()
     baseline: str | None = None
     rules_of: str = ""
     training: str | None = None

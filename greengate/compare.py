@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from greengate import estimate, stats
 from greengate.comparison import Basis, Change, Comparison, FirstLook
-from greengate.metrics import METRICS, Metric
+from greengate.metrics import METRICS, Metric, name_of, ordered
 from greengate.profile import Gpu, Hardware, Interval, Launch, Measurement, Missing, Profile, Trial, Workload
 from greengate.simulation import Simulation
 from greengate.units import format_quantity
@@ -25,7 +25,7 @@ def compare_trial(trial: Trial) -> Comparisons:
     """
     baseline, candidate = trial.baseline, trial.candidate
     # Both were asked for the same work: inputs that differ are the model's own change, not the workload's.
-    found = {name: _compare(metric, baseline, candidate, together=True) for name, metric in METRICS.items()}
+    found = {name: _compare(METRICS[name], baseline, candidate, together=True) for name in _asked(baseline, candidate)}
     for metric in estimate.ESTIMATORS:
         found[metric] = _paired(trial, metric, trial.launches)
         if _looked_twice(trial, metric):
@@ -55,7 +55,7 @@ def compare_profiles(baseline: Profile, candidate: Profile) -> Comparisons:
     """Compare two profiles made apart; noisy metrics only on matching hardware, workload and runtime."""
 
     def compared(candidate: Profile) -> Comparisons:
-        return {name: _compare(metric, baseline, candidate) for name, metric in METRICS.items()}
+        return {name: _compare(METRICS[name], baseline, candidate) for name in _asked(baseline, candidate)}
 
     return _in_both_looks(candidate, compared)
 
@@ -64,7 +64,7 @@ def without_baseline(candidate: Profile, missing: Missing) -> Comparisons:
     """Return comparisons of a candidate with nothing: absolute limits can be judged, relative ones cannot."""
 
     def compared(candidate: Profile) -> Comparisons:
-        return {name: Comparison(name, missing, _measured(candidate, name), missing) for name in METRICS}
+        return {name: Comparison(name, missing, _measured(candidate, name), missing) for name in _asked(candidate)}
 
     return _in_both_looks(candidate, compared)
 
@@ -82,14 +82,20 @@ def _in_both_looks(candidate: Profile, compared: Callable[[Profile], Comparisons
     return {**found, **looked}
 
 
+def _asked(*profiles: Profile) -> Sequence[str]:
+    """Return every metric of the table, and the accuracies with names that a profile has."""
+    return list(ordered([*METRICS, *(metric for profile in profiles for metric in profile.measurements)]))
+
+
+def no_source(metric: str) -> Missing:
+    """Say that a model has no accuracy of this name."""
+    help_ = "name one with the model's `accuracy`"
+    return Missing(f"the budget names no source of {name_of(metric)}", "unsupported", help_)
+
+
 def _measured(profile: Profile, metric: str) -> Measurement | Missing:
-    if METRICS[metric].kind == "declared" and not METRICS[metric].measured and metric not in profile.measurements:
-        return Missing(f"the budget names no source of {metric}", "unsupported", "name one with the model's `accuracy`")
-    if not METRICS[metric].measured:
-        return Missing(
-            f"this version of greengate does not measure {metric}", "unsupported", "remove the rule until one does"
-        )
-    return profile.measurements.get(metric, NOT_MEASURED)
+    missing = NOT_MEASURED if METRICS[metric].measured else no_source(metric)
+    return profile.measurements.get(metric, missing)
 
 
 def _compare(metric: Metric, baseline: Profile, candidate: Profile, together: bool = False) -> Comparison:
@@ -112,20 +118,23 @@ def _change(
             "incomparable",
             "measure the baseline's model file beside the candidate, or accept a new baseline here",
         )
-    return _apart(before, after, relative=metric.dimension != "ratio", exact=metric.kind == "exact")
+    relative, plain = metric.dimension != "ratio", before.interval is None and after.interval is None
+    steady = metric.kind in ("exact", "declared")
+    basis: Basis = "exact" if metric.kind == "exact" or (steady and plain) else "stored"
+    return _apart(before, after, relative, steady, basis)
 
 
-def _apart(before: Measurement, after: Measurement, relative: bool, exact: bool) -> Change | Missing:
+def _apart(before: Measurement, after: Measurement, relative: bool, steady: bool, basis: Basis) -> Change | Missing:
+    """Compare two numbers; `steady` ones do not differ from trial to trial."""
     low, high = _bounds(after)
     base_low, base_high = _bounds(before)
-    basis: Basis = "exact" if exact else "stored"
     if not relative:
         return Change(after.value - before.value, low - base_high, high - base_low, basis, relative=False)
     if before.value == after.value == 0:
         return Change(0.0, 0.0, 0.0, basis)
     if base_low <= 0:
         return Missing("the baseline is 0: a relative change is not defined", "incomparable")
-    if exact:
+    if steady:
         return Change(after.value / before.value - 1, low / base_high - 1, high / base_low - 1, basis)
     if before.between is None:
         return Missing(

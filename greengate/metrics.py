@@ -1,8 +1,9 @@
-"""METRICS: the one table of what can be measured."""
+"""METRICS: the one table of what can be measured; and what a user calls an accuracy of his own, by its family's row."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from greengate.units import Dimension
@@ -108,11 +109,56 @@ _ROWS = (
         "training_energy", "Training energy", "energy", "declared", "lower", "drawn by training", workload_free=True
     ),
     Metric("training_co2e", "Training CO2e", "mass", "declared", "lower", "what training emitted", workload_free=True),
-    Metric("error", "Error", "count", "declared", "lower", "mean squared error on labelled data", measured=False),
+    Metric(
+        "error", "Error", "count", "declared", "lower", "any number, such as the mean squared error", measured=False
+    ),
+    Metric("error_rate", "Error rate", "ratio", "declared", "lower", "any ratio, lower is better", measured=False),
+    Metric("score", "Score", "count", "declared", "higher", "any number, higher is better", measured=False),
     Metric("accuracy", "Accuracy", "ratio", "declared", "higher", "any ratio, higher is better", measured=False),
 )
 
-METRICS: dict[str, Metric] = {row.id: row for row in _ROWS}
+#: What a model is judged by beside what it costs: whether it is a ratio, which way is better.
+FAMILIES: dict[tuple[bool, str], str] = {
+    (row.dimension == "ratio", row.better): row.id for row in _ROWS if row.kind == "declared" and not row.measured
+}
+
+
+class _Table(dict[str, Metric]):
+    """The rows by id, in order. An accuracy with a name of its own, `accuracy.f1`, has its family's row."""
+
+    def __contains__(self, id: object) -> bool:
+        return super().__contains__(id) or (isinstance(id, str) and bool(_named(id)))
+
+    def __missing__(self, id: str) -> Metric:
+        if not (name := _named(id)):
+            raise KeyError(id)
+        family = self[family_of(id)]
+        return replace(family, id=id, title=name, about=f"{family.title.lower()} called {name}: {family.about}")
+
+
+METRICS: dict[str, Metric] = _Table({row.id: row for row in _ROWS})
 
 #: The metrics that a simulated processor gives; it is slow, so that they are measured only where they are asked for.
 SIMULATED = tuple(name for name, row in METRICS.items() if row.simulated)
+
+
+def family_of(id: str) -> str:
+    """Return the row that a metric has: `accuracy` for `accuracy.f1`, else its own id."""
+    return id.partition(".")[0] if _named(id) else id
+
+
+def name_of(id: str) -> str:
+    """Return what a user calls an accuracy: `f1` for `accuracy.f1`, else the id."""
+    return _named(id) or id
+
+
+def ordered(ids: Iterable[str]) -> Iterator[str]:
+    """Yield ids in the order of METRICS, those with names after their family, as they come; no others."""
+    given = list(dict.fromkeys(ids))
+    for row in METRICS:
+        yield from sorted((id for id in given if family_of(id) == row), key=lambda id: id != family_of(id))
+
+
+def _named(id: str) -> str:
+    family, _, name = id.partition(".")
+    return name if family in FAMILIES.values() else ""

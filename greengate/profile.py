@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from greengate.answers import Answers
 from greengate.generation import Generation
 from greengate.power import Domain, Power, Window
 from greengate.simulation import Simulation
@@ -224,10 +225,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Layer:
-    """One node of the graph as it ran, under the module path or name prefix it belongs to; per call, not per item.
-
-    `macs` is None where the operator is not understood. Bytes are of its own weights and of what it puts out.
-    """
+    """One node as it ran, per call: `macs` None where not understood, bytes of its own weights and outputs."""
 
     name: str
     op: str
@@ -242,7 +240,7 @@ class Profile:
     """All measurements of one model, on one hardware, under one workload.
 
     `launches` are the raw samples of a model measured by itself, `looks` their number at each look, as in a Trial;
-    a profile within a trial, or in a store, has none.
+    a profile within a trial, or in a store, has none. `answers` of accuracies are by metric.
     """
 
     model: Model
@@ -258,6 +256,7 @@ class Profile:
     looks: tuple[int, ...] = ()
     power: Power | None = None
     simulation: Simulation | None = None
+    answers: Mapping[str, Answers] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from greengate.compare import (
 )
 from greengate.comparison import Change
 from greengate.metrics import METRICS
-from greengate.profile import Input, Measurement, Missing, Profile
+from greengate.profile import Input, Interval, Measurement, Missing, Profile
 
 
 def found(metric: str, baseline: Profile, candidate: Profile) -> Change | Missing:
@@ -168,13 +168,36 @@ def test_a_stored_number_of_one_trial_judges_nothing() -> None:
 
 
 def test_ratios_change_by_difference() -> None:
-    # `accuracy` is not measured by this version: the arithmetic is tested where it lives.
-    from greengate.compare import _apart
-
-    change = _apart(Measurement(0.91, "declared"), Measurement(0.905, "declared"), relative=False, exact=True)
+    declared = (profile({"accuracy.f1": Measurement(value, "declared")}) for value in (0.91, 0.905))
+    change = found("accuracy.f1", *declared)
     assert isinstance(change, Change)
-    assert not change.relative
-    assert change.value == pytest.approx(-0.005)
+    assert (change.relative, change.basis) == (False, "exact")
+    assert change.value == change.low == change.high == pytest.approx(-0.005)
+
+
+def test_shares_of_samples_change_by_no_less_than_their_intervals_apart() -> None:
+    told = (Measurement(one, "evaluated", Interval(one - 0.01, one + 0.02)) for one in (0.9, 0.8))
+    change = found("error_rate.wer", *(profile({"error_rate.wer": one}) for one in told))
+    assert isinstance(change, Change)
+    assert (change.relative, change.basis) == (False, "stored")
+    assert (change.low, change.value, change.high) == pytest.approx((-0.13, -0.1, -0.07))
+
+
+@pytest.mark.parametrize(
+    ("metric", "basis"), [("score.psnr", "exact"), ("error", "exact"), ("training_energy", "exact")]
+)
+def test_declared_numbers_change_by_their_ratio(metric: str, basis: str) -> None:
+    change = found(metric, *(profile({metric: Measurement(value, "declared")}) for value in (20, 22)))
+    assert isinstance(change, Change)
+    assert (change.relative, change.basis, change.value) == (True, basis, pytest.approx(0.1))
+
+
+def test_an_evaluated_error_changes_by_no_less_than_its_intervals_apart() -> None:
+    told = (Measurement(one, "evaluated", Interval(0.9 * one, 1.1 * one)) for one in (10, 20))
+    change = found("error.mse", *(profile({"error.mse": one}) for one in told))
+    assert isinstance(change, Change)
+    assert (change.low, change.value, change.high) == pytest.approx((18 / 11 - 1, 1, 22 / 9 - 1))
+    assert change.basis == "stored"
 
 
 @pytest.mark.parametrize(
@@ -193,10 +216,11 @@ def test_a_gap_on_either_side_is_told(before: Any, after: Any, words: str) -> No
 
 
 @pytest.mark.parametrize("metric", [name for name, row in METRICS.items() if not row.measured])
-def test_what_this_version_cannot_measure_says_so(metric: str) -> None:
-    comparison = without_baseline(profile({metric: exact(1)}), Missing("none"))[metric]
+def test_an_accuracy_without_a_source_says_so(metric: str) -> None:
+    comparison = without_baseline(profile({}), Missing("none"))[metric]
     assert isinstance(comparison.candidate, Missing)
     assert comparison.candidate.kind == "unsupported"
+    assert comparison.candidate.reason == f"the budget names no source of {metric}"
 
 
 def test_without_a_baseline_the_candidate_still_counts() -> None:

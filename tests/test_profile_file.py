@@ -136,7 +136,8 @@ def test_a_layer_stands_on_one_line_without_its_zeros() -> None:
   "launches": [],
   "looks": [],
   "power": null,
-  "simulation": null
+  "simulation": null,
+  "answers": {}
 }
 """)
     assert profile_file.load(text, "p.json").layers == LAYERS  # type: ignore[union-attr]
@@ -232,7 +233,7 @@ BAD = {
     "schema type": (without(GOOD, '"greengate.profile/1"', "1"), "$.schema: 1 is not a greengate format", ""),
     "future": (without(GOOD, "profile/1", "profile/2"), "'greengate.profile/2' is not a version", "update greengate"),
     "verdict": (without(GOOD, "profile/1", "verdict/1"), "holds a verdict, not a profile or a trial", ""),
-    "trial's name": (without(GOOD, "profile/1", "trial/1"), "$.created: is not a known field", ""),
+    "trial's name": (without(GOOD, "profile/1", "trial/1"), "$.answers: is not a known field", ""),
     "unknown field": (without(GOOD, '"cores"', '"kernels"'), "$.hardware.kernels: is not a known field", ""),
     "missing field": (without(GOOD, '"cores": 2,', ""), "$.hardware.cores: is missing", ""),
     "deep type": (without(GOOD, '"size": 100', '"size": "100"'), "$.model.files[0].size: expected int, got str", ""),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from greengate import yamlspan
 from greengate.budget import Budget
+from greengate.budget_file import scores
 from greengate.budget_file.build import build
 from greengate.budget_file.check import Findings, Value, check
 from greengate.budget_file.format import BUDGET
@@ -94,7 +95,10 @@ def _root(content: bytes, name: str, found: Findings) -> Value | None:
     except yamlspan.YamlError as error:
         raise BudgetError(*error.diagnostics) from error
     found.extend(mistakes)
-    return None if node is None else check(BUDGET, node, "the budget", "version: 1", found)
+    if node is None:
+        return None
+    found.scores = scores.declared(node)
+    return check(BUDGET, node, "the budget", "version: 1", found)
 
 
 def _contradictions(root: Value, beneath: list[Read], found: Findings) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from greengate import intensity
 from greengate.budget import (
-    AccuracySource,
     Approvers,
     Budget,
     Carbon,
@@ -27,6 +26,7 @@ from greengate.budget import (
 from greengate.budget_file.check import Value
 from greengate.budget_file.meaning import entries, model_name, nearest, rule_id
 from greengate.budget_file.scalars import quantity
+from greengate.budget_file.scores import source_of
 from greengate.budget_file.shared import Read
 from greengate.generation import Generation
 from greengate.metrics import METRICS
@@ -182,7 +182,7 @@ def _model(entry: Value, workload: dict[str, Any]) -> ModelEntry:
             generate=None if text is None else Generation(**_plain(text)),
             **{key: entry.content[key].content for key in _SETTINGS if key in entry.content},
         ),
-        accuracy=None if accuracy is None else AccuracySource(_plain(accuracy), accuracy.span),
+        accuracy=() if accuracy is None else tuple(map(source_of, accuracy.content)),
         training=_optional(entry, "training"),
         baseline=_optional(entry, "baseline"),
         recipe=Recipe(_optional(entry, "weights"), json.dumps(_optional(entry, "args") or {}, sort_keys=True)),

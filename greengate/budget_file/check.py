@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import abc
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from greengate.budget_file.scalars import Refusal, closest, quoted, scalar, wrong_type
-from greengate.budget_file.shape import Anything, AsIs, Either, Items, Key, Keys, Named, Never, Shape, Variants, bind
+from greengate.budget_file.shape import (
+    Anything,
+    AsIs,
+    Either,
+    Items,
+    Key,
+    Keys,
+    Named,
+    Never,
+    Several,
+    Shape,
+    Text,
+    Variants,
+    bind,
+)
 from greengate.errors import Diagnostic, Span
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, name_of
 from greengate.yamlspan import Mapping, Node, Scalar, Sequence, data
 
 
@@ -34,7 +50,11 @@ _WHOLE = ("the budget", "the shared policy")
 
 
 class Findings(list[Diagnostic]):
-    """The mistakes found so far."""
+    """The mistakes found so far; `scores` are the ids of the accuracies that models have, by what rules may write."""
+
+    def __init__(self, found: Iterable[Diagnostic] = (), scores: abc.Mapping[str, str] | None = None) -> None:
+        super().__init__(found)
+        self.scores = scores or {}
 
     def note(self, code: str, span: Span, message: str, help: str) -> None:
         """Add one mistake."""
@@ -56,6 +76,8 @@ def check(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> Val
             return _variant(shape, node, name, fix, found)
         case (AsIs(), _) | (Anything(), Mapping()):
             return Value(node if isinstance(shape, AsIs) else data(node), node.span)
+        case Several(items), _:
+            return _several(items, node, name, fix, found)
         case Items(), Sequence() if len(node.items) >= shape.fewest:
             read = [check(shape.item, item, shape.called, fix, found) for item in node.items]
             return Value(read, node.span)
@@ -67,10 +89,8 @@ def check(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> Val
             return None
         case ((Keys() | Named() | Variants() | Items() | Anything()), _):
             content: object = wrong_type(shape, node, name, fix)
-        case _, Scalar():
-            content = scalar(shape, node, name, fix)
         case _:
-            content = wrong_type(shape, node, name, fix)
+            content = _scalar(shape, node, name, fix, found)
     if isinstance(content, Refusal):
         found.note(content.code, node.span, content.message, content.help)
         return None
@@ -83,13 +103,33 @@ def _meant(shape: Shape, node: Node) -> Shape:
     return shape
 
 
+def _several(items: Items, node: Node, name: str, fix: str, found: Findings) -> Value | None:
+    if isinstance(node, Sequence):
+        return check(items, node, name, fix, found)
+    one = check(items.item, node, name, fix, found)
+    return None if one is None else Value([one], node.span)
+
+
+def _scalar(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> object:
+    if not isinstance(node, Scalar):
+        return wrong_type(shape, node, name, fix)
+    if isinstance(shape, Text) and shape.code == "unknown-metric":
+        # A file that others extend has no models: it names an accuracy by its id, `accuracy.f1`.
+        id = found.scores.get(node.text, node.text)
+        if id in METRICS:
+            return id
+        shape = replace(shape, choices=(*shape.choices, *found.scores))
+    return scalar(shape, node, name, fix)
+
+
 def _line(name: str, key: Key) -> str:
     return f"{name}: {key.example}"
 
 
 def _keys(shape: Keys, node: Mapping, name: str, found: Findings) -> Value:
-    if shape.by_metric and isinstance(metric := node.get("metric"), Scalar) and metric.text in METRICS:
-        shape = bind(shape, metric.text)
+    if shape.by_metric and isinstance(metric := node.get("metric"), Scalar):
+        id = found.scores.get(metric.text, metric.text)
+        shape = bind(shape, id) if id in METRICS else shape
     content: dict[str, Value | None] = {}
     for written, value in node.pairs:
         key = shape.keys.get(written.text)
@@ -108,7 +148,7 @@ def _keys(shape: Keys, node: Mapping, name: str, found: Findings) -> Value:
 
 def _wrong_side(never: Never, written: Scalar, found: Findings) -> None:
     metric = never.metric
-    message = f"`{written.text}` bounds {metric.id} on the side where it gets better"
+    message = f"`{written.text}` bounds {name_of(metric.id)} on the side where it gets better"
     found.note("wrong-direction", written.span, message, f"{metric.better} is better: write `{never.instead}`")
 
 

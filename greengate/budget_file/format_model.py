@@ -16,6 +16,7 @@ from greengate.budget_file.shape import (
     Keys,
     Named,
     Number,
+    Several,
     Text,
     Variants,
     Whole,
@@ -55,16 +56,25 @@ _INPUTS = Named(
 
 _SCORE = Text(rf"^(?:top1|topk:[1-9][0-9]{{0,3}}|mse|r2|f1|roc_auc){END}", "write top1, topk:5, f1, roc_auc, r2 or mse")
 
+_CALLED = {"name": Key(NAMES, "What rules call it; `accuracy` if absent.", "f1")}
+_DECLARED = {
+    **_CALLED,
+    "better": Key(Text(choices=("higher", "lower")), "Which way is better; higher if absent.", "lower"),
+    "ratio": Key(Flag(), "Whether it is a ratio, whose changes are in pp; true if absent.", "false"),
+}
+
 _ACCURACY = Variants(
     {
         "file": Keys(
             {
+                **_DECLARED,
                 "file": Key(PATHS, "A JSON file in which the accuracy is written.", "eval/result.json", required=True),
                 "key": Key(LINES, "The key in that file; `a.b` for nested ones.", "f1", required=True),
             }
         ),
         "command": Keys(
             {
+                **_DECLARED,
                 "command": Key(
                     LINES,
                     "A command that prints JSON; `{model}` is the file.",
@@ -76,6 +86,7 @@ _ACCURACY = Variants(
         ),
         "data": Keys(
             {
+                **_CALLED,
                 "data": Key(PATHS, "An .npz file with inputs and labels.", "held_out.npz", required=True),
                 "metric": Key(_SCORE, "How to score the model on it.", "top1", required=True),
             }
@@ -95,7 +106,11 @@ MODEL = Keys(
         "path": Key(PATHS, "The model file, relative to this file.", "models/sentiment.onnx", required=True),
         "name": Key(NAMES, "What reports call it; the file's name without its ending if absent.", "sentiment"),
         "inputs": Key(_INPUTS, "What the model leaves open about its inputs.", "{x: {shape: [1, 128]}}"),
-        "accuracy": Key(_ACCURACY, "Where the accuracy comes from.", "{file: eval/result.json, key: f1}"),
+        "accuracy": Key(
+            Several(Items(_ACCURACY, "the accuracy", fewest=1)),
+            "Where the accuracy comes from; or a list of several, each with a name.",
+            "{file: eval/result.json, key: f1}",
+        ),
         "baseline": Key(URIS, "What this model is compared with, instead of the file's `baseline`.", "auto"),
         "training": Key(PATHS, "What training it cost: of `greengate track`, or an emissions.csv.", "training.json"),
         "weights": Key(PATHS, "Weights for the model that code makes: safetensors or a state dict.", "net.safetensors"),

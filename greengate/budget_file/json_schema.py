@@ -8,6 +8,7 @@ from greengate.budget_file.format import BUDGET
 from greengate.budget_file.format_shared import SHARED
 from greengate.budget_file.shape import (
     END,
+    NAME,
     AnyChange,
     Anything,
     Change,
@@ -21,6 +22,7 @@ from greengate.budget_file.shape import (
     Never,
     Number,
     Quantity,
+    Several,
     Shape,
     Text,
     Variants,
@@ -58,6 +60,8 @@ def _schema(shape: Shape) -> Schema | bool:
             return {"anyOf": [_schema(variant) for variant in shape.variants.values()]}
         case Either():
             return {"anyOf": [_scalar(shape.text), _keys(shape.keys)]}
+        case Several():
+            return {"anyOf": [_schema(shape.items.item), _schema(shape.items)]}
         case Items():
             return {"type": "array", "items": _schema(shape.item), "minItems": shape.fewest}
         case Anything():
@@ -71,6 +75,9 @@ def _scalar(shape: Shape) -> Schema:
     match shape:
         case Text(choices=()):
             return {"type": "string", "pattern": shape.pattern}
+        case Text(code="unknown-metric"):
+            # What a model calls its accuracies stands in another place of the file.
+            return {"anyOf": [{"enum": list(shape.choices)}, {"type": "string", "pattern": NAME}]}
         case Text():
             return {"enum": list(shape.choices)}
         case Whole(low=low, high=high):

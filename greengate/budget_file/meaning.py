@@ -14,10 +14,12 @@ from greengate import intensity
 from greengate.bound import matches
 from greengate.budget_file.check import Findings, Value
 from greengate.budget_file.scalars import closest, quantity, quoted
+from greengate.budget_file.scores import find_clashes
 from greengate.budget_file.shape import NAME
+from greengate.budget_file.trades import find_idle_trades
 from greengate.metrics import METRICS
 from greengate.recipe import names_code
-from greengate.units import Delta, QuantityError, parse_delta
+from greengate.units import QuantityError
 
 
 @dataclass(frozen=True)
@@ -36,12 +38,14 @@ def find_contradictions(budget: Value, found: Findings, beneath: Sequence[Value]
     models = _names(budget, "models", model_name, "name", found)
     own = _names(budget, "rules", rule_id, "id", found)
     rules = _inherited(own, beneath, found)
+    called: dict[str, Value] = {}
     for model in entries(budget, "models"):
+        find_clashes(model, called, found)
         _ranges(model, found)
         _default_name(model, found)
         _kind(model, found)
     for rule in entries(budget, "rules"):
-        _trade_off(rule, found)
+        find_idle_trades(rule, found)
         _selectors(rule, models, found)
         for override in entries(rule, "overrides"):
             _selectors(override, models, found)
@@ -97,7 +101,8 @@ def model_name(model: Value) -> Value | None:
 
 def rule_id(rule: Value) -> Value | None:
     """Return a rule's id: as written, else its metric."""
-    return rule.get("id") if "id" in rule.content else rule.get("metric")
+    metric = rule.get("metric")
+    return rule.get("id") if "id" in rule.content or metric is None else Value(metric.text, metric.span)
 
 
 def _names(budget: Value, key: str, name_of: Callable[[Value], Value | None], named_by: str, found: Findings) -> Names:
@@ -171,60 +176,6 @@ def _ranges(model: Value, found: Findings) -> None:
         if low is not None and high is not None and low.content >= high.content:
             message = f"no value is at least {low.text} and below {high.text}"
             found.note("bad-value", high.span, message, "write a `max` above `min`; it is never fed itself")
-
-
-def _trade_off(rule: Value, found: Findings) -> None:
-    unless = rule.get("unless")
-    if unless is None or rule.get("metric") is None:
-        return
-    _gain(unless, found)
-    for kind in _GRANTED:
-        own, granted = rule.get(kind), unless.get(kind)
-        if granted is None:
-            continue
-        if kind not in rule.content:
-            message = f"`unless` grants `{kind}: {granted.text}`, which the rule does not limit"
-            found.note("contradictory-limits", granted.span, message, f"give the rule a `{kind}` of its own")
-        elif own is not None and _tighter(kind, granted, own):
-            message = f"`unless` grants {granted.text}, less than the rule's own {own.text}"
-            found.note("contradictory-limits", granted.span, message, f"write more than {own.text}, or remove it")
-    changes = "max_increase" in rule.content or "max_decrease" in rule.content
-    if not changes and ("per_pp" in unless.content or not unless.content.keys() & set(_GRANTED)):
-        message = "`unless` widens nothing: the rule has no limit on the change"
-        found.note("contradictory-limits", unless.span, message, "say what holds instead, for example `max`")
-
-
-#: What a trade-off may grant.
-_GRANTED = ("max", "min", "max_increase", "max_decrease")
-
-
-def _tighter(kind: str, granted: Value, own: Value) -> bool:
-    new, old = (one.content.value if isinstance(one.content, Delta) else one.content for one in (granted, own))
-    return bool(new > old if kind == "min" else new < old)
-
-
-def _gain(unless: Value, found: Findings) -> None:
-    """Note a gain that does not fit the metric that pays."""
-    metric = unless.get("metric")
-    if metric is None:
-        return
-    paying = METRICS[metric.content]
-    right = "min_decrease" if paying.better == "lower" else "min_increase"
-    wrong = "min_increase" if paying.better == "lower" else "min_decrease"
-    if wrong in unless.content and (one := unless.get(wrong)) is not None:
-        message = f"{metric.content} does not gain by `{wrong}`"
-        found.note("wrong-direction", one.span, message, f"{paying.better} is better: write `{right}`")
-    elif right not in unless.content:
-        help = f"add for example `{right}: {'0.5 pp' if paying.dimension == 'ratio' else '20%'}`"
-        found.note("missing-key", metric.span, f"`unless` does not say how much {metric.content} must gain", help)
-    elif (one := unless.get(right)) is not None and one.content.relative == (paying.dimension == "ratio"):
-        try:
-            parse_delta(one.text, paying.dimension)
-        except QuantityError as error:
-            found.note(error.code, one.span, error.message, error.help)
-    if "per_pp" in unless.content and paying.dimension != "ratio" and (rate := unless.get("per_pp")) is not None:
-        message = f"{metric.content} does not gain percentage points"
-        found.note("bad-value", rate.span, message, "`per_pp` is for ratios, such as accuracy; remove it")
 
 
 def _seats(seat: Value, rules: Names, found: Findings) -> None:

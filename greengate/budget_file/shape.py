@@ -123,6 +123,13 @@ class Items:
 
 
 @dataclass(frozen=True)
+class Several:
+    """One value, or a list of such values; read as a list either way."""
+
+    items: Items
+
+
+@dataclass(frozen=True)
 class Key:
     """One key of a mapping: what it means, and a value to show in help."""
 
@@ -173,7 +180,7 @@ class Either:
 
 
 Shape = (AsIs | Anything | Text | Whole | Number | Flag | Date | Quantity | Change | AnyChange | ByMetric | Never) | (
-    Items | Keys | Named | Variants | Either
+    Items | Keys | Named | Several | Variants | Either
 )
 
 _OTHER_SIDE: dict[str, LimitKind] = {

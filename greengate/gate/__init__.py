@@ -131,7 +131,9 @@ def measure_all(request: Request, now: datetime.datetime, progress: Progress = s
         again = replace(setting, request=replace(alone, simulation_seconds=0.0))
         for one in choose(budget, request.models):
             try:
-                rounds = [start(one, each, twice=False) for each in (setting, *[again] * (ROUNDS - 1))]
+                rounds = [
+                    start(one, again if round else setting, twice=False, evaluated=not round) for round in range(ROUNDS)
+                ]
             except GreengateError as error:
                 wrong += error.diagnostics
                 continue

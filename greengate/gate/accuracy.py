@@ -1,255 +1,294 @@
-"""A model's accuracy beside its baseline's: evaluated here on labelled data, or declared by a file or a command."""
+"""Accuracies of a model beside its baseline's: evaluated here on labelled data, or declared by a file or a command."""
 
 from __future__ import annotations
 
-import json
 import math
-import os
-import shlex
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
-from greengate import git
-from greengate.baselines import Found, extract
+from greengate import files
+from greengate.answers import Answers
+from greengate.baselines import Found
+from greengate.bound import paying_or_paid, policies
 from greengate.budget import AccuracySource
+from greengate.compare import no_source
 from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, ModelError
+from greengate.gate import declared
 from greengate.gate.binding import stands
-from greengate.gate.ready import limits_of, subject_of
+from greengate.gate.declared import Side
+from greengate.gate.ready import Ready, limits_of, subject_of
 from greengate.gate.request import Chosen, Setting
-from greengate.profile import Interval, Measurement, Missing
+from greengate.metrics import METRICS, name_of
+from greengate.profile import Measurement, Missing, Profile
 from greengate.profiler import evaluation
 from greengate.profiler.backends import format_of
 from greengate.profiler.jobs import Refused, ScoreJob, WorkerFailed
 from greengate.verdict import ModelCase
 
-_SECONDS = 3600.0
 _BATCH = 64
 _NO_BASELINE = Missing("the baseline's model file is not at hand to be evaluated", "incomparable")
-#: What a command needs to find its programs and its home; nothing else of the environment reaches it.
-_PASSED_ON = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "LD_LIBRARY_PATH")
+_NOT_EVALUATED = Missing(
+    "no file that was given evaluated it", "skipped", "measure it again with this version of greengate and this budget"
+)
 
 
 @dataclass(frozen=True)
-class Side:
-    """One role: its model file where it is at hand, its digest, and the commit it comes from."""
+class Said:
+    """What is known of one side's accuracies: figures and raw answers, both by metric."""
 
-    path: Path | None
-    digest: str | None
-    commit: str | None = None
-    stored: Measurement | Missing | None = None
-    weights: Path | None = None
+    figures: Mapping[str, Measurement | Missing]
+    answers: Mapping[str, Answers]
 
 
-def with_accuracy(case: ModelCase, one: Chosen, baseline: Found | Missing, setting: Setting) -> ModelCase:
-    """Return a case with the comparison of its accuracy; unchanged where the budget names no source.
+def of(profile: Profile) -> Said:
+    """Return what a profile says of accuracies."""
+    figures = {name: one for name, one in profile.measurements.items() if not METRICS[name].measured}
+    return Said(figures, profile.answers)
 
-    Raises ModelError where the source of the candidate's own figure is at fault.
-    """
-    source = one.entry.accuracy
-    if source is None:
-        return case
-    before = _before(case, baseline)
-    after = Side(one.path if stands(one.path) else None, case.candidate.digest if case.candidate else None)
+
+def within(profile: Profile, said: Said) -> Profile:
+    """Return a profile that holds accuracies beside its other numbers."""
+    return replace(profile, measurements={**profile.measurements, **said.figures}, answers=said.answers)
+
+
+def take(one: Ready, setting: Setting) -> tuple[Said, Said | Missing]:
+    """Take every accuracy of a candidate and of its baseline. Raises ModelError with every source that is at fault."""
+    sources, path = one.chosen.entry.accuracy, one.chosen.path
+    after = Side(path if stands(path) else None, one.counted.model.digest if one.counted.model.files else None)
+    taken: dict[str, tuple[Measurement | Missing, Answers | None]] = {}
+    wrong: list[Diagnostic] = []
+    for source in sources:
+        try:
+            taken[source.metric] = _candidate(source, one.chosen, after, setting)
+        except ModelError as error:
+            wrong += error.diagnostics
+    if wrong:
+        raise ModelError(*wrong)
+    return _gathered(taken), _baseline(one, setting)
+
+
+def _baseline(one: Ready, setting: Setting) -> Said | Missing:
+    if isinstance(one.baseline, Missing):
+        return one.baseline
+    before, stored = side_of(one.baseline, one.counted_before), one.baseline.profile
+    known = Said({}, {}) if stored is None else of(stored)
+    return _gathered(
+        {source.metric: _earlier(source, one.chosen, before, known, setting) for source in one.chosen.entry.accuracy}
+    )
+
+
+def _gathered(taken: Mapping[str, tuple[Measurement | Missing, Answers | None]]) -> Said:
+    answers = {metric: one for metric, (_, one) in taken.items() if one is not None}
+    return Said({metric: figure for metric, (figure, _) in taken.items()}, answers)
+
+
+def side_of(baseline: Found, counted: Profile | None = None) -> Side:
+    """Return the baseline's side, by the digest of the very files that were counted."""
+    known = counted or baseline.profile
+    digest = known.model.digest if known is not None and known.model.files else baseline.ref.digest
+    return Side(baseline.artifact, digest, baseline.ref.commit, baseline.weights)
+
+
+def _candidate(
+    source: AccuracySource, one: Chosen, after: Side, setting: Setting
+) -> tuple[Measurement | Missing, Answers | None]:
     if "data" in source.options:
-        found = _evaluated(source, one, before, after, setting)
-    elif "command" in source.options:
-        found = _commanded(source, before, after, setting)
+        found = _evaluated(source, one, after, setting)
+        if isinstance(found, Refused):
+            raise ModelError(Diagnostic(found.code, found.message, found.help, source.span))
+        return found
+    if "command" in source.options:
+        figure = declared.run(source, after, setting)
+        help_ = "run the command by hand to see what it says"
     else:
-        found = _declared(source, before, after, setting)
-    return replace(case, comparisons={**case.comparisons, found.metric: found})
+        figure = declared.now(source, after.digest, setting)
+        there = (setting.folder / source.options["file"]).exists()
+        right = "write the figure of this very model, a number, and `n` where it is known"
+        help_ = right if there else "run the evaluation that writes it before the gate"
+    if isinstance(figure, str):
+        raise ModelError(Diagnostic("accuracy-source", figure, help_, source.span))
+    return figure, None
 
 
-def _before(case: ModelCase, baseline: Found | Missing) -> Side | Missing:
-    if isinstance(baseline, Missing):
-        return baseline
-    digest = case.baseline.digest if case.baseline is not None else None
-    profile = baseline.profile
-    stored = None if profile is None else profile.measurements.get("accuracy")
-    return Side(baseline.artifact, digest or baseline.ref.digest, baseline.ref.commit, stored, baseline.weights)
-
-
-# --- evaluated --------------------------------------------------------------------------------------------------------
+def _earlier(
+    source: AccuracySource, one: Chosen, before: Side, stored: Said, setting: Setting
+) -> tuple[Measurement | Missing, Answers | None]:
+    """Return a baseline's figure: taken from its model file, else the stored one, else what the file said then."""
+    kept = stored.figures.get(source.metric)
+    if "data" in source.options:
+        found = _evaluated(source, one, before, setting)
+        if isinstance(found, Refused):
+            message = f"the baseline cannot be evaluated: {found.message}"
+            return Missing(message, "incomparable", found.help), None
+        if not isinstance(found[0], Missing):
+            return found
+        lack = found[0]
+    elif "command" in source.options:
+        figure = declared.run(source, before, setting) if before.path is not None else _NO_BASELINE
+        if isinstance(figure, str):
+            return Missing(figure, "incomparable"), None
+        if isinstance(figure, Measurement):
+            return figure, None
+        lack = figure
+    else:
+        return kept if isinstance(kept, Measurement) else declared.before(source, before, setting), None
+    return (kept, stored.answers.get(source.metric)) if isinstance(kept, Measurement) else (lack, None)
 
 
 def _evaluated(
-    source: AccuracySource, one: Chosen, before: Side | Missing, after: Side, setting: Setting
-) -> Comparison:
-    metric = source.options["metric"]
-    name = "error" if evaluation.lower_is_better(metric) else "accuracy"
-    new = _scored(source, one, after, setting)
-    old = before if isinstance(before, Missing) else _scored(source, one, before, setting)
-    if isinstance(old, Refused):
-        old = Missing(f"the baseline cannot be evaluated: {old.message}", "incomparable", old.help)
-    if isinstance(new, Refused):
-        raise ModelError(Diagnostic(new.code, new.message, new.help, source.span))
-    measured = _measurement(metric, new, source.options["data"])
-    past = _measurement(metric, old, source.options["data"])
-    stored = before.stored if isinstance(before, Side) else None
-    if isinstance(past, Missing) and isinstance(stored, Measurement):
-        return _apart(stored, measured, relative=name == "error", metric=name)
-    if isinstance(measured, Missing):
-        return Comparison(name, past, measured, measured)
-    if isinstance(past, Missing):
-        return Comparison(name, past, measured, past)
-    if isinstance(old, Missing) or isinstance(new, Missing):
-        raise ValueError("what was measured was scored")
-    try:
-        value, low, high = evaluation.paired(metric, old, new)
-    except ValueError as error:
-        return Comparison(
-            name, past, measured, Missing(str(error), "incomparable", "evaluate both on the same samples")
-        )
-    return Comparison(name, past, measured, Change(value, low, high, "paired", relative=name == "error"))
-
-
-def _scored(
     source: AccuracySource, one: Chosen, side: Side, setting: Setting
-) -> Mapping[str, tuple[float, ...]] | Missing | Refused:
+) -> tuple[Measurement | Missing, Answers | None] | Refused:
     if side.path is None:
-        return _NO_BASELINE
-    spec = one.entry.workload
-    data = (setting.base_files.at if setting.base_files else setting.folder.joinpath)(source.options["data"])
+        return _NO_BASELINE, None
+    spec, score, written = one.entry.workload, source.options["metric"], source.options["data"]
+    data = labelled(source, setting)
     size = spec.batch_size if spec.batch_size > 1 else _BATCH
     subject = subject_of(one, side.path, setting, side.weights)
     run = (spec.threads, size, subject.workload, subject.recipe)
-    job = ScoreJob(subject.path, str(data.absolute()), source.options["metric"], *run)
-    limits = limits_of(setting.budget)
+    job = ScoreJob(subject.path, str(data.absolute()), score, *run)
     try:
-        return format_of(str(side.path)).load().score(job, limits).columns
+        columns = format_of(str(side.path)).load().score(job, limits_of(setting.budget)).columns
+        value, spread = evaluation.value(score, columns), evaluation.interval(score, columns)
     except WorkerFailed as failed:
-        return Missing(failed.reason, "failed", failed.help)
+        return Missing(failed.reason, "failed", failed.help), None
     except Refused as refused:
-        message = refused.message.replace(str(data.absolute()), source.options["data"])
-        return Refused(refused.code, message, refused.help)
-
-
-def _measurement(metric: str, found: Mapping[str, tuple[float, ...]] | Missing, data: str) -> Measurement | Missing:
-    if isinstance(found, Missing):
-        return found
-    try:
-        value, spread = evaluation.value(metric, found), evaluation.interval(metric, found)
+        return Refused(refused.code, refused.message.replace(str(data.absolute()), written), refused.help)
     except ValueError as error:
-        return Missing(f"{metric} on {data}: {error}", "unsettled", "evaluate on more samples")
-    samples = len(next(iter(found.values())))
-    return Measurement(value, "evaluated", spread, samples, f"{metric} on {samples:,} samples of {data}")
+        return Missing(f"{score} on {written}: {error}", "unsettled", "evaluate on more samples"), None
+    samples = len(next(iter(columns.values())))
+    figure = Measurement(value, "evaluated", spread, samples, f"{score} on {samples:,} samples of {written}")
+    return figure, Answers(score, _digest(data), columns)
 
 
-# --- declared ---------------------------------------------------------------------------------------------------------
+def labelled(source: AccuracySource, setting: Setting) -> Path:
+    """Return the labelled data: the target branch's, else the change's own where it alone names them."""
+    own = setting.folder / source.options["data"]
+    if setting.base_files is None:
+        return own
+    binding = setting.base_files.at(source.options["data"])
+    return own if source.of_change and not binding.exists() else binding
 
 
-def _declared(source: AccuracySource, before: Side | Missing, after: Side, setting: Setting) -> Comparison:
-    name, key = source.options["file"], source.options["key"]
+def _digest(data: Path) -> str:
+    return f"sha256:{files.sha256(data)}" if data.is_file() else ""
+
+
+# --- elsewhere --------------------------------------------------------------------------------------------------------
+
+
+def told(one: Chosen, profile: Profile, setting: Setting) -> Said:
+    """Return the accuracies that a file holds of a candidate, and what a file of figures says now where it holds none.
+
+    Raises ModelError where that file is at fault.
+    """
+    held, figures = of(profile), {}
+    for source in one.entry.accuracy:
+        kept = held.figures.get(source.metric)
+        if kept is None and "file" in source.options:
+            digest = profile.model.digest if profile.model.files else None
+            kept, _ = _candidate(source, one, Side(None, digest), setting)
+        figures[source.metric] = _NOT_EVALUATED if kept is None else kept
+    return Said(figures, held.answers)
+
+
+def told_before(one: Chosen, baseline: Found, setting: Setting) -> Said:
+    """Return the accuracies of a baseline that is not measured now: the stored ones, or what a file said then."""
+    held, figures = Said({}, {}) if baseline.profile is None else of(baseline.profile), {}
+    for source in one.entry.accuracy:
+        kept = held.figures.get(source.metric)
+        if not isinstance(kept, Measurement) and "file" in source.options:
+            kept = declared.before(source, side_of(baseline), setting)
+        figures[source.metric] = _NO_BASELINE if kept is None else kept
+    return Said(figures, held.answers)
+
+
+def other_data(sources: Iterable[AccuracySource], profile: Profile, setting: Setting) -> str:
+    """Say which accuracy a file took in another way than the budget asks for now; empty for none."""
+    for source in sources:
+        answers = profile.answers.get(source.metric)
+        if answers is None or "data" not in source.options:
+            continue
+        data = labelled(source, setting)
+        if answers.score != source.options["metric"]:
+            return f"{name_of(source.metric)} by {answers.score}, the budget asks for {source.options['metric']}"
+        if data.is_file() and answers.data != _digest(data):
+            return f"{name_of(source.metric)} on other labelled data than {source.options['data']} holds now"
+    return ""
+
+
+# --- side by side -----------------------------------------------------------------------------------------------------
+
+
+def with_accuracy(case: ModelCase, one: Chosen, before: Said | Missing, after: Said, setting: Setting) -> ModelCase:
+    """Return a case with the comparisons of its accuracies: those that the budget names a source of, and no others."""
+    found = {source.metric: _compared(source.metric, before, after) for source in one.entry.accuracy}
+    given = setting.policies or (() if setting.budget is None else (setting.budget,))
+    judging = chain(*map(policies, given))
+    asked = [name for policy in judging for rule in policy.rules for name in paying_or_paid(rule)]
+    lacking = {name: _unknown(name) for name in (*case.comparisons, *asked) if not METRICS[name].measured}
+    own = [
+        f"{name_of(source.metric)} is evaluated on {source.options['data']}, which only the change has"
+        for source in one.entry.accuracy
+        if source.of_change and "data" in source.options
+    ]
+    return replace(
+        case,
+        comparisons={**case.comparisons, **lacking, **found},
+        notes=(*case.notes, *(own if setting.base_files else [])),
+    )
+
+
+def _unknown(metric: str) -> Comparison:
+    missing = no_source(metric)
+    return Comparison(metric, missing, missing, missing)
+
+
+def _compared(metric: str, before: Said | Missing, after: Said) -> Comparison:
+    new = after.figures.get(metric, _NOT_EVALUATED)
+    old = before if isinstance(before, Missing) else before.figures.get(metric, _NO_BASELINE)
+    if isinstance(new, Missing) or isinstance(old, Missing):
+        return Comparison(metric, old, new, new if isinstance(new, Missing) else old)  # type: ignore[arg-type]
+    then, now = None if isinstance(before, Missing) else before.answers.get(metric), after.answers.get(metric)
+    return Comparison(metric, old, new, _change(metric, old, new, then, now))
+
+
+def _change(
+    metric: str, old: Measurement, new: Measurement, then: Answers | None, now: Answers | None
+) -> Change | Missing:
+    relative = METRICS[metric].dimension != "ratio"
+    if then is None or now is None:
+        return _apart(old, new, relative)
+    if (then.score, then.data) != (now.score, now.data):
+        what = "score" if then.score != now.score else "labelled data"
+        help_ = "accept the baseline again, or let its model file be evaluated"
+        return Missing(f"the baseline was evaluated by another {what}", "incomparable", help_)
+    if not then.columns or not now.columns:
+        return _apart(old, new, relative)
     try:
-        content = (setting.folder / name).read_bytes()
-    except OSError as error:
-        help_ = "run the evaluation that writes it before the gate"
-        raise _fault(source, f"{name} cannot be read: {error.strerror}", help_) from error
-    new = _figure(content, name, key, after.digest)
-    if isinstance(new, str):
-        raise _fault(source, new, "write the figure of this very model, a number, and `n` where it is known")
-    old = _declared_before(source, before, setting)
-    return Comparison("accuracy", old, new, old) if isinstance(old, Missing) else _apart(old, new)
+        return Change(*evaluation.paired(now.score, then.columns, now.columns), "paired", relative)
+    except ValueError as error:
+        return Missing(str(error), "incomparable", "evaluate both on the same samples")
 
 
-def _declared_before(source: AccuracySource, before: Side | Missing, setting: Setting) -> Measurement | Missing:
-    """Return the figure the file had where the baseline comes from, else the stored one: never today's file again."""
-    name, key = source.options["file"], source.options["key"]
-    if isinstance(before, Missing):
-        return before
-    if isinstance(before.stored, Measurement):
-        return before.stored
-    unknown = f"{name} says nothing of the baseline"
-    help_ = "commit the file beside the model, or let greengate evaluate both on labelled data"
-    top = git.root(setting.folder)
-    if before.commit is None or top is None or (path := extract.inside(top, setting.folder / name)) is None:
-        return Missing(f"{unknown}, which is of no commit", "incomparable", help_)
-    was = git.show(top, before.commit, path) if git.commit(top, before.commit) else None
-    if was is None:
-        return Missing(f"{unknown}: it is not in {before.commit[:12]}", "incomparable", help_)
-    found = _figure(was, f"{name} at {before.commit[:12]}", key, before.digest)
-    return Missing(found, "incomparable", help_) if isinstance(found, str) else found
-
-
-def _figure(content: bytes | str, name: str, key: str, digest: str | None) -> Measurement | str:
-    """Return a declared figure, or in words why there is none."""
-    try:
-        raw = json.loads(content)
-    except (ValueError, RecursionError):
-        return f"{name} is not JSON"
-    value: Any = raw
-    for part in key.split("."):
-        value = value.get(part) if isinstance(value, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return f"{name} has no number at {key!r}"
-    if not -1 <= value <= 1:
-        return f"{name} has {value:g} at {key!r}, which is no ratio"
-    bound, n = raw.get("model_sha256"), raw.get("n")
-    if bound is not None and f"sha256:{str(bound).removeprefix('sha256:')}" != digest:
-        return f"{name} is about another model: its `model_sha256` is not that of this one"
-    if n is not None and (isinstance(n, bool) or not isinstance(n, int) or n < 1):
-        return f"{name} has no whole number of samples at 'n'"
-    said = f"{key} of {name}" + ("" if bound is not None else ", which does not say of which model (no `model_sha256`)")
-    return Measurement(float(value), "declared", _share(value, n), n or 1, said)
-
-
-def _share(value: float, n: int | None) -> Interval | None:
-    """Return the interval of a share of so many samples; None where it is none, or their number is not known."""
-    if n is None or not 0 <= value <= 1:
-        return None
-    hits = round(value * n)
-    return evaluation.interval("top1", {"hit": [1.0] * hits + [0.0] * (n - hits)})
-
-
-def _commanded(source: AccuracySource, before: Side | Missing, after: Side, setting: Setting) -> Comparison:
-    new = _run(source, after, setting)
-    if isinstance(new, str):
-        raise _fault(source, new, "run the command by hand to see what it says")
-    if isinstance(before, Missing):
-        return Comparison("accuracy", before, new, before)
-    old = _run(source, before, setting) if before.path is not None else None
-    if old is None and isinstance(before.stored, Measurement):
-        return _apart(before.stored, new)
-    past = _NO_BASELINE if old is None else Missing(old, "incomparable") if isinstance(old, str) else old
-    return Comparison("accuracy", past, new, past) if isinstance(past, Missing) else _apart(past, new)
-
-
-def _run(source: AccuracySource, side: Side, setting: Setting) -> Measurement | str:
-    """Run the command for one model in the budget's folder; what it prints last as JSON is the answer."""
-    written, key = source.options["command"], source.options["key"]
-    if side.path is None:
-        return "the model file is not at hand"
-    words = [word.replace("{model}", str(side.path.absolute())) for word in shlex.split(written)]
-    environ = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    try:
-        done = subprocess.run(  # noqa: S603 - the budget says so, and the target branch's budget binds
-            words, cwd=setting.folder, env=environ, capture_output=True, timeout=_SECONDS, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return f"`{written}` did not run: {error}"
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-        return f"`{written}` ended with {done.returncode}: {said[-1] if said else 'no word'}"
-    return _figure(done.stdout, f"what `{written}` printed", key, side.digest)
-
-
-def _apart(
-    before: Measurement, after: Measurement | Missing, relative: bool = False, metric: str = "accuracy"
-) -> Comparison:
+def _apart(before: Measurement, after: Measurement, relative: bool) -> Change | Missing:
     """Compare two figures that were not taken sample by sample: the interval is that of their difference."""
-    if isinstance(after, Missing):
-        return Comparison(metric, before, after, after)
-    value = after.value / before.value - 1 if relative and before.value else after.value - before.value
-    if before.interval is None or after.interval is None or relative:
-        return Comparison(metric, before, after, Change(value, value, value, "exact", relative))
-    # Newcombe's square-and-add interval of a difference of two shares.
-    down = math.hypot(after.value - after.interval.low, before.interval.high - before.value)
-    up = math.hypot(after.interval.high - after.value, before.value - before.interval.low)
-    return Comparison(metric, before, after, Change(value, value - down, value + up, "stored", relative=False))
-
-
-def _fault(source: AccuracySource, message: str, help_: str) -> ModelError:
-    return ModelError(Diagnostic("accuracy-source", message, help_, source.span))
+    one, two = before.interval, after.interval
+    if not relative:
+        value = after.value - before.value
+        if one is None or two is None:
+            return Change(value, value, value, "exact", relative=False)
+        # Newcombe's square-and-add interval of a difference of two shares.
+        down = math.hypot(after.value - two.low, one.high - before.value)
+        up = math.hypot(two.high - after.value, before.value - one.low)
+        return Change(value, value - down, value + up, "stored", relative=False)
+    if before.value == after.value == 0:
+        return Change(0.0, 0.0, 0.0, "exact")
+    if before.value <= 0 or (one is not None and one.low <= 0):
+        return Missing("the baseline is not above 0: a relative change is not defined", "incomparable")
+    value = after.value / before.value - 1
+    if one is None or two is None:
+        return Change(value, value, value, "exact")
+    return Change(value, two.low / one.high - 1, two.high / one.low - 1, "stored")

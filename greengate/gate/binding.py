@@ -8,7 +8,8 @@ from pathlib import Path
 
 from greengate import files, git
 from greengate.baselines import extract
-from greengate.budget import Budget, ModelEntry
+from greengate.bound import paying_or_paid, policies
+from greengate.budget import AccuracySource, Budget, ModelEntry
 from greengate.errors import BaselineError, Diagnostic
 from greengate.git import branch as plumbing
 from greengate.recipe import names_code
@@ -32,10 +33,11 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         if known is None:
             found.append(own)
             continue
+        sources = _sources(own, known, base)
         # Where the base names no record of the training, it says nothing of it.
         training = known.training or own.training
         found.append(
-            replace(own, workload=known.workload, accuracy=known.accuracy, baseline=known.baseline, training=training)
+            replace(own, workload=known.workload, accuracy=sources, baseline=known.baseline, training=training)
         )
         if (folder / known.path).resolve() != (folder / own.path).resolve() and stands(folder / known.path):
             found.append(replace(known, name=f"{known.name}{OLD}", rules_of=known.name))
@@ -48,6 +50,17 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         power_log=base.power_log,
         carbon=base.carbon,
     )
+
+
+def _sources(own: ModelEntry, known: ModelEntry, base: Budget) -> tuple[AccuracySource, ...]:
+    """Return where accuracies come from: as the base says, and new ones of the change that no rule of the base names.
+
+    A rule that the base could not judge for want of a source is not to be satisfied by one that the change brings.
+    """
+    settled = {source.metric for source in known.accuracy}
+    settled |= {name for policy in policies(base) for rule in policy.rules for name in paying_or_paid(rule)}
+    fresh = (replace(source, of_change=True) for source in own.accuracy if source.metric not in settled)
+    return (*known.accuracy, *fresh)
 
 
 def stands(path: Path) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from greengate import files, git, profile_file
@@ -12,7 +11,8 @@ from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
-from greengate.gate import parts
+from greengate.gate import accuracy, parts
+from greengate.gate.accuracy import with_accuracy
 from greengate.gate.here import Measured, model_case
 from greengate.gate.past import with_past
 from greengate.gate.ready import find_baseline
@@ -31,8 +31,7 @@ def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...
     """
     plan = () if setting.request.plan is None else parts.read(Path(setting.request.plan))
     paths = list(_expand(setting.request.profiles, strict=not plan))
-    pieces = [(path, profile_file.read(Path(path))) for path in paths if Path(path).name != parts.SCORES]
-    scores = [(path, case) for path in paths if Path(path).name == parts.SCORES for case in parts.scores(Path(path))]
+    pieces = [(path, profile_file.read(Path(path))) for path in paths]
     by_name: dict[str, list[Piece]] = {one.entry.name: [] for one in chosen}
     known = {entry.name for entry in budget.models}
     wrong: list[Diagnostic] = []
@@ -48,33 +47,17 @@ def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...
         if name not in known
     ]
     for one in chosen:
-        wrong += _disagreements(one, by_name[one.entry.name])
+        wrong += _disagreements(one, by_name[one.entry.name], setting)
     if wrong:
         raise GreengateError(*wrong)
     merged = [
         _merge(one, mine, setting) if (mine := by_name[one.entry.name]) else parts.unmeasured(one.entry.name, plan)
         for one in chosen
     ]
-    wrong = [fault for path, case in scores if (fault := _of_another(path, case, merged)) is not None]
-    if wrong:
-        raise GreengateError(*wrong)
-    models = tuple(emitted(_with_scores(case, [each for _, each in scores]), budget.carbon) for case in merged)
+    models = tuple(emitted(case, budget.carbon) for case in merged)
     seconds = sum(found.seconds for _, found in pieces if isinstance(found, Trial))
     measured = {name: mine[0][1] for name, mine in by_name.items() if mine}
     return Measured(models, measured, seconds)
-
-
-def _of_another(path: str, scores: ModelCase, merged: Sequence[ModelCase]) -> Diagnostic | None:
-    """Say where accuracies are of another model than the numbers beside them."""
-    case = next((one for one in merged if one.name == scores.name), None)
-    if case is None or case.candidate is None or case.candidate == scores.candidate:
-        return None
-    return _mismatch(f"{path} scored another {scores.name!r} than was measured", "measure that part again")
-
-
-def _with_scores(case: ModelCase, scores: Sequence[ModelCase]) -> ModelCase:
-    mine = [found for one in scores if one.name == case.name for found in one.comparisons.items()]
-    return replace(case, comparisons={**case.comparisons, **dict(mine)}) if case.candidate is not None else case
 
 
 def _expand(written: Sequence[str], *, strict: bool) -> Iterable[str]:
@@ -100,7 +83,7 @@ def _candidate(found: Profile | Trial) -> Profile:
     return found.candidate if isinstance(found, Trial) else found
 
 
-def _disagreements(chosen: Chosen, pieces: Sequence[Piece]) -> list[Diagnostic]:
+def _disagreements(chosen: Chosen, pieces: Sequence[Piece], setting: Setting) -> list[Diagnostic]:
     wrong = []
     spec = chosen.entry.workload
     for path, found in pieces:
@@ -113,6 +96,8 @@ def _disagreements(chosen: Chosen, pieces: Sequence[Piece]) -> list[Diagnostic]:
                 )
         if _stale(chosen.path, candidate):
             wrong.append(_mismatch(f"{path} measured another file than {chosen.shown} holds now", "measure it again"))
+        if other := accuracy.other_data(chosen.entry.accuracy, candidate, setting):
+            wrong.append(_mismatch(f"{path} evaluated {other}", "measure it again"))
     first = next((path for path, found in pieces if _candidate(found).model.files), "")
     digests = {_candidate(found).model.digest for _, found in pieces if _candidate(found).model.files}
     if len(digests) > 1:
@@ -176,17 +161,21 @@ def _worth(comparison: Comparison) -> tuple[int, int]:
 
 
 def _case(one: Chosen, found: Profile | Trial, setting: Setting) -> ModelCase:
-    name = one.entry.name
+    name, after = one.entry.name, accuracy.told(one, _candidate(found), setting)
     if isinstance(found, Trial):
-        before = found.baseline.model
-        ref = BaselineRef(before.path, f"measured beside the candidate: {before.path}", before.digest)
+        model = found.baseline.model
+        ref = BaselineRef(model.path, f"measured beside the candidate: {model.path}", model.digest)
         compared = attribute(found.baseline, found.candidate, compare_trial(found))
-        return model_case(name, found.candidate, compared, ref, found)
+        case = model_case(name, found.candidate, compared, ref, found)
+        return with_accuracy(case, one, accuracy.of(found.baseline), after, setting)
     baseline = find_baseline(one, setting, found.hardware.id)
     if isinstance(baseline, Missing):
-        return model_case(name, found, without_baseline(found, baseline), None)
+        case = model_case(name, found, without_baseline(found, baseline), None)
+        return with_accuracy(case, one, baseline, after, setting)
     if baseline.profile is None:
         missing = Missing("the baseline was not measured: only its model file is at hand", "incomparable")
-        return model_case(name, found, without_baseline(found, missing), baseline.ref)
-    compared = attribute(baseline.profile, found, compare_profiles(baseline.profile, found))
-    return model_case(name, found, compared, baseline.ref)
+        compared = without_baseline(found, missing)
+    else:
+        compared = attribute(baseline.profile, found, compare_profiles(baseline.profile, found))
+    case = model_case(name, found, compared, baseline.ref)
+    return with_accuracy(case, one, accuracy.told_before(one, baseline, setting), after, setting)

@@ -13,8 +13,9 @@ from greengate.budget import Budget, Limit
 from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.comparison import Change, Comparison
-from greengate.errors import BaselineError, Diagnostic
-from greengate.gate.accuracy import with_accuracy
+from greengate.errors import BaselineError, Diagnostic, ModelError
+from greengate.gate import accuracy
+from greengate.gate.accuracy import Said, with_accuracy
 from greengate.gate.past import with_past
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
@@ -52,26 +53,50 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
     measured: dict[str, Profile | Trial] = {}
     seconds = 0.0
     judging = setting.policies or (budget,)
-    for counted in prepare(chosen, setting):
-        model, counting = with_instructions(counted, setting)
+    prepared = prepare(chosen, setting)
+    for ready, told in zip(prepared, _accuracies(prepared, setting), strict=True):
+        model, counting = with_instructions(ready, setting)
         name = model.chosen.entry.name
         precision = {} if setting.request.static_only else precision_for(judging, model.chosen.entry.bound_as)
         found, spent = _time(model, precision, setting)
-        case = emitted(_judged(model, found, setting), budget.carbon)
+        case = emitted(_judged(model, found, told, setting), budget.carbon)
         named = replace(case, rules_of=model.chosen.entry.rules_of)
         if doubted := unconfirmed(judging, named, setting.today):
             found, spent = _confirm(model, found, spent, doubted, setting)
-            case = emitted(_judged(model, found, setting), budget.carbon)
-        measured[name] = found
+            case = emitted(_judged(model, found, told, setting), budget.carbon)
+        measured[name] = _holding(found, told)
         cases.append(case)
         seconds += spent + counting
     return Measured(tuple(cases), measured, seconds)
 
 
-def start(chosen: Chosen, setting: Setting, twice: bool) -> Profile | Trial:
+def _accuracies(prepared: Iterable[Ready], setting: Setting) -> list[tuple[Said, Said | Missing]]:
+    """Take the accuracies of every model, before minutes are spent on timing. Raises ModelError with every mistake."""
+    found: list[tuple[Said, Said | Missing]] = []
+    wrong: list[Diagnostic] = []
+    for model in prepared:
+        try:
+            found.append(accuracy.take(model, setting))
+        except ModelError as error:
+            wrong += error.diagnostics
+    if wrong:
+        raise ModelError(*wrong)
+    return found
+
+
+def _holding(found: Profile | Trial, told: tuple[Said, Said | Missing]) -> Profile | Trial:
+    """Return what was measured with its accuracies: what is written of it says all that was judged."""
+    after, before = told
+    if isinstance(found, Profile):
+        return accuracy.within(found, after)
+    baseline = found.baseline if isinstance(before, Missing) else accuracy.within(found.baseline, before)
+    return replace(found, baseline=baseline, candidate=accuracy.within(found.candidate, after))
+
+
+def start(chosen: Chosen, setting: Setting, twice: bool, *, evaluated: bool = True) -> Profile | Trial:
     """Measure one model, all metrics, beside its baseline where one is asked for, in two looks when `twice`.
 
-    Raises GreengateError.
+    Its accuracies are taken too, unless not `evaluated`. Raises GreengateError.
     """
     (ready,) = prepare((chosen,), setting)
     if isinstance(ready.baseline, Missing) and setting.request.against not in (None, "none"):
@@ -82,11 +107,12 @@ def start(chosen: Chosen, setting: Setting, twice: bool) -> Profile | Trial:
     if ready.unfed is not None:
         raise BaselineError(Diagnostic("input-mismatch", f"the baseline: {ready.unfed.reason}", ready.unfed.help))
     ready, _ = with_instructions(ready, setting)
+    told = accuracy.take(ready, setting) if evaluated else None
     metered = estimate.METERED if setting.request.energy else _metered(setting.budget, chosen.entry.name)
     found, spent = _time(ready, {} if setting.request.static_only else everything(metered), setting)
     if twice:
         found, _ = _confirm(ready, found, spent, frozenset(estimate.ESTIMATORS), setting)
-    return found
+    return found if told is None else _holding(found, told)
 
 
 def everything(metered: Collection[str] = ()) -> dict[str, float]:
@@ -166,9 +192,10 @@ def _roles(one: Ready) -> dict[Role, Subject]:
     return {"baseline": one.before, "candidate": one.candidate}
 
 
-def _judged(one: Ready, found: Profile | Trial, setting: Setting) -> ModelCase:
-    candidate = found.candidate if isinstance(found, Trial) else found
-    case = with_accuracy(_case(one, found), one.chosen, one.baseline, setting)
+def _judged(one: Ready, found: Profile | Trial, told: tuple[Said, Said | Missing], setting: Setting) -> ModelCase:
+    after, before = told
+    candidate = accuracy.within(found.candidate if isinstance(found, Trial) else found, after)
+    case = with_accuracy(_case(one, found), one.chosen, before, after, setting)
     return with_past(case, (candidate,), one.chosen, setting)
 
 

@@ -1,24 +1,21 @@
-"""A matrix of jobs: the plan that says which part measures which models, and what parts write beside their trials."""
+"""A matrix of jobs: the plan that says which part measures which models."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greengate import verdict_file
 from greengate.comparison import Comparison
 from greengate.errors import Diagnostic, GreengateError
 from greengate.metrics import METRICS
 from greengate.profile import Missing
 from greengate.profile_file import parse
-from greengate.verdict import ModelCase, Verdict
+from greengate.verdict import ModelCase
 
-#: The file of a part that holds what trials do not: its verdict, for the accuracies in it.
-SCORES = "scores.json"
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")
 
 
@@ -78,26 +75,3 @@ def unmeasured(model: str, parts: Sequence[Part]) -> ModelCase:
     missing = Missing(reason, "skipped", f"look at the job of part {owes!r}, and run it again")
     compared = {metric: Comparison(metric, missing, missing, missing) for metric in METRICS}
     return ModelCase(model, compared, None, None, None, None, {}, (f"{note}: {reason}",))
-
-
-# --- accuracies -------------------------------------------------------------------------------------------------------
-
-
-def scored(verdict: Verdict) -> bool:
-    """Tell whether a verdict holds accuracies, which are not part of trials."""
-    sourced = {model.name for model in verdict.case.budget.models if model.accuracy is not None}
-    return any(case.name in sourced for case in verdict.case.models)
-
-
-def scores(path: Path) -> tuple[ModelCase, ...]:
-    """Read the cases of a part's verdict with nothing but their accuracies. Raises GreengateError."""
-    verdict = verdict_file.load(path.read_text("utf-8"), str(path))
-    return tuple(replace(case, comparisons=_scores(case)) for case in verdict.case.models)
-
-
-def _scores(case: ModelCase) -> Mapping[str, Comparison]:
-    return {
-        metric: found
-        for metric, found in case.comparisons.items()
-        if metric not in METRICS or (METRICS[metric].kind == "declared" and not METRICS[metric].measured)
-    }

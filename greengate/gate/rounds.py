@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from greengate.answers import Answers
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing, Profile
 
@@ -16,16 +17,22 @@ ROUNDS = 3
 def merge(profiles: Sequence[Profile]) -> Profile:
     """Return one profile of several made apart: each noisy value their geometric mean, with its spread between them.
 
-    The interval spans those of all rounds. What is exact comes from the first; what any round lacks is Missing.
+    The interval spans those of all rounds. What is exact comes from the first, as do accuracies; what any round lacks
+    is Missing.
     """
     first = profiles[0]
     found = {
         metric: value
-        if METRICS[metric].kind == "exact"
+        if METRICS[metric].kind == "exact" or not METRICS[metric].measured
         else _merged([one.measurements.get(metric, value) for one in profiles])
         for metric, value in first.measurements.items()
     }
-    return replace(first, measurements=found, launches=(), looks=())
+    return replace(first, measurements=found, launches=(), looks=(), answers=told(first.answers))
+
+
+def told(answers: Mapping[str, Answers]) -> Mapping[str, Answers]:
+    """Return answers as a store keeps them: by what score and on which data, without the samples."""
+    return {metric: replace(one, columns={}) for metric, one in answers.items()}
 
 
 def _merged(rounds: Sequence[Measurement | Missing]) -> Measurement | Missing:

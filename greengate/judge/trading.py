@@ -10,6 +10,7 @@ from greengate.judge.advice import samples_that_decide
 from greengate.judge.approving import approved
 from greengate.judge.grounds import Ground, Matter, every
 from greengate.judge.limits import compared, judge_gain
+from greengate.metrics import name_of
 from greengate.profile import Measurement
 from greengate.units import format_change
 from greengate.verdict import Case, Check, Status
@@ -27,9 +28,13 @@ def traded(matter: Matter, offer: TradeOff) -> Ground:
     if ground.status is not Status.PASS:
         return ground
     price = matter.comparison.change
-    paid = f"{format_change(price.value, price.relative)} of {rule.metric} is " if isinstance(price, Change) else ""
+    paid = (
+        f"{format_change(price.value, price.relative)} of {name_of(rule.metric)} is "
+        if isinstance(price, Change)
+        else ""
+    )
     by = f", {parts[1].reason}" if offer.approved else ""
-    return replace(ground, reason=f"{paid}paid for by {offer.metric}: {parts[0].reason}{by}")
+    return replace(ground, reason=f"{paid}paid for by {name_of(offer.metric)}: {parts[0].reason}{by}")
 
 
 def widened(rule: Rule, offer: TradeOff) -> tuple[Limit, ...]:
@@ -46,11 +51,11 @@ def widened(rule: Rule, offer: TradeOff) -> tuple[Limit, ...]:
 def _gain(offer: TradeOff, paying: Comparison, case: Case) -> Ground:
     check = judge_gain(offer.gain, paying, case.context)
     sides = (paying.baseline, paying.candidate)
-    claim = f"{offer.metric} gains {offer.gain.text}"
+    claim = f"{name_of(offer.metric)} gains {offer.gain.text}"
     if offer.evaluated and any(isinstance(side, Measurement) and side.method != "evaluated" for side in sides):
-        reason = f"{offer.metric} is a figure somebody declared, and the rule asks for one greengate evaluated"
+        reason = f"{name_of(offer.metric)} is a figure somebody declared, and the rule asks for one greengate evaluated"
         return Ground(claim, Status.FAIL, reason, span=offer.gain.span, help="name labelled data in `accuracy`")
-    reason = check.reason if isinstance(paying.change, Change) else f"{offer.metric}: {check.reason}"
+    reason = check.reason if isinstance(paying.change, Change) else f"{name_of(offer.metric)}: {check.reason}"
     if not isinstance(paying.change, Change):
         help_ = paying.change.help
     else:

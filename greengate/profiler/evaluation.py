@@ -123,12 +123,16 @@ def interval(metric: str, found: Columns) -> Interval:
     """Return a 95 % interval over samples: Wilson's for shares, else percentiles of a seeded bootstrap."""
     arrays = _arrays(found)
     if kind(metric) == "top":
-        n, share = len(arrays["hit"]), float(arrays["hit"].mean())
-        middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-        half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n)) / (1 + _Z**2 / n)
-        return Interval(min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)), CONFIDENCE)
+        return wilson(float(arrays["hit"].mean()), len(arrays["hit"]))
     low, high = _percentiles(_resampled(arrays, _SCORED[metric]))
     return Interval(low, high, CONFIDENCE)
+
+
+def wilson(share: float, n: int) -> Interval:
+    """Return Wilson's 95 % interval of a share of n samples."""
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n * n)) / (1 + _Z**2 / n)
+    return Interval(min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)), CONFIDENCE)
 
 
 def paired(metric: str, before: Columns, after: Columns) -> tuple[float, float, float]:

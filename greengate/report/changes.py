@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from greengate.compare import compare_trial
 from greengate.comparison import Comparison
 from greengate.layers import attribute
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, ordered
 from greengate.profile import Ended, Measurement, Missing, Profile, Trial
 from greengate.report.facts import (
     Gap,
@@ -118,7 +118,7 @@ def _row(compared: Comparison) -> list[Cell]:
 def _profile(profile: Profile, width: int) -> Iterator[Part]:
     yield text(_name(profile), "bold")
     yield ""
-    found = {name: profile.measurements[name] for name in METRICS if name in profile.measurements}
+    found = {name: profile.measurements[name] for name in ordered(profile.measurements)}
     yield table(_PROFILE, [_measured(name, one) for name, one in found.items() if isinstance(one, Measurement)], width)
     missing: dict[tuple[str, str], list[str]] = {}
     for name, one in found.items():

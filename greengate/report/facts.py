@@ -11,7 +11,7 @@ from greengate.budget import CarbonBudget, Rule
 from greengate.comparison import Comparison
 from greengate.errors import Span
 from greengate.ledger import Account, account
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, ordered
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.numbers import how, marked
 from greengate.report.words import clean, listed, plural, short_digest
@@ -221,7 +221,7 @@ def in_table_order(comparisons: Mapping[str, Comparison]) -> list[Comparison]:
     Energy takes minutes and instructions take long, so most checks do without, and most models generate no text: where
     nobody asked, none has a row.
     """
-    known = [comparisons[name] for name in METRICS if name in comparisons]
+    known = [comparisons[name] for name in ordered(comparisons)]
     return [compared for compared in known if is_measured(compared) or is_missed(compared.metric, compared.candidate)]
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, ordered
 from greengate.point import Point
 from greengate.profile import Measurement
 from greengate.report.words import clean
@@ -37,7 +37,8 @@ def lines(points: Sequence[Point], metrics: Sequence[str] = ()) -> tuple[Line, .
     A noisy metric is drawn where the hardware is that of the last point; other points are gaps.
     """
     shown = points[-WIDEST:]
-    found = (_line(metric, shown) for metric in METRICS if not metrics or metric in metrics)
+    known = ordered(metric for point in shown for metric in point.measurements)
+    found = (_line(metric, shown) for metric in known if not metrics or metric in metrics)
     return tuple(line for line in found if line is not None)
 
 

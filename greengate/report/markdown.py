@@ -8,7 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from greengate.comparison import Comparison
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, name_of
 from greengate.profile import Measurement, Missing
 from greengate.report.facts import Gap, facts, gaps, in_table_order, is_measured, rule_of, titled
 from greengate.report.numbers import Written, how, write, write_outcome
@@ -122,7 +122,7 @@ def _row(verdict: Verdict, outcome: Outcome) -> dict[str, str | Markup]:
         "status": _status(outcome.status),
         "model": code(clip(outcome.model)),
         "rule": code(clip(outcome.rule)),
-        "metric": "" if outcome.rule == outcome.metric else titled(outcome.metric),
+        "metric": "" if outcome.rule == name_of(outcome.metric) else titled(outcome.metric),
         **_numbers(written),
     }
 

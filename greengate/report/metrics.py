@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, family_of, name_of, ordered
 from greengate.profile import Measurement
 from greengate.verdict import Verdict
 from greengate.verdict_file import SI
@@ -24,9 +24,10 @@ def render(verdict: Verdict) -> str:
 
 def _family(verdict: Verdict, metric: str) -> Iterator[str]:
     samples = [
-        f'greengate_{metric}{{model="{_label(model.name)}"}} {found.value:.12g}'
+        f"greengate_{metric}{{{_labels(model.name, one)}}} {found.value:.12g}"
         for model in verdict.case.models
-        if metric in model.comparisons and isinstance(found := model.comparisons[metric].candidate, Measurement)
+        for one in ordered(model.comparisons)
+        if family_of(one) == metric and isinstance(found := model.comparisons[one].candidate, Measurement)
     ]
     if samples:
         row = METRICS[metric]
@@ -39,6 +40,11 @@ def _statuses(verdict: Verdict) -> Iterator[str]:
     yield "# HELP greengate_status The verdict: 0 PASS, 1 TRADED, 2 DEFERRED, 3 WAIVED, 4 WARN, 5 INCONCLUSIVE, 6 FAIL."
     yield "# TYPE greengate_status gauge"
     yield f"greengate_status {int(verdict.status)}"
+
+
+def _labels(model: str, metric: str) -> str:
+    named = "" if metric == family_of(metric) else f',name="{_label(name_of(metric))}"'
+    return f'model="{_label(model)}"{named}'
 
 
 def _label(name: str) -> str:

@@ -13,6 +13,7 @@ from greengate.baselines import STORE, opening, store
 from greengate.baselines.store import Version
 from greengate.budget import Budget
 from greengate.errors import BaselineError, Diagnostic, GreengateError
+from greengate.gate.rounds import told
 from greengate.profile import Measurement, Profile, Trial
 from greengate.profiler.trial import Progress
 from greengate.tasks.record import FOLDER, LAST, keep_out_of_git
@@ -168,5 +169,5 @@ def _given(request: gate.Request, budget: Budget) -> dict[str, Profile]:
         if name in found:
             message = f"{path} is the second file for {name!r}"
             raise GreengateError(Diagnostic("profile-mismatch", message, "give one file a model"))
-        found[name] = replace(profile, launches=(), looks=())  # a store keeps numbers, not samples
+        found[name] = replace(profile, launches=(), looks=(), answers=told(profile.answers))  # numbers, not samples
     return found

@@ -7,7 +7,7 @@ from pathlib import Path
 from greengate import profile_file, verdict_file
 from greengate.errors import Diagnostic, GreengateError
 from greengate.files import cannot_write, write_atomic
-from greengate.gate import Checked, parts
+from greengate.gate import Checked
 from greengate.profile import Profile
 from greengate.verdict import Verdict
 
@@ -43,15 +43,12 @@ def last(source: str | None) -> Verdict:
 
 
 def write_part(checked: Checked, part: str) -> tuple[Path, ...]:
-    """Write what a part measured, one file a model and its accuracies, and return the files. Raises ReportError."""
+    """Write what a part measured, one file a model, and return the files. Raises ReportError."""
     folder = _folder(checked.verdict.case.budget.path) / "parts" / part
     written = []
     with cannot_write(folder):
         for old in folder.glob("*.json"):
             old.unlink()
-    if parts.scored(checked.verdict):
-        written.append(folder / parts.SCORES)
-        write_atomic(folder / parts.SCORES, verdict_file.dump(checked.verdict))
     for name, found in checked.measured.items():
         dump = profile_file.dump_profile(found) if isinstance(found, Profile) else profile_file.dump_trial(found)
         path = folder / f"{name.replace('/', '_')}.json"

@@ -16,7 +16,7 @@ from greengate.profile import Interval, Measurement, Missing, Profile, Trial
 from greengate.units import QuantityError, format_quantity, parse_quantity
 from greengate.verdict import Status
 
-_REQUIREMENT = re.compile(r"\s*([a-z0-9_]+)\s*(<=|>=|<|>)\s*(\S.*?)\s*")
+_REQUIREMENT = re.compile(r"\s*([A-Za-z0-9_.-]+)\s*(<=|>=|<|>)\s*(\S.*?)\s*")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from greengate import budget_file, yamlspan
 from greengate.budget_file.format import BUDGET
-from greengate.budget_file.shape import Either, Items, Keys, Named, Shape, Variants
+from greengate.budget_file.shape import Either, Items, Keys, Named, Several, Shape, Variants
 from greengate.metrics import METRICS
 from greengate.units import UNITS
 from greengate.yamlspan import Mapping, Node, Sequence
@@ -20,6 +20,8 @@ def keys_of(shape: Shape, at: str = "") -> set[str]:
             return set().union(*below)
         case Items():
             return keys_of(shape.item, f"{at}[]")
+        case Several():
+            return keys_of(shape.items.item, at)
         case Named():
             fixed = {f"{at}.{name}" for name in shape.fixed}
             return fixed | keys_of(shape.item, f"{at}.*")
@@ -43,7 +45,8 @@ def keys_in(node: Node, at: str = "") -> set[str]:
                 found |= keys_in(value, path) | (set() if path.endswith("*") else {path})
             return found
         case Sequence():
-            return set().union(*(keys_in(item, f"{at}[]") for item in node.items))
+            several = at.endswith(".accuracy")  # one value or a list of them
+            return set().union(*(keys_in(item, at if several else f"{at}[]") for item in node.items))
     return set()
 
 

@@ -88,8 +88,8 @@ def test_the_nouns_of_a_full_budget() -> None:
     (model,) = budget.models
     assert (model.name, model.path, model.baseline) == ("sentiment", "models/sentiment.onnx", None)
     assert model.workload == WorkloadSpec(inputs=(InputSpec("input_ids", (1, 128), "int64", max=30522.0),))
-    assert model.accuracy is not None
-    assert model.accuracy.options == {"file": "eval/sentiment.json", "key": "f1"}
+    (source,) = model.accuracy
+    assert (source.metric, source.options) == ("accuracy", {"file": "eval/sentiment.json", "key": "f1"})
     assert str(model.span) == "budgets.yaml:3:5"
     energy, compute, tail, size, quality = budget.rules
     assert [(item.kind, item.value, item.text, item.relative) for item in energy.limits] == [

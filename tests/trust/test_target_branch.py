@@ -339,3 +339,65 @@ def test_a_baseline_store_edited_or_brought_by_the_change_does_not_count(world: 
     said = world.judge()
     assert said.code == 2  # the store that the policy names is not on the target branch
     assert "there is no baseline store" in said.err
+
+
+# --- accuracies that a change brings ----------------------------------------------------------------------------------
+
+NAMED = HEAD.replace("net.fake.yaml}", "net.fake.yaml, accuracy: {name: f1, file: e.json, key: f1}}")
+PAID = "  - {metric: size, max_increase: 5%, unless: {metric: accuracy, min_increase: 1 pp, max_increase: 15%}}\n"
+
+
+def test_a_rule_and_its_accuracy_may_come_in_one_change(landed: World) -> None:
+    landed.propose(
+        {"budgets.yaml": NAMED + BUDGET.removeprefix(HEAD) + "  - {metric: f1, min: 0.9}\n", "e.json": '{"f1": 0.95}'}
+    )
+    said = landed.judge()
+    assert (said.code, said.rules[("net", "f1")]) == (0, ("pass", "head"))
+
+
+def test_a_change_cannot_bring_the_accuracy_that_a_rule_of_the_target_lacks(world: World) -> None:
+    world.land(FILES | {"budgets.yaml": HEAD + PAID})
+    source = HEAD.replace("net.fake.yaml}", "net.fake.yaml, accuracy: {file: e.json, key: f1}}")
+    world.dev.write("e.json", '{"f1": 0.5}')
+    world.propose({"net.fake.yaml": BIG, "budgets.yaml": source + PAID, "e.json": '{"f1": 0.99}'})
+    said = world.judge()
+    assert said.code == 3
+    assert "the budget names no source of accuracy" in said.reason("size")
+
+
+def test_an_accuracy_pointed_elsewhere_by_the_change_still_binds_as_the_target_has_it(world: World) -> None:
+    rules = "  - {metric: f1, min: 0.9}\n"
+    world.land(FILES | {"budgets.yaml": NAMED + rules, "e.json": '{"f1": 0.5}', "better.json": '{"f1": 0.99}'})
+    moved = NAMED.replace("e.json", "better.json")
+    world.propose({"budgets.yaml": moved + rules})
+    said = world.judge()
+    assert (said.code, said.rules[("net", "f1")][0]) == (1, "fail")
+    assert any("alters `accuracy` of the model 'net'" in notice for notice in said.notices)
+    turned = NAMED.replace("key: f1", "key: f1, better: lower")
+    world.propose({"budgets.yaml": turned + "  - {metric: f1, max: 0.9}\n"})
+    said = world.judge()
+    assert (said.code, said.rules[("net", "f1")]) == (1, ("fail", "base"))
+
+
+def test_labelled_data_that_only_the_change_has_is_said(landed: World) -> None:
+    source = NAMED.replace("file: e.json, key: f1", "data: val.npz, metric: top1")
+    landed.propose(
+        {
+            "budgets.yaml": source + BUDGET.removeprefix(HEAD) + "  - {metric: f1, min: 0.5}\n",
+            "net.fake.yaml": fake(more="hits: 9000/10000\n"),
+            "val.npz": "labels",
+        }
+    )
+    said = landed.judge()
+    assert (said.code, said.rules[("net", "f1")]) == (0, ("pass", "head"))
+    assert "f1 is evaluated on val.npz, which only the change has" in said.markdown
+
+
+def test_labelled_data_of_the_target_branch_are_used_whatever_the_change_makes_of_them(world: World) -> None:
+    held = NAMED.replace("file: e.json, key: f1", "data: val.npz, metric: top1") + "  - {metric: f1, min: 0.5}\n"
+    hits = fake(more="hits: 9000/10000\n")
+    world.land({"budgets.yaml": held, "net.fake.yaml": hits, "val.npz": "labels"})
+    world.propose({"val.npz": "easier labels"})
+    said = world.judge()
+    assert said.code == 0
+    assert said.rules[("net", "f1")] == ("pass", "both")

@@ -109,11 +109,16 @@ def run(job: CountJob | LaunchJob | FootprintJob | EnergyJob, limits: WorkerLimi
 
 
 def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
-    """Return the samples that the fake says it gets right of how many. Raises Refused where it says nothing."""
+    """Return the samples that the fake says it gets right of how many, `90/100, rare 5/10` for a file rare.npz.
+
+    Raises Refused where it says nothing.
+    """
     del limits
-    hits, _, n = _read(job.path, "score").words.get("hits", "").partition("/")
-    if not n:
-        raise Refused("recorded-data", "the fake says nothing of its accuracy", "write `hits: 90/100`")
+    said = [item.split() for item in _read(job.path, "score").words.get("hits", "").split(",")]
+    counts = {"".join(words[:-1]): words[-1] for words in said if words}
+    hits, _, n = counts.get(Path(job.data).stem, counts.get("", "")).partition("/")
+    if not n or not job.metric.startswith("top"):
+        raise Refused("recorded-data", f"the fake says nothing of {job.metric}", "write `hits: 90/100`")
     return Scored({"hit": (1.0,) * int(hits) + (0.0,) * (int(n) - int(hits))})
 
 

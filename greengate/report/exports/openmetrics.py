@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, family_of, name_of
+from greengate.profile import Measurement
 from greengate.report.exports.sheet import Sheet
 from greengate.units import Dimension
 from greengate.verdict import Status
@@ -33,15 +34,17 @@ def render(sheets: Sequence[Sheet]) -> str:
 def _family(metric: str, sheets: Sequence[Sheet]) -> Iterator[str]:
     row = METRICS[metric]
     unit, factor = _UNITS.get(row.dimension, ("", 1.0))
-    measured = [(sheet, sheet.measured[metric]) for sheet in sheets if metric in sheet.measured]
+    measured = [
+        (sheet, one, found) for sheet in sheets for one, found in sheet.measured.items() if family_of(one) == metric
+    ]
     if not measured:
         return
-    values = [(sheet, found.method, found.value * factor) for sheet, found in measured]
+    values = [(sheet, _about(one, found), found.value * factor) for sheet, one, found in measured]
     yield from _samples(_name(metric, "", unit), unit, f"{row.title}: {row.about}", values)
     for end in ("low", "high"):
         ends = [
-            (sheet, found.method, getattr(found.interval, end) * factor)
-            for sheet, found in measured
+            (sheet, _about(one, found), getattr(found.interval, end) * factor)
+            for sheet, one, found in measured
             if found.interval is not None
         ]
         if ends:
@@ -52,13 +55,19 @@ def _name(metric: str, end: str, unit: str) -> str:
     return "_".join(word for word in ("greengate", metric, end, unit) if word)
 
 
-def _samples(name: str, unit: str, about: str, values: Sequence[tuple[Sheet, str, float]]) -> Iterator[str]:
+def _about(metric: str, found: Measurement) -> dict[str, str]:
+    """Return the labels that tell samples of one family apart: two accuracies of a model by their names."""
+    named = {} if metric == family_of(metric) else {"name": name_of(metric)}
+    return {"method": found.method, **named}
+
+
+def _samples(name: str, unit: str, about: str, values: Sequence[tuple[Sheet, dict[str, str], float]]) -> Iterator[str]:
     yield f"# TYPE {name} gauge"
     if unit:
         yield f"# UNIT {name} {unit}"
     yield f"# HELP {name} {_escaped(about)}."
-    for sheet, method, value in values:
-        yield f"{name}{_labels(sheet, method=method)} {value!r}"
+    for sheet, labels, value in values:
+        yield f"{name}{_labels(sheet, **labels)} {value!r}"
 
 
 def _info(sheets: Sequence[Sheet]) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from greengate.metrics import METRICS
+from greengate.metrics import ordered
 from greengate.profile import Hardware, Measurement, Missing, Model, Profile, Workload
 from greengate.verdict import ModelCase, Status, Verdict
 
@@ -26,7 +26,7 @@ class Sheet:
     @property
     def measured(self) -> Mapping[str, Measurement]:
         """What has a number, in the order of METRICS."""
-        found = ((metric, self.measurements.get(metric)) for metric in METRICS)
+        found = ((metric, self.measurements[metric]) for metric in ordered(self.measurements))
         return {metric: one for metric, one in found if isinstance(one, Measurement)}
 
 

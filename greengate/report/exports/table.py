@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Sequence
 
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, ordered
 from greengate.profile import Measurement, Missing
 from greengate.report.exports.sheet import Sheet
 from greengate.verdict_file import SI
@@ -23,9 +23,8 @@ def render(sheets: Sequence[Sheet]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for sheet in sheets:
-        for metric in METRICS:
-            if (found := sheet.measurements.get(metric)) is not None:
-                writer.writerow(_row(sheet, metric, found))
+        for metric in ordered(sheet.measurements):
+            writer.writerow(_row(sheet, metric, sheet.measurements[metric]))
     return text.getvalue()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from greengate.metrics import name_of
 from greengate.report.facts import Fact, facts, gaps, rule_of, titled
 from greengate.report.numbers import write_outcome
 from greengate.report.terminal.paper import (
@@ -92,7 +93,7 @@ def _model(verdict: Verdict, model: ModelCase, width: int) -> Iterator[Part]:
 
 def _row(verdict: Verdict, outcome: Outcome) -> list[Cell]:
     written = write_outcome(comparison_of(verdict, outcome), outcome, rule_of(verdict, outcome))
-    title = "" if outcome.rule == outcome.metric else titled(outcome.metric)
+    title = "" if outcome.rule == name_of(outcome.metric) else titled(outcome.metric)
     return [
         Cell(outcome.status.name, style=STYLES[outcome.status]),
         Cell(safe(clip(outcome.rule, 32)), title),

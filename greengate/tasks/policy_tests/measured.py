@@ -186,4 +186,5 @@ def metric_of(key: Scalar, found: Findings) -> Metric | None:
     if key.text not in METRICS:
         message = f"no metric is called {quoted(key.text)}"
         found.note("unknown-metric", key.span, message, f"{closest(key.text, METRICS)}use one of {', '.join(METRICS)}")
-    return METRICS.get(key.text)
+        return None
+    return METRICS[key.text]
