@@ -45,12 +45,15 @@ _REFERENCE = re.compile(r"[@#]|\bGH(?=-\d)|:(?=//)|\bwww(?=\.)", re.IGNORECASE)
 #: What a code span shows as it is.
 _PLAIN = re.compile(r"""[\w.,:;/()=+%"'-]+( [\w.,:;/()=+%"'-]+)*""")
 _BREAK = "\N{WORD JOINER}"
+#: Where a table's cell of numbers may be broken: between limits, and before an interval.
+_BREAKABLE = re.compile(r"(, (?![^\[]*\])| or | (?=\[))")
 
 
 def render(verdict: Verdict) -> str:
     """Write the verdict as GitHub-flavoured Markdown, headline first, details folded."""
     outcomes = worst_first(verdict)
     text = _template().render(
+        mark=_MARKS[verdict.status],
         status=verdict.status.name,
         headline=headline(verdict),
         rows=[_row(verdict, outcome) for outcome in outcomes],
@@ -137,11 +140,17 @@ def _numbers(written: Written) -> dict[str, Markup]:
         "limit": written.limit,
     }
     # Numbers and units of this package: nothing from outside is in them.
-    return {name: Markup(text) for name, text in texts.items()}  # noqa: S704
+    return {name: Markup(_unbroken(text)) for name, text in texts.items()}  # noqa: S704
+
+
+def _unbroken(text: str) -> str:
+    """Keep a number and its unit on one line, however narrow a table's column is."""
+    parts = _BREAKABLE.split(text)
+    return "".join(part if index % 2 else part.replace(" ", "\N{NO-BREAK SPACE}") for index, part in enumerate(parts))
 
 
 def _status(status: Status) -> str:
-    return f"{_MARKS[status]} {status.name}"
+    return f"{_MARKS[status]}\N{NO-BREAK SPACE}{status.name}"
 
 
 def _gaps(compared: list[tuple[str, Comparison]]) -> list[tuple[str, str]]:

@@ -458,7 +458,7 @@ def test_a_matrix_of_three_models_becomes_one_comment(act: Act, tmp_path: Path) 
     ]
     (body,) = act.state.bodies()
     assert body.split("\n")[1].startswith("**FAIL** 1 of 3 rules over budget: size")
-    assert body.count("| ✅ PASS |") == 2
+    assert body.count("| ✅\N{NO-BREAK SPACE}PASS |") == 2
     assert len(seen.commands("error")) == 1, "the parts say nothing of their own"
     assert len(seen.commands("summary")) == 1
     assert not list(act.place.rglob("pwned")) + list(tmp_path.rglob("pwned"))

@@ -225,4 +225,4 @@ def test_a_matrix_of_three_models_becomes_one_note(pipeline: Pipeline) -> None:
     assert re.search(r"^ FAIL +judge", said, re.MULTILINE), said
     (body,) = pipeline.state.bodies(pipeline.state.me)
     assert body.split("\n")[1].startswith("**FAIL** 1 of 3 rules over budget: size")
-    assert body.count("| ✅ PASS |") == 2
+    assert body.count("| ✅\N{NO-BREAK SPACE}PASS |") == 2

@@ -42,7 +42,7 @@ def shape(verdict: Verdict) -> list[str]:
 
 def test_the_first_line_is_the_verdict_in_plain_words() -> None:
     first, second = render(verdicts.failing()).splitlines()[:2]
-    assert first == "**FAIL** 2 of 4 rules over budget: size, tail; 1 could not be decided"
+    assert first == "❌ **FAIL** 2 of 4 rules over budget: size, tail; 1 could not be decided"
     assert second == ""
 
 
@@ -55,10 +55,17 @@ def test_what_is_judged_is_one_table_with_the_worst_first() -> None:
         "`p50` Latency p50",
         "`compute` FLOPs",
     ]
-    assert rows[4] == (
+    assert rows[4].replace("\N{NO-BREAK SPACE}", " ") == (
         "| ❔ INCONCLUSIVE | `digits` | `p50` Latency p50 "
         "| 4.29 ms | 4.52 ms | +5.4 % [+4.8, +6.0] | ≤ +5 % or +0.2 ms |"
     )
+
+
+def test_numbers_break_between_limits_and_before_an_interval_only() -> None:
+    (row,) = (line for line in render(verdicts.failing()).splitlines() if "`p50`" in line and "≤" in line)
+    change, limit = row.strip("| ").split(" | ")[-2:]
+    assert change.split(" ") == ["+5.4\N{NO-BREAK SPACE}%", "[+4.8,\N{NO-BREAK SPACE}+6.0]"]
+    assert limit.split(" ") == ["≤\N{NO-BREAK SPACE}+5\N{NO-BREAK SPACE}%", "or", "+0.2\N{NO-BREAK SPACE}ms"]
 
 
 @pytest.mark.parametrize("story", verdicts.ALL)
@@ -107,7 +114,7 @@ def test_the_footer_names_what_the_numbers_rest_on() -> None:
 
 def test_a_missing_number_is_a_dash_with_its_reason_in_sight() -> None:
     text = render(verdicts.undecided())
-    assert f"| `compute` FLOPs | {ABSENT} | 1.29 GFLOP | {ABSENT} |" in text
+    assert f"| `compute` FLOPs | {ABSENT} | 1.29\N{NO-BREAK SPACE}GFLOP | {ABSENT} |" in text
     before_folds = text[: text.index("<details>")]
     assert "compute, size, tail: there is no baseline; accept one with" in before_folds
 
@@ -198,4 +205,4 @@ def test_several_models_are_told_apart() -> None:
 def test_a_verdict_of_nothing_is_still_a_report() -> None:
     verdict = verdicts.unbound()
     text = render(replace(verdict, case=replace(verdict.case, models=())))
-    assert text.startswith("**INCONCLUSIVE** no rule was judged\n")
+    assert text.startswith("❔ **INCONCLUSIVE** no rule was judged\n")

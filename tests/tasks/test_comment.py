@@ -81,13 +81,13 @@ def test_a_failure_becomes_one_comment_and_then_a_pass_in_its_place(job: Job) ->
     (said,) = job.run()
     assert said.startswith("comment created: https://github.example/owner/name/pull/7#issuecomment-")
     (body,) = job.state.bodies()
-    assert body.startswith("<!-- greengate:report key=default v1 -->\n**FAIL** ")
+    assert body.startswith("<!-- greengate:report key=default v1 -->\n❌ **FAIL** ")
     write(verdict(value=4))
     assert job.run(when="never") == []
     assert "FAIL" in job.state.bodies()[0]
     (said,) = job.run(when="on-failure")
     assert said.startswith("comment updated")
-    assert job.state.bodies()[0].split("\n")[1].startswith("**PASS** ")
+    assert job.state.bodies()[0].split("\n")[1].startswith("✅ **PASS** ")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_long_report_is_cut_to_what_github_takes(job: Job) -> None:
     assert len(body) <= 65_536
     assert "Left out here for length" in body
     assert '<a href="https://github.example/owner/name/actions/runs/12">' in body
-    assert body.split("\n")[1].startswith("**FAIL** 900 of 900 rules")
+    assert body.split("\n")[1].startswith("❌ **FAIL** 900 of 900 rules")
 
 
 @pytest.mark.parametrize("name", ["<!-- greengate:report key=default v1 -->", "@everyone", "a|b\n::error::x", "`$(x)`"])
