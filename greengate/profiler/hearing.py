@@ -56,7 +56,9 @@ def answer_of(heard: Heard, job: Job, limits: WorkerLimits) -> Answer:
         case {"failed": {"reason": str(reason), "help": str(help_)}}:
             raise WorkerFailed(reason, help_)
         case {"died": {"kind": str(name), "text": str(text)}}:
-            raise _died(name, text, doing, limits)
+            # An import that fails for want of memory says so in its log: what is raised in the end names the module.
+            log = heard.log.decode("utf-8", "replace") if name == "ImportError" else ""
+            raise _died(name, text, doing, limits, log)
         case _:
             raise _ended(heard, doing, limits)
 
@@ -84,8 +86,8 @@ def _out_of_memory(doing: str, limits: WorkerLimits) -> WorkerFailed:
     return WorkerFailed(f"the worker ran out of memory{doing}{limit}", MORE_MEMORY)
 
 
-def _died(name: str, text: str, doing: str, limits: WorkerLimits) -> WorkerFailed:
-    if ran_out_of_memory(f"{name}: {text}"):
+def _died(name: str, text: str, doing: str, limits: WorkerLimits, log: str) -> WorkerFailed:
+    if ran_out_of_memory(f"{name}: {text}\n{log}"):
         return _out_of_memory(doing, limits)
     return WorkerFailed(f"the worker failed{doing}: {name}: {text}".rstrip(": "))
 

@@ -17,8 +17,8 @@ import pytest
 from greengate.budget import WorkerLimits
 from greengate.profile import WorkloadSpec
 from greengate.profiler import isolation, spawn
-from greengate.profiler.hearing import Heard
-from greengate.profiler.jobs import FootprintJob, Refused, Sampled, WorkerFailed
+from greengate.profiler.hearing import Heard, answer_of
+from greengate.profiler.jobs import CountJob, FootprintJob, Refused, Sampled, WorkerFailed
 
 HERE = Path(__file__).parent
 
@@ -98,6 +98,17 @@ def test_only_the_end_of_the_output_is_kept() -> None:
     isolation._keep(heard, b"the end", is_answer=False)
     assert len(heard.log) == isolation._LOG_KEPT
     assert heard.log.endswith(b"the end")
+
+
+def test_an_import_that_fails_for_want_of_memory_says_so_in_its_log_only() -> None:
+    died = bytearray(b'{"died": {"kind": "ImportError", "text": "import numpy failed"}}\n')
+    job, limits = CountJob("m", WorkloadSpec()), WorkerLimits(memory=1e8)
+    for log, words in (
+        (b"x.so: failed to map segment from shared object\n", "ran out of memory"),
+        (b"", "import numpy"),
+    ):
+        with pytest.raises(WorkerFailed, match=words):
+            answer_of(Heard(died, bytearray(log)), job, limits)
 
 
 def test_secrets_stay_outside(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,7 +202,7 @@ PARENT = """
 import sys
 sys.path[:0] = sys.argv[2:]
 from greengate.profiler import isolation, spawn
-from greengate.profiler.hearing import Heard
+from greengate.profiler.hearing import Heard, answer_of
 from greengate.profiler.jobs import FootprintJob
 from greengate.profile import WorkloadSpec
 from greengate.budget import WorkerLimits

@@ -56,6 +56,7 @@ def make(widths):
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
+    sys.modules.pop("nets", None)
     (tmp_path / "nets.py").write_text(CODE)
     shutil.copy(DIGITS / "heldout.npz", tmp_path)
     yield tmp_path
