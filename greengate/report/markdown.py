@@ -150,7 +150,7 @@ def _unbroken(text: str) -> str:
 
 
 def _status(status: Status) -> str:
-    return f"{_MARKS[status]}\N{NO-BREAK SPACE}{status.name}"
+    return f"{_MARKS[status]} {status.name}"
 
 
 def _gaps(compared: list[tuple[str, Comparison]]) -> list[tuple[str, str]]:

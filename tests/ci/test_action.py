@@ -311,11 +311,11 @@ def test_a_pull_request_gets_its_comment_and_the_next_push_updates_it(act: Act) 
     seen = act.run()
     assert seen.code == 1
     (body,) = act.state.bodies(act.state.me)
-    assert body.startswith(f"{MARKER}\n**FAIL** ")
+    assert body.startswith(f"{MARKER}\n❌ **FAIL** ")
     (told,) = seen.commands("error")
     assert told["kvPairs"] == {"file": "budgets.yaml", "line": "5", "col": "5", "title": "FAIL size (net)"}
     (summary,) = seen.commands("summary")
-    assert summary["content"].startswith("**FAIL** ")
+    assert summary["content"].startswith("❌ **FAIL** ")
     number = str(act.state.comments[-1]["id"])
     assert seen.outputs == {
         "outcome": "fail",
@@ -333,7 +333,7 @@ def test_a_pull_request_gets_its_comment_and_the_next_push_updates_it(act: Act) 
     seen = act.run()
     assert seen.code == 0, seen.text
     (body,) = act.state.bodies(act.state.me)
-    assert body.startswith(f"{MARKER}\n**PASS** ")
+    assert body.startswith(f"{MARKER}\n✅ **PASS** ")
     assert (seen.outputs["outcome"], seen.outputs["comment-id"]) == ("pass", number)
     assert seen.commands("error") == []
 
@@ -457,8 +457,8 @@ def test_a_matrix_of_three_models_becomes_one_comment(act: Act, tmp_path: Path) 
         "c.json",
     ]
     (body,) = act.state.bodies()
-    assert body.split("\n")[1].startswith("**FAIL** 1 of 3 rules over budget: size")
-    assert body.count("| ✅\N{NO-BREAK SPACE}PASS |") == 2
+    assert body.split("\n")[1].startswith("❌ **FAIL** 1 of 3 rules over budget: size")
+    assert body.count("| ✅ PASS |") == 2
     assert len(seen.commands("error")) == 1, "the parts say nothing of their own"
     assert len(seen.commands("summary")) == 1
     assert not list(act.place.rglob("pwned")) + list(tmp_path.rglob("pwned"))
@@ -468,5 +468,5 @@ def test_a_matrix_of_three_models_becomes_one_comment(act: Act, tmp_path: Path) 
     seen = matrix(act, tmp_path / "store")
     assert seen.code == 1
     (body,) = act.state.bodies()
-    assert body.split("\n")[1].startswith("**INCONCLUSIVE** 1 of 3 rules could not be decided"), body
+    assert body.split("\n")[1].startswith("❔ **INCONCLUSIVE** 1 of 3 rules could not be decided"), body
     assert "part 'hosted-2', which was to measure it, has left no numbers" in body

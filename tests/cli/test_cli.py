@@ -354,7 +354,7 @@ def test_profiles_can_follow_a_shell_pattern(here: Path) -> None:
 def test_reports_to_stdout_stand_alone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("check", "--against", "file:net.fake.yaml", "--report", "json=-", "--report", "markdown=said.md") == 0
     assert json.loads(capsys.readouterr().out)["schema"] == "greengate.verdict/1"
-    assert (here / "said.md").read_text().startswith("**PASS**")
+    assert (here / "said.md").read_text().startswith("✅ **PASS**")
 
 
 def test_a_folder_that_cannot_be_written_costs_a_warning(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
