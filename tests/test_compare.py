@@ -257,3 +257,13 @@ def test_a_trial_whose_candidate_broke_has_no_change() -> None:
     both = {"latency_p50": noisy(10, 9, 11)}
     compared = compare_trial(trial(launches(6, 1.0), profile(both), profile({"latency_p50": broken})))
     assert compared["latency_p50"].change is broken
+
+
+def test_both_looks_hold_what_trials_of_their_workload_differ_by() -> None:
+    threads = replace(WORKLOAD, threads=2)
+    sides = [replace(profile({"latency_p50": noisy(1e-3, 0.9e-3, 1.1e-3)}), workload=threads) for _ in range(2)]
+    found = compare_trial(replace(trial(launches(12, 2.0), *sides), looks=(6, 12)))["latency_p50"]
+    assert found.first is not None
+    for change in (found.change, found.first.change):
+        assert isinstance(change, Change)
+        assert change.irreducible == pytest.approx(2 ** (1.96 * 0.12) - 1, rel=0.05)

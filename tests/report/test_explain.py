@@ -10,6 +10,7 @@ import pytest
 import verdicts
 from verdicts import compared, exact, limit, model_case, outcome, rule, verdict
 
+from greengate.comparison import Change
 from greengate.errors import GreengateError
 from greengate.profile import Missing
 from greengate.report.explain import render
@@ -103,6 +104,18 @@ def test_a_paired_change_is_not_passed_off_as_the_ratio_of_two_values() -> None:
     text = render(verdicts.failing(), "tail")
     assert "+4.8 %, interval [+3.9, +5.6], from launches that ran both models side by side" in text
     assert "from the two values alone; no limit is judged by it" in text
+
+
+def test_what_no_time_narrows_is_told_apart() -> None:
+    told = verdicts.failing()
+    (model,) = told.case.models
+    tail = model.comparisons["latency_p95"]
+    assert isinstance(tail.change, Change)
+    fixed = replace(tail, change=replace(tail.change, irreducible=0.0123))
+    changed = replace(model, comparisons={**model.comparisons, "latency_p95": fixed})
+    line = "1.2 % to either side is what trials of a pair differ by; more time does not narrow it"
+    assert line in render(replace(told, case=replace(told.case, models=(changed,))), "tail")
+    assert line not in render(told, "tail")
 
 
 def test_a_baseline_of_zero_divides_nothing() -> None:
