@@ -3,7 +3,7 @@
     python examples/tradeoff/train.py
 
 Networks, data and file format are those of examples/digits. The small one is trained for few epochs, as a first version
-often is; the better one is a little wider and trained to the end. `retrained` differs from `better` by its seed alone.
+often is; the better one is wider and trained to the end. `retrained` differs from `better` by its seed alone.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ HERE = Path(__file__).parent
 #: File, widths of the hidden layers, epochs, seed.
 NETWORKS = (
     ("models/digits.onnx", (96, 64), 7, 1),
-    ("candidates/better.onnx", (102, 68), 40, 1),
-    ("candidates/retrained.onnx", (102, 68), 40, 2),
+    ("candidates/better.onnx", (144, 96), 40, 1),
+    ("candidates/retrained.onnx", (144, 96), 40, 2),
 )
 
 
