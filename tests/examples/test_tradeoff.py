@@ -27,7 +27,7 @@ def demo(gate: Path) -> list[str]:
     done = subprocess.run(
         [EXAMPLE / "demo.sh"],
         check=False,
-        env=environ | {"GREENGATE": str(gate)},
+        env=environ | {"GREENGATE": str(gate), "COLUMNS": "120"},
         capture_output=True,
         text=True,
         timeout=300,
