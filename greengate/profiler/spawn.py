@@ -28,8 +28,10 @@ _ALLOWED = frozenset(
     }
 )
 
-#: Variables every worker has: no telemetry, no thread pools but the runtime's own.
+#: Variables every worker has: no telemetry, no thread pools but the runtime's own, and a name for its user, who would
+#: else be looked up: torch does, through a socket of the system's name service, and fails where there is no name.
 _FIXED = {
+    "LOGNAME": "greengate",
     "ORT_DISABLE_TELEMETRY": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",

@@ -208,6 +208,48 @@ def test_codecarbon_opens_no_socket_and_writes_no_file(
     assert capfd.readouterr() == ("", "")
 
 
+def test_no_setting_of_codecarbon_s_user_changes_a_joule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that a change adds to the repository could multiply them, and so could the environment."""
+    needs.package("codecarbon")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    watts = []
+    for factor in ("", "1e6"):
+        if factor:
+            Path(".codecarbon.config").write_text(f"[codecarbon]\npue = {factor}\noutput_dir = nowhere\n")
+            monkeypatch.setenv("CODECARBON_FORCE_CPU_POWER", factor)
+        meter = Codecarbon()
+        (domain,) = meter.discover().domains
+        begun = time.monotonic_ns()
+        time.sleep(0.1)
+        (tick,) = meter.read(domain)
+        meter.close()
+        watts.append(tick.count * domain.joules / ((tick.ns - begun) * 1e-9))
+    assert watts[0] > 0
+    assert watts[1] < 1000 * watts[0]
+
+
+def test_urllib3_is_left_as_it_is_built_for_who_else_uses_it() -> None:
+    """The probe is skipped, not its answer: a registry that has an IPv6 address alone is still found."""
+    needs.package("codecarbon")
+    code = """
+import socket, sys
+opened = []
+class Probe(socket.socket):
+    def __init__(self, *given):
+        opened.append(given)
+        super().__init__(*given)
+socket.socket = Probe
+from greengate.profiler.meters.carbon import Codecarbon
+meter = Codecarbon()
+assert meter.discover().domains
+meter.close()
+from urllib3.util import connection
+print(len(opened), connection.HAS_IPV6 == socket.has_ipv6, "requests" in sys.modules)
+"""
+    assert run_with(code, Path()) == "0 True True"
+
+
 def test_codecarbon_that_broke_is_a_meter_error() -> None:
     with pytest.raises(MeterError):
         Codecarbon().read(Domain("codecarbon:cpu", "cpu", "estimated", "", 1e-6))
