@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from greengate.answers import WHOLE, Slice
 from greengate.errors import Span
 from greengate.profile import WorkloadSpec
 from greengate.recipe import NO_RECIPE, Recipe
@@ -149,13 +150,15 @@ class Approvers:
 class AccuracySource:
     """Where one accuracy of a model comes from: `metric` is its id, such as `accuracy` or `error_rate.wer`.
 
-    `of_change`: only the change names it, so that its labelled data are the change's own.
+    `slice` are the samples of labelled data that count. `of_change`: only the change names it, so that its labelled
+    data are the change's own.
     """
 
     options: Mapping[str, str]
     span: Span
     metric: str = "accuracy"
     of_change: bool = False
+    slice: Slice = WHOLE
 
 
 @dataclass(frozen=True)

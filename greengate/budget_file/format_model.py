@@ -56,6 +56,9 @@ _INPUTS = Named(
 
 _SCORE = Text(rf"^(?:top1|topk:[1-9][0-9]{{0,3}}|mse|r2|f1|roc_auc){END}", "write top1, topk:5, f1, roc_auc, r2 or mse")
 
+_ARRAY = Text(ONE_LINE, "write the name of an array in the file")
+_CLASSES = Items(Whole(-(2**31), 2**31 - 1), "a label", fewest=1)
+
 _CALLED = {"name": Key(NAMES, "What rules call it; `accuracy` if absent.", "f1")}
 _DECLARED = {
     **_CALLED,
@@ -89,7 +92,10 @@ _ACCURACY = Variants(
                 **_CALLED,
                 "data": Key(PATHS, "An .npz file with inputs and labels.", "held_out.npz", required=True),
                 "metric": Key(_SCORE, "How to score the model on it.", "top1", required=True),
-            }
+                "mask": Key(_ARRAY, "A boolean array of the file: score only samples where it is true.", "is_rare"),
+                "labels": Key(_CLASSES, "Score only samples with one of these labels.", "[3, 7]"),
+            },
+            apart=(("mask", "labels"),),
         ),
     }
 )

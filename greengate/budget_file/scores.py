@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from greengate.answers import Slice
 from greengate.budget import AccuracySource
 from greengate.budget_file.check import Findings, Value
 from greengate.budget_file.scalars import quoted
@@ -34,7 +35,8 @@ def id_of(source: Value) -> str:
 def source_of(written: Value) -> AccuracySource:
     """Return a checked source as a noun."""
     plain = {key: one.content for key, one in written.content.items() if key not in ("name", "better", "ratio")}
-    return AccuracySource(plain, written.span, id_of(written))
+    part = Slice(plain.pop("mask", ""), tuple(sorted({one.content for one in plain.pop("labels", ())})))
+    return AccuracySource(plain, written.span, id_of(written), slice=part)
 
 
 def find_clashes(model: Value, known: dict[str, Value], found: Findings) -> None:

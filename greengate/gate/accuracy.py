@@ -148,7 +148,8 @@ def _evaluated(
     size = spec.batch_size if spec.batch_size > 1 else _BATCH
     subject = subject_of(one, side.path, setting, side.weights)
     run = (spec.threads, size, subject.workload, subject.recipe)
-    job = ScoreJob(subject.path, str(data.absolute()), score, *run)
+    job = ScoreJob(subject.path, str(data.absolute()), score, *run, slice=source.slice)
+    which = f" {source.slice}" if str(source.slice) else ""
     try:
         columns = format_of(str(side.path)).load().score(job, limits_of(setting.budget)).columns
         value, spread = evaluation.value(score, columns), evaluation.interval(score, columns)
@@ -157,10 +158,10 @@ def _evaluated(
     except Refused as refused:
         return Refused(refused.code, refused.message.replace(str(data.absolute()), written), refused.help)
     except ValueError as error:
-        return Missing(f"{score} on {written}: {error}", "unsettled", "evaluate on more samples"), None
+        return Missing(f"{score} on {written}{which}: {error}", "unsettled", "evaluate on more samples"), None
     samples = len(next(iter(columns.values())))
-    figure = Measurement(value, "evaluated", spread, samples, f"{score} on {samples:,} samples of {written}")
-    return figure, Answers(score, _digest(data), columns)
+    figure = Measurement(value, "evaluated", spread, samples, f"{score} on {samples:,} samples of {written}{which}")
+    return figure, Answers(score, _digest(data), columns, str(source.slice))
 
 
 def labelled(source: AccuracySource, setting: Setting) -> Path:
@@ -214,6 +215,9 @@ def other_data(sources: Iterable[AccuracySource], profile: Profile, setting: Set
         data = labelled(source, setting)
         if answers.score != source.options["metric"]:
             return f"{name_of(source.metric)} by {answers.score}, the budget asks for {source.options['metric']}"
+        if answers.slice != str(source.slice):
+            then, asked = (f"samples {one}" if one else "all samples" for one in (answers.slice, str(source.slice)))
+            return f"{name_of(source.metric)} on {then}, the budget asks for {asked}"
         if data.is_file() and answers.data != _digest(data):
             return f"{name_of(source.metric)} on other labelled data than {source.options['data']} holds now"
     return ""
@@ -261,8 +265,8 @@ def _change(
     relative = METRICS[metric].dimension != "ratio"
     if then is None or now is None:
         return _apart(old, new, relative)
-    if (then.score, then.data) != (now.score, now.data):
-        what = "score" if then.score != now.score else "labelled data"
+    if (then.score, then.data, then.slice) != (now.score, now.data, now.slice):
+        what = "score" if then.score != now.score else "labelled data" if then.data != now.data else "slice of the data"
         help_ = "accept the baseline again, or let its model file be evaluated"
         return Missing(f"the baseline was evaluated by another {what}", "incomparable", help_)
     if not then.columns or not now.columns:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from greengate.answers import WHOLE, Slice
 from greengate.power import WindowRole
 from greengate.profile import File, Gpu, Input, Layer, Measurement, Missing, Role, WorkloadSpec
 from greengate.recipe import NO_RECIPE, Recipe
@@ -174,6 +175,7 @@ class Sampled:
 class ScoreJob:
     """Run one model over the labelled samples of an .npz file, in batches, for one of evaluation.SCORES.
 
+    Samples outside of `slice` are left out.
     Of the workload counts how the model is run, and inputs of one value that the file does not hold.
     """
 
@@ -184,6 +186,7 @@ class ScoreJob:
     batch_size: int
     workload: WorkloadSpec = field(default_factory=WorkloadSpec)
     recipe: Recipe = NO_RECIPE
+    slice: Slice = WHOLE
 
 
 @dataclass(frozen=True)

@@ -199,6 +199,19 @@ def test_a_stored_accuracy_on_other_data_is_not_compared(place: Path) -> None:
     assert "another score" in lack.reason
 
 
+def test_a_stored_accuracy_of_another_slice_is_not_compared(place: Path) -> None:
+    cut = TWO.replace("rare.npz, metric: top1", "val.npz, metric: top1, mask: night")
+    (place / "budgets.yaml").write_text(budget(cut, *RULES))
+    (place / "net.fake.yaml").write_text(fake("900/1000, night 40/100, 7 40/100"))
+    accepted(place)
+    (place / "net.fake.yaml").write_text(fake("950/1000, night 60/100, 7 60/100"))
+    assert change(judged(place), "accuracy.rare").value == pytest.approx(0.2)
+    (place / "budgets.yaml").write_text(budget(cut.replace("mask: night", "labels: [7]"), *RULES))
+    lack = found(judged(place), "accuracy.rare").change
+    assert isinstance(lack, Missing)
+    assert "another slice of the data" in lack.reason
+
+
 def test_a_stored_figure_of_a_file_is_the_baselines_not_todays(place: Path) -> None:
     (place / "budgets.yaml").write_text(budget("{file: e.json, key: f1}", RULES[0]))
     (place / "e.json").write_text('{"f1": 0.8}')
@@ -266,6 +279,10 @@ def test_a_part_on_other_labelled_data_or_by_another_score_is_refused(place: Pat
     (place / "rare.npz").write_bytes(b"a hundred rare ones")
     (place / "budgets.yaml").write_text(budget(TWO.replace("val.npz, metric: top1", "val.npz, metric: f1"), *RULES))
     with pytest.raises(GreengateError, match="evaluated accuracy by top1, the budget asks for f1"):
+        judged(place, profiles=(str(file),))
+    cut = TWO.replace("rare.npz, metric: top1", "rare.npz, metric: top1, mask: night")
+    (place / "budgets.yaml").write_text(budget(cut, *RULES))
+    with pytest.raises(GreengateError, match="evaluated rare on all samples, the budget asks for samples where night"):
         judged(place, profiles=(str(file),))
 
 

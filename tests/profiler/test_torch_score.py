@@ -21,6 +21,7 @@ import torch_nets as nets  # noqa: E402
 from safetensors.torch import save_file  # noqa: E402
 
 from greengate import gate  # noqa: E402
+from greengate.answers import Slice  # noqa: E402
 from greengate.budget import WorkerLimits  # noqa: E402
 from greengate.comparison import Change  # noqa: E402
 from greengate.errors import GreengateError  # noqa: E402
@@ -128,6 +129,16 @@ def described_elsewhere() -> tuple[str, dict[str, Any]]:
     path, more = made_by_code()
     spec = WorkloadSpec(inputs=(InputSpec("images", (1, 64)),), compile=True, threads=2)
     return path, {**more, "workload": spec}
+
+
+def test_a_slice_is_what_the_whole_says_of_its_samples(home: Path) -> None:
+    path, more = made_by_code()
+    whole = scored(path, "f1", **more)
+    part = scored(path, "f1", slice=Slice(labels=(3, 7)), **more)
+    places = [index for index, label in enumerate(whole.columns["label"]) if label in (3, 7)]
+    assert 0 < len(places) < len(whole.columns["label"])
+    for name, column in whole.columns.items():
+        assert list(part.columns[name]) == [column[index] for index in places]
 
 
 @pytest.mark.parametrize(

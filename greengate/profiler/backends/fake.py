@@ -109,16 +109,19 @@ def run(job: CountJob | LaunchJob | FootprintJob | EnergyJob, limits: WorkerLimi
 
 
 def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
-    """Return the samples that the fake says it gets right of how many, `90/100, rare 5/10` for a file rare.npz.
+    """Return the samples that the fake says it gets right of how many: `90/100, rare 5/10, 3+7 5/10`.
 
-    Raises Refused where it says nothing.
+    A word is a file rare.npz, a mask, or labels. Raises Refused where it says nothing.
     """
     del limits
     said = [item.split() for item in _read(job.path, "score").words.get("hits", "").split(",")]
     counts = {"".join(words[:-1]): words[-1] for words in said if words}
-    hits, _, n = counts.get(Path(job.data).stem, counts.get("", "")).partition("/")
+    part = job.slice.mask or "+".join(map(str, job.slice.labels))
+    said_of = counts.get(part, "") if part else counts.get(Path(job.data).stem, counts.get("", ""))
+    hits, _, n = said_of.partition("/")
     if not n or not job.metric.startswith("top"):
-        raise Refused("recorded-data", f"the fake says nothing of {job.metric}", "write `hits: 90/100`")
+        message = f"the fake says nothing of {job.metric}{f' {job.slice}' if part else ''}"
+        raise Refused("recorded-data", message, "write `hits: 90/100`")
     return Scored({"hit": (1.0,) * int(hits) + (0.0,) * (int(n) - int(hits))})
 
 

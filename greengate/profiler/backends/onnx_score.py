@@ -10,7 +10,7 @@ from greengate.profiler.worker import Stage
 
 def score(job: ScoreJob, stage: Stage) -> Scored:
     """Run the model over every sample and keep what the score needs of each. Raises Refused."""
-    arrays, labels = labelled.read(job.data)
+    arrays, labels, places = labelled.read(job)
     stage("loading the model")
     loaded = load(job.path, job.threads)
     stage("evaluating the model")
@@ -19,9 +19,9 @@ def score(job: ScoreJob, stage: Stage) -> Scored:
     if lacks:
         raise labelled.lacking(job.data, lacks[0])
     size = next((dim for item in signatures for dim in item.shape[:1] if isinstance(dim, int)), job.batch_size)
-    wanted = labelled.whole(job.data, {item.name: arrays[item.name] for item in signatures}, labels, size)
+    wanted = labelled.whole(job.data, {item.name: arrays[item.name] for item in signatures}, labels, places, size)
     said = []
-    for start in range(0, len(labels), size):
+    for start in range(0, len(places), size):
         batch = {name: array[start : start + size] for name, array in wanted.items()}
         said.append(loaded.session.run(loaded.outputs[:1], batch)[0])
-    return labelled.scored(job, said, labels, size)
+    return labelled.scored(job, said, labels[places], size)

@@ -21,7 +21,7 @@ from greengate.profiler.worker import Stage
 
 def score(job: ScoreJob, stage: Stage) -> Scored:
     """Run the model over every sample and keep what the score needs of each. Raises Refused and WorkerFailed."""
-    arrays, labels = labelled.read(job.data)
+    arrays, labels, places = labelled.read(job)
     with torch_settings.settings(job.workload):
         stage("loading the model")
         on_board(job.workload)
@@ -36,10 +36,10 @@ def score(job: ScoreJob, stage: Stage) -> Scored:
         spec = replace(
             job.workload, batch_size=size, inputs=constants, recorded=job.data, inputs_from=None, compile=False
         )
-        fed = prepare(opened, spec, labelled.whole(job.data, wanted, labels, size))
+        fed = prepare(opened, spec, labelled.whole(job.data, wanted, labels, places, size))
         ready = put(opened, fed, spec, spec.device)
         said = [_first_output(ready.call(index)) for index in range(len(ready.calls))]
-    return labelled.scored(job, said, labels, size)
+    return labelled.scored(job, said, labels[places], size)
 
 
 def _constants(
