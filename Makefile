@@ -3,7 +3,7 @@
 #   PYTHON      the interpreter the environment is made with
 #   TORCH_ARGS  more arguments for installing torch, for example
 #               TORCH_ARGS='--index-url https://download.pytorch.org/whl/cpu'
-#   PYTEST_ARGS more arguments for pytest, for example PYTEST_ARGS='-k report'
+#   PYTEST_ARGS more arguments for pytest, for example PYTEST_ARGS='-k report', or '-n 8' where cores are many
 
 PYTHON      ?= python3
 VENV        := .venv
@@ -29,7 +29,7 @@ demo: $(VENV)/.core ## run the gate three times on real models: a pass, a failur
 	@GREENGATE=$(CURDIR)/$(BIN)/greengate examples/digits/demo.sh
 
 test: lint $(VENV)/.extras $(VENV)/.npm ## lint, type-check, check the architecture, run every test, print the coverage
-	$(BIN)/python -m pytest --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(PYTEST_ARGS)
 
 lint: $(VENV)/.test ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .

@@ -323,11 +323,11 @@ def test_an_instruction_that_valgrind_does_not_know_is_missing_with_its_bytes() 
 
 @pytest.mark.system("valgrind")
 def test_a_call_too_slow_for_the_time_says_how_long_it_needs() -> None:
-    found = border.simulate("counted_deeds", _job("sleep:4", 6.0), LIMITS)
+    found = border.simulate("counted_deeds", _job("sleep:6", 10.0), LIMITS)  # up to 4 s for its start
     assert isinstance(found, Missing)
     assert found.kind == "unsettled"
-    assert "one call takes 4.0 s under valgrind" in found.reason
-    assert "and 6 s were left for it" in found.reason
+    assert "one call takes 6.0 s under valgrind" in found.reason
+    assert "and 10 s were left for it" in found.reason
     assert "--max-seconds" in found.help
     late = border.simulate("counted_deeds", _job("sleep:30", 2.0), LIMITS)
     assert isinstance(late, Missing)
