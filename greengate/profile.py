@@ -38,6 +38,7 @@ MissingKind = Literal[
     "unsettled",  # measured, but too little data for an honest number
     "incomparable",  # measured on both sides, but not alike enough to compare
     "failed",  # measuring was tried and failed
+    "unchanged",  # left out, as the change does not touch the model; never of something that was measured
 ]
 
 Role = Literal[

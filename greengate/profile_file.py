@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from greengate import codec
 from greengate.errors import Diagnostic, GreengateError, Span
-from greengate.profile import Profile, Trial
+from greengate.profile import Missing, Profile, Trial
 
 _NOUNS: dict[str, type[Profile] | type[Trial]] = {"profile": Profile, "trial": Trial}
 _VERSION = 1
@@ -57,9 +57,18 @@ def load(text: str, shown: str) -> Profile | Trial:
     kind = _NOUNS[_kind(value, shown)]
     fields = {key: item for key, item in value.items() if key != "schema"}
     try:
-        return codec.decode(kind, fields)
+        return _measured(codec.decode(kind, fields))
     except (codec.CodecError, OverflowError) as error:
         _refuse(f"{shown}: {error}", _REMEASURE, error)
+
+
+def _measured(found: Profile | Trial) -> Profile | Trial:
+    """Let through what somebody measured: of that, nothing was left out as unchanged. Raises codec.CodecError."""
+    for profile in (found,) if isinstance(found, Profile) else (found.baseline, found.candidate):
+        for metric, one in profile.measurements.items():
+            if isinstance(one, Missing) and one.kind == "unchanged":
+                raise codec.CodecError(f"$.measurements.{metric}.kind", "what was measured is never `unchanged`")
+    return found
 
 
 def parse(text: str, shown: str) -> dict[str, Any]:

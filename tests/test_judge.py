@@ -97,6 +97,8 @@ def test_an_absolute_limit_is_judged_on_the_candidate_alone(
         ("skipped", True, None, I),
         ("unavailable", True, "gpu", D),  # a declared part is merged later
         ("failed", True, "gpu", I),  # what broke stays broken
+        ("unchanged", False, None, D),  # left out by choice, here and in CI
+        ("unchanged", True, None, D),
     ],
 )
 def test_what_was_not_measured_is_never_a_pass(kind: str, strict: bool, part: str | None, status: Status) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--profile", "profiles", multiple=True, metavar="FILE...", help="Judge these, measure nothing.")
 @click.option("--part", metavar="NAME", help="Measure what can be measured here; write trials for a last job.")
 @click.option("--plan", metavar="FILE", help="Plan of `greengate plan`: the part's models, or what parts owe.")
+@click.option("--skip-unchanged", is_flag=True, help="Leave out models that the request does not touch; say so.")
 @click.option("--record", is_flag=True, help="Append the verdict to the store, for `greengate history`.")
 @click.option("--strict", is_flag=True, help="As in CI: what cannot be measured here is inconclusive.")
 @click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds: auto, none, or a ref.")
@@ -40,6 +41,7 @@ def check(
     profiles: tuple[str, ...],
     part: str | None,
     plan: str | None,
+    skip_unchanged: bool,
     record: bool,
     strict: bool,
     policy_ref: str,
@@ -82,6 +84,7 @@ def check(
         max_seconds=max_seconds,
         energy_seconds=energy_seconds,
         simulation_seconds=max_seconds,
+        skip_unchanged=skip_unchanged,
         environ=environment(),
     )
     return _answer(request, outputs, record=record, allow_inconclusive=allow_inconclusive)

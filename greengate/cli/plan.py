@@ -15,9 +15,19 @@ import click
     "--box", default="", metavar="LABELS", help="Labels of the machine with GPU, counters, or that is the reference."
 )
 @click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds, as for `check`.")
+@click.option("--skip-unchanged", is_flag=True, help="Leave out what `check --skip-unchanged` would.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
 @click.option("-o", "--output", default="-", metavar="FILE", help="Write the plan here. [default: stdout]")
-def plan(budget: str, shards: int, hosted: str, box: str, policy_ref: str, max_seconds: float, output: str) -> int:
+def plan(
+    budget: str,
+    shards: int,
+    hosted: str,
+    box: str,
+    policy_ref: str,
+    skip_unchanged: bool,
+    max_seconds: float,
+    output: str,
+) -> int:
     """Share the budget's models among the jobs of a matrix; print it as GitHub's `matrix` takes it.
 
     Hosted runners share what they can decide; --box gets models on a GPU, metered energy, and
@@ -33,7 +43,13 @@ def plan(budget: str, shards: int, hosted: str, box: str, policy_ref: str, max_s
     from greengate.gate import parts
     from greengate.tasks import plan as task
 
-    request = gate.Request(budget=budget, policy_ref=policy_ref, max_seconds=max_seconds, environ=environment())
+    request = gate.Request(
+        budget=budget,
+        policy_ref=policy_ref,
+        max_seconds=max_seconds,
+        skip_unchanged=skip_unchanged,
+        environ=environment(),
+    )
     found, lacks = task.plan(request, clock(), shards, _labels(hosted, "--hosted"), _labels(box, "--box"))
     for line in lacks:
         click.echo(f"note: {line}", err=True)

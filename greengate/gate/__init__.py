@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +13,12 @@ from greengate import __version__, budget_file, ci
 from greengate.budget import Budget
 from greengate.ci import stranger
 from greengate.errors import Diagnostic, GreengateError
-from greengate.gate import cost, parts, trust
+from greengate.gate import cost, parts, trust, unchanged
 from greengate.gate.binding import BaseFiles, bind, reworked
 from greengate.gate.elsewhere import judged_elsewhere
 from greengate.gate.here import Measured, measured_here, start
 from greengate.gate.ledgers import ledgers
-from greengate.gate.request import Checked, Request, Setting, choose, single
+from greengate.gate.request import Checked, Chosen, Request, Setting, choose, single
 from greengate.gate.rounds import ROUNDS, merge
 from greengate.gate.trust import Trust
 from greengate.judge import judge
@@ -26,7 +26,7 @@ from greengate.profile import Profile, Trial
 from greengate.profiler.trial import Progress, silent
 from greengate.verdict import Case, Context, ModelCase
 
-__all__ = ["Checked", "Request", "bound", "check", "choose", "measure_all", "profile"]
+__all__ = ["Checked", "Request", "bound", "check", "choose", "measure_all", "profile", "untouched"]
 
 
 def check(request: Request, now: datetime.datetime, progress: Progress = silent) -> Checked:
@@ -49,13 +49,17 @@ def _measured(request: Request, budget: Budget, now: datetime.datetime, progress
     binding = bind(budget, trusted.base)
     chosen = choose(binding, _asked(request))
     recorded = ledgers(budget, trusted, binding.carbon)
-    with _setting(binding, request, now, progress) as setting:
-        measured = judged_elsewhere if request.profiles else measured_here
-        found = measured(_trusting(setting, budget, trusted), binding, chosen)
+    with _setting(binding, request, now, progress) as plain:
+        setting = _trusting(plain, budget, trusted)
+        told = unchanged.tell(chosen, setting, budget, trusted) if request.skip_unchanged else unchanged.Told()
+        if request.profiles:
+            found = judged_elsewhere(setting, binding, chosen)
+        else:
+            found = measured_here(setting, binding, tuple(one for one in chosen if one.entry.name not in told.left))
     case = Case(
         budget=budget,
         policy=trusted.policy,
-        models=_bound(found.models, binding),
+        models=_bound(_with_left_out(found, chosen, told, setting), binding),
         context=replace(_context(request), authors=trusted.authors),
         today=now.date(),
         base=trusted.base,
@@ -63,6 +67,19 @@ def _measured(request: Request, budget: Budget, now: datetime.datetime, progress
         ledgers=recorded,
     )
     return case, found
+
+
+def _with_left_out(
+    found: Measured, chosen: Iterable[Chosen], told: unchanged.Told, setting: Setting
+) -> Iterator[ModelCase]:
+    """Yield the models' cases; one that was left out, and that no other job measured, says so."""
+    cases = {case.name: case for case in found.models}
+    for one in chosen:
+        name = one.entry.name
+        if name in told.left and name not in found.measured:
+            yield unchanged.case(one, told.left[name], setting.policies)
+        else:
+            yield unchanged.noted(cases[name], told)
 
 
 def bound(request: Request, now: datetime.datetime) -> tuple[Budget, tuple[Budget, ...]]:
@@ -90,9 +107,18 @@ def _trusting(setting: Setting, own: Budget, trusted: Trust) -> Setting:
     return replace(setting, base_files=files, reworked=reworked(own, trusted.base), policies=policies)
 
 
-def _bound(models: tuple[ModelCase, ...], binding: Budget) -> tuple[ModelCase, ...]:
+def _bound(models: Iterable[ModelCase], binding: Budget) -> tuple[ModelCase, ...]:
     aliases = {model.name: model.rules_of for model in binding.models}
     return tuple(replace(model, rules_of=aliases.get(model.name, "")) for model in models)
+
+
+def untouched(request: Request, now: datetime.datetime) -> Collection[str]:
+    """Return the models that a check would leave out as unchanged. Raises GreengateError."""
+    budget = budget_file.read(Path(request.budget or "budgets.yaml"))
+    trusted = trust.read(request, budget, now)
+    binding = bind(budget, trusted.base)
+    with _setting(binding, request, now, silent) as plain:
+        return unchanged.tell(choose(binding, ()), _trusting(plain, budget, trusted), budget, trusted).left.keys()
 
 
 def profile(

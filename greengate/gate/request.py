@@ -26,7 +26,7 @@ class Request:
     with them nothing is measured here. `plan` is the file that says what each part of a matrix measures. `environ`
     tells where the gate runs. `max_seconds` are for one model, `energy_seconds` for metering its energy,
     `simulation_seconds` for counting its instructions (0: not at all); `energy` meters it although no rule asks, and
-    `simulated` are such metrics of a simulated processor.
+    `simulated` are such metrics of a simulated processor. `skip_unchanged` leaves out what a request does not touch.
     """
 
     budget: str | None = "budgets.yaml"
@@ -43,6 +43,7 @@ class Request:
     energy: bool = False
     simulation_seconds: float = 60.0
     simulated: tuple[str, ...] = ()
+    skip_unchanged: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
 
 

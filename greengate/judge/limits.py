@@ -119,7 +119,12 @@ def refused_estimate(limit: Limit, rule: Rule, comparison: Comparison) -> str:
 
 
 def _status_of_missing(missing: Missing, context: Context) -> Status:
-    """A gap that another place can close is deferred on a laptop or in a declared part; any other is inconclusive."""
+    """A gap that another place can close is deferred on a laptop or in a declared part; any other is inconclusive.
+
+    What a change does not touch is as good as it was: where that was asked for, nothing of it is judged now.
+    """
+    if missing.kind == "unchanged":
+        return Status.DEFERRED
     elsewhere = missing.kind in ("unavailable", "skipped")
     return deferred(context) if elsewhere else Status.INCONCLUSIVE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from greengate.report.words import clean, headline, stands_alone, worst_first
+from greengate.report.words import clean, headline, is_unchanged, stands_alone, worst_first
 from greengate.verdict import Outcome, Status, Verdict
 
 _SEVERITIES = {
@@ -19,7 +19,8 @@ _SEVERITIES = {
 
 def render(verdict: Verdict) -> str:
     """Write the findings as JSON, worst first; an empty list where every rule passed."""
-    found = [_finding(outcome) for outcome in worst_first(verdict) if outcome.status in _SEVERITIES]
+    told = (one for one in worst_first(verdict) if one.status in _SEVERITIES and not is_unchanged(one, verdict))
+    found = [_finding(outcome) for outcome in told]
     if stands_alone(verdict) and verdict.status in _SEVERITIES:
         whole = _entry(
             "verdict", headline(verdict), verdict.status, path=verdict.case.budget.path, line=1, identity="verdict"

@@ -228,7 +228,7 @@ def in_table_order(comparisons: Mapping[str, Comparison]) -> list[Comparison]:
 def is_missed(metric: str, side: Measurement | Missing) -> bool:
     """Tell whether a metric without a number deserves a row."""
     row = METRICS[metric]
-    unasked = isinstance(side, Missing) and side.kind == "skipped"
+    unasked = isinstance(side, Missing) and side.kind in ("skipped", "unchanged")
     textless = metric in estimate.GENERATED and isinstance(side, Missing) and side.kind in ("skipped", "unsupported")
     slow = row.simulated or row.dimension in ("energy", "mass")
     return row.measured and not (slow and unasked) and not textless

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from greengate.report.words import clean, clip, headline, stands_alone, worst_first
+from greengate.report.words import clean, clip, headline, is_unchanged, stands_alone, worst_first
 from greengate.verdict import Outcome, Status, Verdict
 
 _COMMANDS = {
@@ -28,7 +28,7 @@ def render(verdict: Verdict) -> str:
     lines = []
     for outcome in worst_first(verdict):
         command = _COMMANDS.get(outcome.status)
-        if command is None:
+        if command is None or is_unchanged(outcome, verdict):
             continue
         told[command] += 1
         if told[command] <= _MOST:

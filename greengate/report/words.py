@@ -5,7 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from greengate.profile import Missing
 from greengate.verdict import Outcome, Status, Verdict
+from greengate.verdict_file import comparison_of
 
 #: Control, format (bidirectional overrides, zero-width), surrogate, line and paragraph separators.
 _STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -72,28 +74,54 @@ def stands_alone(verdict: Verdict) -> bool:
 
 
 _HEADLINES = {
-    Status.FAIL: "{some} of {all} over budget",
-    Status.INCONCLUSIVE: "{some} of {all} could not be decided",
-    Status.WARN: "within budget, {some} of {all} with a warning",
-    Status.WAIVED: "within budget, {some} of {all} waived",
-    Status.DEFERRED: "within budget so far, {some} of {all} to be judged elsewhere",
-    Status.TRADED: "within budget, {some} of {all} paid for by a gain",
+    Status.FAIL: "{some_are} over budget",
+    Status.INCONCLUSIVE: "{some} could not be decided",
+    Status.WARN: "within budget, {some} with a warning",
+    Status.WAIVED: "within budget, {some_are} waived",
+    Status.DEFERRED: "within budget so far, {some_are} to be judged elsewhere",
+    Status.TRADED: "within budget, {some_are} paid for by a gain",
 }
+
+
+def is_unchanged(outcome: Outcome, verdict: Verdict) -> bool:
+    """Tell whether nothing was judged, as the change does not touch the model."""
+    if outcome.status is not Status.DEFERRED:
+        return False
+    side = comparison_of(verdict, outcome).candidate
+    return isinstance(side, Missing) and side.kind == "unchanged"
+
+
+def judged(verdict: Verdict) -> list[Outcome]:
+    """Return the outcomes of models that were not left out as unchanged."""
+    return [outcome for outcome in verdict.outcomes if not is_unchanged(outcome, verdict)]
 
 
 def headline(verdict: Verdict) -> str:
     """Say in one line what the verdict's status rests on, without the status word itself."""
-    at_status = [outcome for outcome in verdict.outcomes if outcome.status is verdict.status]
-    total = plural(len(verdict.outcomes), "rule")
     if stands_alone(verdict):
         return _unjudged(verdict)
-    if verdict.status is Status.PASS:
-        return f"{'the' if len(at_status) == 1 else 'all'} {total} within budget"
-    line = _HEADLINES[verdict.status].format(some=len(at_status), all=total)
+    left = listed(list(dict.fromkeys(clip(one.model) for one in verdict.outcomes if is_unchanged(one, verdict))))
+    if not (rest := judged(verdict)):
+        return f"nothing was measured, as the change does not touch {left}"
+    if left:
+        return f"{_summed(rest, verdict, ' judged')}; {left} not measured, as unchanged"
+    return _summed(rest, verdict)
+
+
+def _summed(outcomes: Sequence[Outcome], verdict: Verdict, judged: str = "") -> str:
+    status = max(outcome.status for outcome in outcomes)
+    at_status = [outcome for outcome in outcomes if outcome.status is status]
+    only = len(outcomes) == 1
+    if status is Status.PASS:
+        return (
+            f"the only rule{judged} is within budget" if only else f"all {len(outcomes):,} rules{judged} within budget"
+        )
+    some = f"the only rule{judged}" if only else f"{len(at_status):,} of {len(outcomes):,} rules{judged}"
+    line = _HEADLINES[status].format(some=some, some_are=f"{some} is" if only else some)
     line += f": {listed([named(outcome, verdict) for outcome in at_status])}"
-    undecided = sum(outcome.status is Status.INCONCLUSIVE for outcome in verdict.outcomes)
-    if verdict.status is Status.FAIL and undecided:
-        line += f"; {undecided} could not be decided"
+    undecided = sum(outcome.status is Status.INCONCLUSIVE for outcome in outcomes)
+    if status is Status.FAIL and undecided:
+        line += f"; {undecided:,} could not be decided"
     return line
 
 

@@ -40,7 +40,7 @@ class Wanted:
 #: When a comment that is not there yet is written; one that is there is always brought up to date.
 WHEN: dict[str, Callable[[Verdict], bool]] = {
     "always": lambda _: True,
-    "on-change": lambda verdict: verdict.status is not Status.PASS or _changed(verdict),
+    "on-change": lambda verdict: _deserves_a_look(verdict) or _changed(verdict),
     "on-failure": lambda verdict: verdict.exit is not Exit.PASS,
 }
 
@@ -113,6 +113,12 @@ def _post(verdict: Verdict, wanted: Wanted, environ: Mapping[str, str], chosen: 
         text = f"{verdict.status.name} {words.headline(verdict)}"
         chosen.status(thread, head.commit, verdict.exit is Exit.PASS, text, link)
         yield f"status set on {head.commit[:12]}: {verdict.status.name}"
+
+
+def _deserves_a_look(verdict: Verdict) -> bool:
+    """Tell whether the verdict is no pass, for another reason than that the change touches no model."""
+    plain = (Status.PASS, Status.DEFERRED)
+    return verdict.status not in plain or any(one.status is not Status.PASS for one in words.judged(verdict))
 
 
 def _changed(verdict: Verdict) -> bool:

@@ -22,11 +22,15 @@ def plan(
     """Return the parts, and a line for each model that should have a machine of its own and has none.
 
     Hosted runners share their models so that each has about the same to do; `box` gets those that only it can decide.
-    The same budget gives the same plan, on whatever machine. Raises GreengateError.
+    The same budget and change give the same plan, on whatever machine. What a check leaves out as unchanged has no
+    part, unless that is everything. Raises GreengateError.
     """
     binding, policies = gate.bound(request, now)
-    costs = {entry.name: _cost(entry, policies, request) for entry in binding.models}
-    owned = {entry.name: why for entry in binding.models if (why := _why_own(entry, policies))}
+    left = gate.untouched(request, now) if request.skip_unchanged else ()
+    # A matrix of no job is a mistake to the forges: where nothing is touched, the jobs find that out in seconds.
+    models = [entry for entry in binding.models if entry.name not in left] or binding.models
+    costs = {entry.name: _cost(entry, policies, request) for entry in models}
+    owned = {entry.name: why for entry in models if (why := _why_own(entry, policies))}
     lacks = (
         ()
         if box

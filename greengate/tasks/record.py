@@ -47,6 +47,8 @@ def write_part(checked: Checked, part: str) -> tuple[Path, ...]:
     folder = _folder(checked.verdict.case.budget.path) / "parts" / part
     written = []
     with cannot_write(folder):
+        # There even where all was left out as unchanged: what hands parts on looks for it.
+        folder.mkdir(parents=True, exist_ok=True)
         for old in folder.glob("*.json"):
             old.unlink()
     for name, found in checked.measured.items():

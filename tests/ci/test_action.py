@@ -133,6 +133,7 @@ def test_whatever_the_check_prints_the_runner_does_not_obey(tmp_path: Path) -> N
         "PART": "",
         "PLAN": "",
         "PROFILES": "",
+        "SKIP_UNCHANGED": "false",
         "MAX_SECONDS": "60",
         "FAIL_ON": "fail",
         "COMMENT": "never",

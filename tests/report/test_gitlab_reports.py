@@ -25,7 +25,8 @@ def findings(verdict: Verdict) -> list[dict[str, object]]:
 def test_every_finding_has_what_gitlab_asks_for(story: str) -> None:
     verdict = verdicts.ALL[story]
     found = findings(verdict)
-    assert bool(found) is (verdict.status not in (Status.PASS, Status.TRADED))
+    # What a change does not touch needs no look.
+    assert bool(found) is (verdict.status not in (Status.PASS, Status.TRADED) and story != "unchanged")
     for one in found:
         assert set(one) == {"description", "check_name", "fingerprint", "severity", "location"}
         assert one["severity"] in SEVERITIES

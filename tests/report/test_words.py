@@ -75,6 +75,7 @@ HEADLINES = {
     "inconclusive": "1 of 3 rules could not be decided: compute",
     "mild": "within budget, 1 of 5 rules with a warning: size",
     "two-models": "1 of 4 rules over budget: size (sentiment-small); 3 could not be decided",
+    "unchanged": "the only rule judged is within budget; vision not measured, as unchanged",
     "unbound": "no rule judges digits",
 }
 
@@ -87,16 +88,27 @@ def test_headline(story: str) -> None:
 @pytest.mark.parametrize(
     ("status", "line"),
     [
-        (Status.TRADED, "within budget, 1 of 1 rule paid for by a gain: tail"),
-        (Status.DEFERRED, "within budget so far, 1 of 1 rule to be judged elsewhere: tail"),
-        (Status.WAIVED, "within budget, 1 of 1 rule waived: tail"),
-        (Status.PASS, "the 1 rule within budget"),
+        (Status.TRADED, "within budget, the only rule is paid for by a gain: tail"),
+        (Status.DEFERRED, "within budget so far, the only rule is to be judged elsewhere: tail"),
+        (Status.WAIVED, "within budget, the only rule is waived: tail"),
+        (Status.WARN, "within budget, the only rule with a warning: tail"),
+        (Status.INCONCLUSIVE, "the only rule could not be decided: tail"),
+        (Status.FAIL, "the only rule is over budget: tail"),
+        (Status.PASS, "the only rule is within budget"),
     ],
 )
 def test_headline_of_one_rule(status: Status, line: str) -> None:
     verdict = verdicts.mild()
     outcome = replace(verdict.outcomes[3], status=status)
     assert headline(replace(verdict, outcomes=(outcome,), status=status)) == line
+
+
+def test_headline_of_a_change_that_touches_no_model() -> None:
+    verdict = verdicts.unchanged()
+    idle = replace(verdict, outcomes=verdict.outcomes[1:])
+    assert headline(idle) == "nothing was measured, as the change does not touch vision"
+    more = replace(verdict, outcomes=(verdict.outcomes[0], *verdict.outcomes))
+    assert headline(more) == "all 2 rules judged within budget; vision not measured, as unchanged"
 
 
 def test_an_unjudged_model_is_not_hidden_by_rules_that_pass() -> None:

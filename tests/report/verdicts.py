@@ -204,6 +204,27 @@ def two_models() -> Verdict:
     )
 
 
+def unchanged() -> Verdict:
+    """Return a model that got smaller, and one that the change does not touch, so that it was left out."""
+    left = Missing(
+        "the change does not touch it: only docs/a.md changed since 0123456789ab",
+        "unchanged",
+        "measure it all the same: leave --skip-unchanged out",
+    )
+    size = grown("size", 12_127_900, 10_123_456)
+    nothing = [compared(metric, left, left, left) for metric in ("size", "flops", "energy_per_1k")]
+    first = model_case("digits", [size, FLOPS])
+    second = ModelCase("vision", {one.metric: one for one in nothing}, None, None, None, None, {})
+    return verdict(
+        [first, second],
+        [SIZE_RULE],
+        [
+            outcome(SIZE_RULE, "digits", Status.PASS, "-16.5 % is within the limit of +10.0 %"),
+            outcome(SIZE_RULE, "vision", Status.DEFERRED, left.reason, step=left.help),
+        ],
+    )
+
+
 def unbound() -> Verdict:
     """Return a model that no rule judges."""
     return verdict([model_case("digits", [SIZE])], [], [])
@@ -268,5 +289,6 @@ ALL: Mapping[str, Verdict] = {
     "inconclusive": undecided(),
     "mild": mild(),
     "two-models": two_models(),
+    "unchanged": unchanged(),
     "unbound": unbound(),
 }

@@ -15,9 +15,10 @@ from forge_servers import GitHub, GitLab, State, serving
 from greengate import verdict_file
 from greengate.ci import stranger
 from greengate.cli import door, output
-from greengate.comparison import Change
+from greengate.comparison import Change, Comparison
 from greengate.errors import GreengateError
 from greengate.judge import judge
+from greengate.profile import Missing
 from greengate.tasks import comment as task
 from greengate.tasks.comment import Wanted, comment
 from greengate.verdict import Status, Verdict
@@ -32,6 +33,14 @@ def verdict(value: float = 9, baseline: float = 9, name: str = "net") -> Verdict
     moved = value / baseline - 1
     found = nouns.compared("size", Change(moved, moved, moved, "exact"), nouns.exact(baseline), nouns.exact(value))
     return judge(nouns.case(FAILING, {"size": found}, names=[name]))
+
+
+def left_out(found: Verdict) -> Verdict:
+    """Judge the same change where its model was left out as unchanged."""
+    missing = Missing("the change does not touch it", "unchanged")
+    (model,) = found.case.models
+    compared = {"size": Comparison("size", missing, missing, missing)}
+    return judge(replace(found.case, models=(replace(model, comparisons=compared, candidate=None),)))
 
 
 @pytest.fixture
@@ -97,6 +106,8 @@ def test_a_failure_becomes_one_comment_and_then_a_pass_in_its_place(job: Job) ->
         ("on-change", verdict(4, 4), False),
         ("on-change", verdict(4, 5), True),  # within budget, but not the same
         ("on-change", verdict(9, 9), True),  # the same, but beyond its budget
+        ("on-change", left_out(verdict(4, 4)), False),  # nothing was judged that calls for a look
+        ("always", left_out(verdict(4, 4)), True),
         ("on-failure", verdict(4, 5), False),
         ("on-failure", verdict(9, 9), True),
         ("never", verdict(9, 9), False),

@@ -11,12 +11,15 @@ usage() {
 [[ "$GREENGATE_COMMENT" =~ ^(always|on-change|on-failure|never)$ ]] ||
   usage "comment must be always, on-change, on-failure or never"
 
+[[ "$GREENGATE_SKIP_UNCHANGED" =~ ^(true|false)$ ]] || usage "skip-unchanged must be true or false"
+
 reports="$GREENGATE_REPORT_DIR"
 mkdir -p -- "$reports"
 rm -f -- "$reports"/{verdict.json,report.md,summary.md,junit.xml,outcome.env,annotations.txt,plan.json}
 
 options=(--budget "$GREENGATE_BUDGETS" --max-seconds "$GREENGATE_MAX_SECONDS")
 [[ -z "$GREENGATE_AGAINST" ]] || options+=(--against "$GREENGATE_AGAINST")
+[[ "$GREENGATE_SKIP_UNCHANGED" == false ]] || options+=(--skip-unchanged)
 [[ -z "$GREENGATE_PART" ]] || options+=(--part "$GREENGATE_PART")
 [[ -z "$GREENGATE_PROFILES" ]] || options+=(--profile "$GREENGATE_PROFILES")
 if [[ -n "$GREENGATE_PLAN" ]]; then
