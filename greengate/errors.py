@@ -88,6 +88,7 @@ CODES: dict[str, str] = {
     "model-pickle": "a file is a pickle that could run code",
     "extra-missing": "a package that this kind of model needs is not installed",
     "code-failed": "the code that makes a model fails, or makes none",
+    "export-failed": "a model cannot be exported to ONNX",
     "weights-mismatch": "weights do not fit the model",
     "external-data-missing": "a model's external data file is missing or too short",
     "external-data-escapes": "a model's external data lies outside its folder",

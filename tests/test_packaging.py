@@ -58,7 +58,7 @@ def test_metadata(metadata):
     assert metadata["Version"] == greengate.__version__
     assert metadata["License-Expression"] == "Apache-2.0"
     assert metadata["Requires-Python"] == ">=3.11"
-    assert set(metadata.get_all("Provides-Extra")) == {"all", "carbon", "mlflow", "nvidia", "torch"}
+    assert set(metadata.get_all("Provides-Extra")) == {"all", "carbon", "export", "mlflow", "nvidia", "torch"}
     assert len(metadata.get_payload()) > 1000  # the README is the page on the index
 
 

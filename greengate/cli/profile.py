@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from greengate.gate import Request
+    from greengate.profile import Profile, Trial
 
 
 @click.command()
@@ -15,6 +22,8 @@ import click
 @click.option("--energy", is_flag=True, help="Meter energy too, counted or estimated; takes minutes.")
 @click.option("--instructions", is_flag=True, help="Count instructions under valgrind.")
 @click.option("--data-traffic", is_flag=True, help="And simulate a cache.")
+@click.option("--export", type=click.Choice(["onnx"]), help="Export a PyTorch model, measure that too.")
+@click.option("--keep", metavar="FILE", help="Keep what --export writes here.")
 @click.option("--layers", is_flag=True, help="Print the layers as a tree, largest first.")
 def profile(
     model: str,
@@ -26,6 +35,8 @@ def profile(
     energy: bool,
     instructions: bool,
     data_traffic: bool,
+    export: str | None,
+    keep: str | None,
     layers: bool,
 ) -> int:
     """Measure MODEL, a name in the budget or a path, and show or save every metric.
@@ -37,11 +48,10 @@ def profile(
     greengate profile model.onnx
     greengate profile model.onnx --static-only --layers
     greengate profile sentiment --against auto -o trial.json
+    greengate profile src/nets:make --export onnx --keep nets.onnx
     """
-    from greengate import gate, profile_file
-    from greengate.cli.output import clock, default_budget, environment, progress, save, say
-    from greengate.profile import Profile
-    from greengate.report import changes, outline
+    from greengate import gate
+    from greengate.cli.output import clock, default_budget, environment, progress
 
     request = gate.Request(
         budget=default_budget(budget),
@@ -54,8 +64,22 @@ def profile(
         simulated=("instructions",) * (instructions or data_traffic) + ("data_traffic",) * data_traffic,
         environ=environment(),
     )
+    if export is not None:
+        return _twins(request, output, keep, layers)
+    if keep is not None:
+        raise click.UsageError("--keep says where --export writes: name both")
     with progress() as show:
         measured = gate.profile(request, clock(), show)
+    _tell(measured, output, layers)
+    return 0
+
+
+def _tell(measured: Profile | Trial, output: str | None, layers: bool) -> None:
+    from greengate import profile_file
+    from greengate.cli.output import save, say
+    from greengate.profile import Profile
+    from greengate.report import changes, outline
+
     if isinstance(measured, Profile):
         text, table = profile_file.dump_profile(measured), changes.render_profile(measured)
     else:
@@ -66,4 +90,30 @@ def profile(
         say(table)
         if layers:
             say(f"\n{outline.render(measured if isinstance(measured, Profile) else measured.candidate)}")
-    return 0
+
+
+def _twins(request: Request, output: str | None, keep: str | None, layers: bool) -> int:
+    """Measure a model and its ONNX twin; exit 3 where there is none for want of time or memory."""
+    from greengate import gate, profile_file
+    from greengate.cli.output import clock, progress, save, say
+    from greengate.errors import Exit
+    from greengate.profile import Missing
+    from greengate.report import outline, twins
+
+    if request.against != "none":
+        raise click.UsageError("--export measures a model by itself: leave out --against")
+    if output == "-":
+        raise click.UsageError("--export writes two profiles, and stdout holds one: name a file")
+    if keep is not None and not keep.endswith(".onnx"):
+        raise click.UsageError(f"--keep {keep}: let the name end in .onnx")
+    with progress() as show:
+        model, twin = gate.profile_twins(request, clock(), None if keep is None else Path(keep), show)
+    found = {"": model} if isinstance(twin, Missing) else {"": model, "-onnx": twin}
+    for suffix, one in found.items():
+        if output is not None:
+            path = Path(output)
+            save(str(path.with_name(f"{path.stem}{suffix}{path.suffix}")), profile_file.dump_profile(one))
+    say(twins.render_twins(model, twin))
+    for one in found.values() if layers else ():
+        say(f"\n{one.model.path}\n{outline.render(one)}")
+    return int(Exit.INCONCLUSIVE if isinstance(twin, Missing) else Exit.PASS)

@@ -21,12 +21,13 @@ from greengate.gate.ledgers import ledgers
 from greengate.gate.request import Checked, Chosen, Request, Setting, choose, single
 from greengate.gate.rounds import ROUNDS, merge
 from greengate.gate.trust import Trust
+from greengate.gate.twin import twins
 from greengate.judge import judge
-from greengate.profile import Profile, Trial
+from greengate.profile import Missing, Profile, Trial
 from greengate.profiler.trial import Progress, silent
 from greengate.verdict import Case, Context, ModelCase
 
-__all__ = ["Checked", "Request", "bound", "check", "choose", "measure_all", "profile", "untouched"]
+__all__ = ["Checked", "Request", "bound", "check", "choose", "measure_all", "profile", "profile_twins", "untouched"]
 
 
 def check(request: Request, now: datetime.datetime, progress: Progress = silent) -> Checked:
@@ -135,6 +136,18 @@ def profile(
     budget = budget_file.read(Path(request.budget)) if request.budget else None
     with _setting(budget, request, now, progress) as setting:
         return start(single(budget, request.models[0]), setting, twice=twice)
+
+
+def profile_twins(
+    request: Request, now: datetime.datetime, keep: Path | None = None, progress: Progress = silent
+) -> tuple[Profile, Profile | Missing]:
+    """Measure one PyTorch model as `profile` does, and the ONNX file that it is exported to, which `keep` keeps.
+
+    The second is Missing where the worker that exports broke. Raises GreengateError, also where it cannot be exported.
+    """
+    budget = budget_file.read(Path(request.budget)) if request.budget else None
+    with _setting(budget, request, now, progress) as setting:
+        return twins(single(budget, request.models[0]), setting, keep)
 
 
 def measure_all(request: Request, now: datetime.datetime, progress: Progress = silent) -> Mapping[str, Profile]:

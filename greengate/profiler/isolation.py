@@ -23,6 +23,8 @@ from greengate.profiler.jobs import (
     Counted,
     CountJob,
     EnergyJob,
+    Exported,
+    ExportJob,
     FootprintJob,
     Job,
     LaunchJob,
@@ -54,6 +56,8 @@ def run(module: str, job: LaunchJob | FootprintJob, limits: WorkerLimits) -> Sam
 def run(module: str, job: EnergyJob, limits: WorkerLimits) -> Ran: ...
 @overload
 def run(module: str, job: ScoreJob, limits: WorkerLimits) -> Scored: ...
+@overload
+def run(module: str, job: ExportJob, limits: WorkerLimits) -> Exported: ...
 def run(module: str, job: Job, limits: WorkerLimits) -> Answer:
     """Do one job in a fresh process: `module` names the code there, `module.run(job, stage)` gives the answer.
 

@@ -196,8 +196,46 @@ class Scored:
     columns: Mapping[str, tuple[float, ...]]
 
 
-Job = CountJob | LaunchJob | FootprintJob | EnergyJob | SimulateJob | ScoreJob
-Answer = Counted | Sampled | Ran | Called | Scored
+@dataclass(frozen=True)
+class ExportJob:
+    """Write one model to `onnx` as an ONNX file, and what it is fed under this workload to the .npz file `feed`."""
+
+    path: str
+    workload: WorkloadSpec
+    onnx: str
+    feed: str
+    recipe: Recipe = NO_RECIPE
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How far the outputs of two forms of a model are apart: `outputs` of them, on all that the workload feeds.
+
+    `apart` is the largest absolute difference of two finite floats and `largest` the largest magnitude on the first
+    side. `unequal` of all `elements` are whole numbers that differ, or not finite on one side only.
+    """
+
+    outputs: int
+    elements: int
+    apart: float
+    largest: float
+    unequal: int
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Answer to ExportJob. `agreement` is Missing where the runtime cannot run what was exported."""
+
+    by: Mapping[str, str]
+    agreement: Agreement | Missing
+    notes: tuple[str, ...] = ()
+
+
+#: What every backend does; only models of PyTorch are exported.
+Measuring = CountJob | LaunchJob | FootprintJob | EnergyJob | SimulateJob | ScoreJob
+
+Job = Measuring | ExportJob
+Answer = Counted | Sampled | Ran | Called | Scored | Exported
 
 #: What each job is answered with.
 ANSWERS: Mapping[type[Job], type[Answer]] = {
@@ -207,6 +245,7 @@ ANSWERS: Mapping[type[Job], type[Answer]] = {
     EnergyJob: Ran,
     SimulateJob: Called,
     ScoreJob: Scored,
+    ExportJob: Exported,
 }
 
 

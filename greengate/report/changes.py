@@ -127,7 +127,7 @@ def _profile(profile: Profile, width: int) -> Iterator[Part]:
     if lines := list(gap_lines(Gap(reason, help_, tuple(rows)) for (reason, help_), rows in missing.items())):
         yield hanging(lines)
     yield ""
-    yield hanging(_facts(profile))
+    yield hanging(facts_of(profile))
 
 
 def _measured(metric: str, found: Measurement) -> list[Cell]:
@@ -140,7 +140,8 @@ def _name(profile: Profile) -> str:
     return f"model {safe(clip(profile.model.name))}{path}"
 
 
-def _facts(profile: Profile) -> Iterator[tuple[str, str, str]]:
+def facts_of(profile: Profile) -> Iterator[tuple[str, str, str]]:
+    """Say what a profile's numbers rest on, as rows for `hanging`."""
     yield "model", "dim", safe(f"{profile.model.path} ({short_digest(profile.model.digest)})")
     yield "hardware", "dim", safe(hardware_text(profile.hardware))
     yield "workload", "dim", safe(workload_text(profile.workload))
@@ -152,7 +153,7 @@ def _facts(profile: Profile) -> Iterator[tuple[str, str, str]]:
 
 def _between(baseline: Profile, candidate: Profile) -> Iterator[tuple[str, str, str]]:
     """Tell what holds for both profiles once, and what differs for each."""
-    before, after = list(_facts(baseline)), list(_facts(candidate))
+    before, after = list(facts_of(baseline)), list(facts_of(candidate))
     for label in dict.fromkeys(line[0] for line in (*before, *after)):
         for line in before:
             if line[0] == label:

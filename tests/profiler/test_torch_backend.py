@@ -26,7 +26,7 @@ from greengate.budget import WorkerLimits  # noqa: E402
 from greengate.errors import Diagnostic  # noqa: E402
 from greengate.metrics import METRICS  # noqa: E402
 from greengate.profile import InputSpec, Measurement, Missing, WorkloadSpec, digest_files  # noqa: E402
-from greengate.profiler.backends import format_of, onnx_session, torch_session  # noqa: E402
+from greengate.profiler.backends import format_of, torch_session  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
 from greengate.profiler.instructions.callgrind import Simulated  # noqa: E402
 from greengate.profiler.jobs import (  # noqa: E402
@@ -137,20 +137,6 @@ def test_every_form_of_a_network_has_equal_params_and_macs(name: str) -> None:
         found[path] = (value(counted, "macs") * net.shape[0], value(counted, "params"))
         assert counted.inputs[0].shape == net.shape
     assert set(found.values()) == {(net.macs, sum(item.numel() for item in net.build().parameters()))}, found
-
-
-@pytest.mark.parametrize(("name", "constants"), [("mixed", 0), ("separable", 2), ("attention", 1)])
-def test_the_network_as_onnx_has_equal_params_and_macs(name: str, constants: int) -> None:
-    """But for constants: the bounds of ReLU6 and the scale of attention are stored numbers in ONNX."""
-    needs.package("onnxscript")
-    net = nets.NETS[name]
-    path = nets.onnx_file(net.build(), (net.input,), Path("net.onnx"))
-    as_onnx = onnx_session.run(CountJob(str(path.absolute()), WorkloadSpec(batch_size=net.shape[0])), lambda _: None)
-    assert isinstance(as_onnx, Counted)
-    given = InputSpec(NAMES.get(name, "x"), net.shape)
-    native = count(factory(net, name), WorkloadSpec(batch_size=net.shape[0], inputs=(given,)))
-    assert value(as_onnx, "macs") == value(native, "macs") == net.macs / net.shape[0]
-    assert value(as_onnx, "params") - constants == value(native, "params")
 
 
 def test_every_metric_is_answered_and_what_is_missing_says_why() -> None:

@@ -68,7 +68,7 @@ class Format:
     """One row of the table: a format's name, the endings of its files, and the module that measures it.
 
     `recognises` tells its paths where endings cannot, `about` names those in words. `timed` formats run on this
-    machine's clock, and want the machine for themselves while they do.
+    machine's clock, and want the machine for themselves while they do. `unexported` says why one has no ONNX twin.
     """
 
     name: str
@@ -77,6 +77,7 @@ class Format:
     timed: bool = True
     recognises: Callable[[str], bool] = lambda _: False
     about: str = ""
+    unexported: str = ""
 
 
 def _module(name: str) -> Callable[[], Backend]:
@@ -90,12 +91,12 @@ def _is_folder(path: str) -> bool:
 FORMATS: dict[str, Format] = {
     row.name: row
     for row in (
-        Format("onnx", (".onnx",), _module("onnx")),
-        Format("torchscript", (".pt", ".jit"), _module("torch")),
+        Format("onnx", (".onnx",), _module("onnx"), unexported="it is an ONNX model already"),
+        Format("torchscript", (".pt", ".jit"), _module("torch"), unexported="PyTorch does not export TorchScript"),
         Format("torch.export", (".pt2",), _module("torch")),
         Format("code", (), _module("torch"), recognises=names_code, about="code, `package.module:function`"),
         Format("transformers", (), _module("torch"), recognises=_is_folder, about="a folder with config.json"),
-        Format("fake", (".fake.yaml",), _module("fake"), timed=False),
+        Format("fake", (".fake.yaml",), _module("fake"), timed=False, unexported="there is no network behind it"),
     )
 }
 

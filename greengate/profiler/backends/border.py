@@ -16,6 +16,8 @@ from greengate.profiler.jobs import (
     Counted,
     CountJob,
     EnergyJob,
+    Exported,
+    ExportJob,
     FootprintJob,
     LaunchJob,
     Ran,
@@ -35,6 +37,15 @@ def score(session: str, job: ScoreJob, limits: WorkerLimits) -> Scored:
     """Run a model over labelled data in a process of its own; as `run`."""
     here = Path.cwd()
     placed = replace(job, path=str(here / job.path), data=str(here / job.data), recipe=_recipe(here, job.recipe))
+    with _short(here):
+        return isolation.run(session, placed, limits)
+
+
+def export(session: str, job: ExportJob, limits: WorkerLimits) -> Exported:
+    """Write a model as an ONNX file in a process of its own; as `run`."""
+    here = Path.cwd()
+    workload = _workload(here, job.workload)
+    placed = replace(job, path=str(here / job.path), recipe=_recipe(here, job.recipe), workload=workload)
     with _short(here):
         return isolation.run(session, placed, limits)
 

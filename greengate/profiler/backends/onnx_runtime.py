@@ -33,6 +33,15 @@ class Loaded:
         except Exception as error:
             raise _run_fault(self.path, error) from error
 
+    def answers(self, inputs: Mapping[str, Any]) -> list[Any]:
+        """Run once and return the outputs as arrays. Raises Refused where the model fails, or numpy has no type."""
+        if not self.plain:
+            raise Refused("model-unsupported", f"{self.path}: numpy has no type for its outputs", "measure it as it is")
+        try:
+            return list(self.session.run(self.outputs, inputs))
+        except Exception as error:
+            raise _run_fault(self.path, error) from error
+
     def _call_apart(self, inputs: Mapping[str, Any]) -> None:
         """Run once and leave the outputs where the runtime keeps them."""
         from onnxruntime import OrtValue

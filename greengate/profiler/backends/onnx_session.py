@@ -18,8 +18,8 @@ from greengate.profiler.jobs import (
     CountJob,
     EnergyJob,
     FootprintJob,
-    Job,
     LaunchJob,
+    Measuring,
     Ran,
     Sampled,
     ScoreJob,
@@ -31,7 +31,7 @@ from greengate.profiler.worker import Stage
 _HELD: list[bytearray] = []
 
 
-def run(job: Job, stage: Stage) -> Answer:
+def run(job: Measuring, stage: Stage) -> Answer:
     """Do one job on ONNX models. Raises Refused and WorkerFailed."""
     match job:
         case CountJob():

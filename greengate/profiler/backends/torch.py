@@ -17,6 +17,8 @@ from greengate.profiler.jobs import (
     Counted,
     CountJob,
     EnergyJob,
+    Exported,
+    ExportJob,
     FootprintJob,
     LaunchJob,
     Ran,
@@ -73,6 +75,15 @@ def score(job: ScoreJob, limits: WorkerLimits) -> Scored:
     """Run a model over labelled data in a process of its own. Raises jobs.Refused and jobs.WorkerFailed."""
     _installed()
     return border.score(_SESSION, job, limits)
+
+
+def export(job: ExportJob, limits: WorkerLimits) -> Exported:
+    """Write a model as an ONNX file in a process of its own. Raises jobs.Refused and jobs.WorkerFailed."""
+    _installed()
+    if util.find_spec("onnxscript") is None:
+        help_ = "pip install 'greengate-ci[export]'"
+        raise Refused("extra-missing", "exporting to ONNX needs onnxscript, which is not installed", help_)
+    return border.export(_SESSION, job, limits)
 
 
 def meters(path: str, energy: Energy) -> AbstractContextManager[Bench]:

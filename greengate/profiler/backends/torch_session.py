@@ -22,6 +22,7 @@ from greengate.profiler.jobs import (
     Called,
     CountJob,
     EnergyJob,
+    ExportJob,
     FootprintJob,
     Job,
     LaunchJob,
@@ -54,6 +55,10 @@ def run(job: Job, stage: Stage) -> Answer:
             from greengate.profiler.backends.torch_score import score
 
             return score(job, stage)
+        case ExportJob():
+            from greengate.profiler.backends.torch_export import export
+
+            return export(job, stage)
 
 
 def launch(job: LaunchJob, stage: Stage) -> Sampled:
