@@ -140,7 +140,8 @@ def _apart(before: Measurement, after: Measurement, relative: bool, steady: bool
         return Missing(
             "the stored baseline does not say how much it differs from trial to trial",
             "incomparable",
-            "accept it again: `greengate baseline accept` measures it several times apart",
+            "have its model file at hand, committed or named by --against, or accept it again: `greengate baseline"
+            " accept` measures it several times apart",
         )
     # Both sides are one draw from the spread between trials; interval arithmetic on top of it is wider than need be.
     share = 1 - (1 - estimate.COMPUTED) / 2

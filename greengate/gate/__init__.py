@@ -158,28 +158,34 @@ def measure_all(request: Request, now: datetime.datetime, progress: Progress = s
     budget = budget_file.read(Path(request.budget or "budgets.yaml"))
     found: dict[str, Profile] = {}
     wrong: list[Diagnostic] = []
-    # The rounds of one model share its time.
-    alone = replace(
-        request,
-        against="none",
-        max_seconds=max(request.max_seconds / ROUNDS, 1),
-        energy_seconds=request.energy_seconds / ROUNDS,
-    )
-    with _setting(budget, alone, now, progress) as setting:
-        # What is exact is not measured again in every round.
-        again = replace(setting, request=replace(alone, simulation_seconds=0.0))
+    with _setting(budget, _alone(request), now, progress) as setting:
         for one in choose(budget, request.models):
             try:
-                rounds = [
-                    start(one, again if round else setting, twice=False, evaluated=not round) for round in range(ROUNDS)
-                ]
+                found[one.entry.name] = _apart(one, setting)
             except GreengateError as error:
                 wrong += error.diagnostics
-                continue
-            found[one.entry.name] = merge([each for each in rounds if isinstance(each, Profile)])
     if wrong:
         raise GreengateError(*wrong)
     return found
+
+
+def measure(request: Request, now: datetime.datetime, progress: Progress = silent) -> Profile:
+    """Measure the model at a path as `measure_all` does those of a budget. Raises GreengateError."""
+    with _setting(None, _alone(request), now, progress) as setting:
+        return _apart(single(None, request.models[0]), setting)
+
+
+def _alone(request: Request) -> Request:
+    """Return the request without a baseline, its time shared by the rounds of a model."""
+    each, joules = max(request.max_seconds / ROUNDS, 1), request.energy_seconds / ROUNDS
+    return replace(request, against="none", max_seconds=each, energy_seconds=joules)
+
+
+def _apart(one: Chosen, setting: Setting) -> Profile:
+    # What is exact is not measured again in every round.
+    again = replace(setting, request=replace(setting.request, simulation_seconds=0.0))
+    rounds = [start(one, again if round else setting, twice=False, evaluated=not round) for round in range(ROUNDS)]
+    return merge([each for each in rounds if isinstance(each, Profile)])
 
 
 @contextmanager

@@ -21,6 +21,10 @@ MOST_SAMPLES = 10_000_000
 _LOOK_AGAIN = "give it time for a second look with --max-seconds, or measure it again with this version"
 _MORE_SAMPLES = "evaluate on more samples, or widen the limit"
 _LONGER = "measure longer with --max-seconds, on a quieter machine, or widen the limit"
+_SIDE_BY_SIDE = (
+    "have the baseline's model file at hand, committed or named by --against: measured side by side, smaller changes"
+    " can be told"
+)
 _LOOK_AT_IT = "make sure that the model still works; then approve this candidate with `greengate approve`"
 
 
@@ -39,6 +43,8 @@ def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
         return _LOOK_AGAIN
     if refused_estimate(check.limit, rule, comparison):
         return "measure where a counter can be read; `greengate doctor` says what would make one usable"
+    if isinstance(needed, Change) and needed.basis == "stored":
+        return _SIDE_BY_SIDE
     said = _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
     metered = METRICS[rule.metric].dimension in ("energy", "mass")
     return said.replace("--max-seconds", "--energy-seconds") if metered else said

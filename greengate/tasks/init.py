@@ -31,11 +31,12 @@ _SKIPPED = frozenset({"node_modules", "__pycache__", "site-packages", "build", "
 
 @dataclass(frozen=True)
 class Found:
-    """A model file below the folder: what was measured of it beside itself, or why nothing was."""
+    """A model file below the folder: what was measured of it beside itself and by itself, or why nothing was."""
 
     name: str
     path: str
     trial: Trial | None
+    profile: Profile | None
     problem: Diagnostic | None
 
 
@@ -62,7 +63,9 @@ def start(folder: Path, force: bool, max_seconds: float, now: datetime.datetime,
     if not measured:
         raise GreengateError(*(one.problem for one in found if one.problem is not None))
     write_atomic(target, budget_text(found))
-    versions = store_all(folder, {name: trial.candidate for name, trial in measured.items()}, "first budget", now)
+    versions = store_all(
+        folder, {one.name: one.profile for one in found if one.profile is not None}, "first budget", now
+    )
     return "\n".join(_summary(target, found, [f"{one.model} version {one.version}" for one in versions]))
 
 
@@ -97,20 +100,18 @@ def _plain(text: str) -> str:
 def _measure(shown: str, name: str, request: gate.Request, now: datetime.datetime, progress: Progress) -> Found:
     try:
         trial = gate.profile(request, now, progress, twice=False)
+        if not isinstance(trial, Trial):
+            raise TypeError("a model measured beside itself gives a trial")
+        if not trial.candidate.model.files:
+            missing = next(iter(trial.candidate.measurements.values()))
+            reason = "" if isinstance(missing, Measurement) else missing.reason
+            problem = Diagnostic("model-unsupported", f"{shown}: {reason}", "run it by hand first")
+            return Found(name, shown, None, None, problem)
+        # Measured apart like all that is accepted: its file may be gone when something is compared with it.
+        profile = gate.measure(request, now, progress)
     except GreengateError as error:
-        return Found(name, shown, None, error.diagnostics[0])
-    if not isinstance(trial, Trial):
-        raise TypeError("a model measured beside itself gives a trial")
-    if not trial.candidate.model.files:
-        missing = next(iter(trial.candidate.measurements.values()))
-        reason = "" if isinstance(missing, Measurement) else missing.reason
-        return Found(name, shown, None, Diagnostic("model-unsupported", f"{shown}: {reason}", "run it by hand first"))
-    return Found(name, shown, _named(trial, name, shown), None)
-
-
-def _named(trial: Trial, name: str, path: str) -> Trial:
-    model = replace(trial.candidate.model, name=name, path=path)
-    return replace(trial, candidate=replace(trial.candidate, model=model))
+        return Found(name, shown, None, None, error.diagnostics[0])
+    return Found(name, shown, trial, replace(profile, model=replace(profile.model, name=name, path=shown)), None)
 
 
 def budget_text(found: Sequence[Found]) -> str:
@@ -148,7 +149,7 @@ def _entry(one: Found) -> list[str]:
         comments = [f"  # {line}" for text in said for line in text.splitlines()]
         return [f"  # {head}", "  # ^ not measured yet:", *comments]
     numbers = [
-        format_quantity(value.value, METRICS[name].dimension)
+        format_quantity(value.value, METRICS[name].dimension) + (f" {name}" if name == "params" else "")
         for name in ("size", "params", "flops", "latency_p50")
         if isinstance(value := one.trial.candidate.measurements.get(name), Measurement)
     ]

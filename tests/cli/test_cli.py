@@ -255,6 +255,18 @@ def test_init_then_check_passes(here: Path, capsys: pytest.CaptureFixture[str]) 
     assert (here / ".greengate" / ".gitignore").read_text() == "last.json\nparts/\n"
 
 
+def test_what_init_accepted_judges_times_when_its_file_is_gone(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "budgets.yaml").unlink()
+    assert run("init") == 0
+    (here / "net.fake.yaml").write_text(NET.replace("latency: 10 ms", "latency: 40 ms"))
+    assert run("check") == 1
+    capsys.readouterr()
+    assert run("explain", "latency_p50") == 0
+    said = capsys.readouterr().out
+    assert "(stored)" in said
+    assert "FAIL" in said
+
+
 def test_init_never_overwrites_without_force(here: Path) -> None:
     before = (here / "budgets.yaml").read_text()
     assert run("init") == 2
