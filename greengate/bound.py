@@ -5,12 +5,25 @@ from __future__ import annotations
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from greengate.budget import Budget, Rule, SharedPolicy
+from greengate.budget import Budget, CarbonBudget, Rule, SharedPolicy
 
 
 def policies(budget: Budget) -> tuple[Budget, ...]:
-    """Return all that judges: the budget, and what each shared file says by itself of the rules that it locks."""
-    return (budget, *(_locks(budget, one) for one in budget.shared if any(rule.locked for rule in one.rules)))
+    """Return all that judges: the budget, and what each shared file says by itself of what it locks."""
+    return (budget, *(_locks(budget, one) for one in budget.shared if _has_locks(one)))
+
+
+def carbon_budgets(budget: Budget) -> tuple[CarbonBudget, ...]:
+    """Return every carbon budget that binds: the nearest file's, and those that shared files lock; each once."""
+    return tuple(dict.fromkeys(one.carbon_budget for one in policies(budget) if one.carbon_budget is not None))
+
+
+def _has_locks(one: SharedPolicy) -> bool:
+    return any(rule.locked for rule in one.rules) or _locked_carbon(one) is not None
+
+
+def _locked_carbon(one: SharedPolicy) -> CarbonBudget | None:
+    return one.carbon_budget if one.carbon_budget is not None and one.carbon_budget.locked else None
 
 
 def _locks(budget: Budget, one: SharedPolicy) -> Budget:
@@ -21,6 +34,7 @@ def _locks(budget: Budget, one: SharedPolicy) -> Budget:
         on_inconclusive=one.on_inconclusive,
         approvers=one.approvers,
         reference=one.reference,
+        carbon_budget=_locked_carbon(one),
         shared=(),
     )
 

@@ -214,20 +214,25 @@ class Carbon:
 
 @dataclass(frozen=True)
 class CarbonBudget:
-    """What training may emit in a period, UTC: the sum over records, patterns that start at the budget's folder."""
+    """What training may emit in a period, UTC: the sum over records, patterns that start at the budget's folder.
+
+    A shared file may have `locked` its own.
+    """
 
     limit: Limit
     period: str
     span: Span
     records: tuple[str, ...]
     allow_estimated: bool = False
+    locked: bool = False
 
 
 @dataclass(frozen=True)
 class SharedPolicy:
     """A policy file that a budget extends: `file` as spans name it, the digest of its bytes, the commit it is of.
 
-    `rules` are its own, as they stand there. All else is as it holds for that file, what it extends included.
+    `rules` and `carbon_budget` are its own, as they stand there. All else is as it holds for that file, what it extends
+    included.
     """
 
     file: str
@@ -238,6 +243,7 @@ class SharedPolicy:
     on_inconclusive: OnInconclusive | None = None
     approvers: tuple[Approvers, ...] = ()
     reference: Reference | None = None
+    carbon_budget: CarbonBudget | None = None
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,14 @@ class Entry:
 
 @dataclass(frozen=True)
 class Ledger:
-    """Every training that the carbon budget of one policy finds, whenever it was, each once."""
+    """Every training that one carbon budget finds, whenever it was, each once.
+
+    `file` is the policy file that it stands in, as spans name it; several can bind, where shared files lock theirs.
+    """
 
     under: Literal["base", "head"]
     entries: tuple[Entry, ...]
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,12 @@ def bounds(period: str) -> tuple[datetime.date, datetime.date]:
         first, months = int(part), 1
     end = first + months
     return datetime.date(int(year), first, 1), datetime.date(int(year) + end // 13, (end - 1) % 12 + 1, 1)
+
+
+def counted_for(budget: CarbonBudget, ledgers: Sequence[Ledger], under: Literal["base", "head"]) -> Ledger:
+    """Return the ledger of one carbon budget, an empty one where there is none; without a file it is the only one."""
+    kept = (one for one in ledgers if one.under == under and one.file in ("", budget.span.file))
+    return next(kept, Ledger(under, (), budget.span.file))
 
 
 def account(ledger: Ledger, budget: CarbonBudget) -> Account:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
 from greengate import codec, ledger
+from greengate.bound import carbon_budgets
 from greengate.comparison import Comparison
 from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.metrics import METRICS
@@ -55,10 +56,10 @@ def _of_a_period(case: Case, outcome: Outcome) -> Comparison | None:
     """Return what trainings of a period emitted, as a comparison with nothing."""
     under: Literal["base", "head"] = "base" if outcome.under == "base" else "head"
     policy = case.base if under == "base" and case.base is not None else case.budget
-    budget = policy.carbon_budget
+    budget = next((one for one in carbon_budgets(policy) if one.limit.span == outcome.span), None)
     if budget is None or ledger.named(budget.period) != outcome.model:
         return None
-    kept = next((one for one in case.ledgers if one.under == under), ledger.Ledger(under, ()))
+    kept = ledger.counted_for(budget, case.ledgers, under)
     return Comparison(outcome.metric, NO_BASELINE, ledger.account(kept, budget).total, NO_BASELINE)
 
 

@@ -66,7 +66,7 @@ def build(root: Value, path: str, digest: str, beneath: Sequence[Read] = ()) -> 
         worker=WorkerLimits(**_plain(root.get("worker"))),
         power_log=_power_log(root.get("energy")),
         carbon=_carbon(root.get("carbon")),
-        carbon_budget=_carbon_budget(root.get("carbon_budget")),
+        carbon_budget=_carbon_budget(nearest(files, "carbon_budget")),
         max_waiver_days=_said(files, "max_waiver_days"),
         on_inconclusive=_said(files, "on_inconclusive"),
         approvers=_seats(files),
@@ -93,6 +93,7 @@ def _shared(beneath: Sequence[Read]) -> tuple[SharedPolicy, ...]:
             on_inconclusive=_said(files, "on_inconclusive"),
             approvers=_seats(files),
             reference=_reference(nearest(files, "reference")),
+            carbon_budget=_carbon_budget(one.root.get("carbon_budget")),
         )
         found = (policy, *found)
     return found
@@ -158,6 +159,7 @@ def _carbon_budget(entry: Value | None) -> CarbonBudget | None:
         span=entry.span,
         records=_texts(entry, "records") or ("training/*.json",),
         allow_estimated=_optional(entry, "allow_estimated") or False,
+        locked=_optional(entry, "locked") or False,
     )
 
 

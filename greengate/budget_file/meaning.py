@@ -52,7 +52,7 @@ def find_contradictions(budget: Value, found: Findings, beneath: Sequence[Value]
     for seat in entries(budget, "approvers"):
         _seats(seat, rules, found)
     _carbon(budget, found)
-    if (taken := rules.entries.get("carbon_budget")) is not None and budget.get("carbon_budget") is not None:
+    if (taken := rules.entries.get("carbon_budget")) is not None and nearest((budget, *beneath), "carbon_budget"):
         found.note(
             "duplicate-id", taken.span, "`carbon_budget` is what reports call the file's own", "call it otherwise"
         )

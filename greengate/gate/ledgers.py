@@ -11,7 +11,8 @@ from pathlib import Path, PurePath
 from typing import Literal
 
 from greengate import git
-from greengate.budget import Budget, Carbon
+from greengate.bound import carbon_budgets
+from greengate.budget import Budget, Carbon, CarbonBudget
 from greengate.carbon import record
 from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.gate.trust import Trust
@@ -23,7 +24,7 @@ _HELP = "name files of `greengate track`, or codecarbon's emissions.csv, and kee
 
 
 def ledgers(budget: Budget, trusted: Trust, carbon: Carbon | None) -> tuple[Ledger, ...]:
-    """Return the ledger of every policy that has a carbon budget; emissions follow from `carbon` where it binds.
+    """Return the ledger of every carbon budget of every policy; emissions follow from `carbon` where it binds.
 
     A change can add records and take none away: those of the target branch count as they stand there, beside its own.
     Raises GreengateError `training-record` for every file that is missing or is no record.
@@ -32,10 +33,11 @@ def ledgers(budget: Budget, trusted: Trust, carbon: Carbon | None) -> tuple[Ledg
     found: list[Ledger] = []
     policies: list[tuple[Literal["base", "head"], Budget | None]] = [("head", budget), ("base", trusted.base)]
     for under, policy in policies:
-        if policy is None or policy.carbon_budget is None:
+        if policy is None:
             continue
-        files = _files(policy, Path(budget.path).parent, trusted, wrong)
-        found.append(Ledger(under, _entries(files, carbon, policy.carbon_budget.span, wrong)))
+        for one in carbon_budgets(policy):
+            files = _files(policy, one, Path(budget.path).parent, trusted, wrong)
+            found.append(Ledger(under, _entries(files, carbon, one.span, wrong), one.span.file))
     if wrong:
         raise GreengateError(*dict.fromkeys(wrong))
     return tuple(found)
@@ -61,10 +63,11 @@ def _amount(entry: Entry) -> float:
     return entry.emitted.value if isinstance(entry.emitted, Measurement) else -1.0
 
 
-def _files(policy: Budget, folder: Path, trusted: Trust, wrong: list[Diagnostic]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every record that a policy names: its patterns', and its models' own."""
-    assert policy.carbon_budget is not None  # noqa: S101 - asked for by the caller
-    patterns = [*policy.carbon_budget.records]
+def _files(
+    policy: Budget, carbon_budget: CarbonBudget, folder: Path, trusted: Trust, wrong: list[Diagnostic]
+) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of every record that a carbon budget names by patterns, and those of the models' own."""
+    patterns = [*carbon_budget.records]
     patterns += [glob.escape(model.training) for model in policy.models if model.training is not None]
     seen: set[Path] = set()
     for pattern in patterns:
@@ -81,7 +84,7 @@ def _files(policy: Budget, folder: Path, trusted: Trust, wrong: list[Diagnostic]
                 content = path.read_bytes()
             except OSError as error:
                 message = f"the training record {path} cannot be read: {error.strerror}"
-                wrong.append(Diagnostic("training-record", message, _HELP, policy.carbon_budget.span))
+                wrong.append(Diagnostic("training-record", message, _HELP, carbon_budget.span))
                 continue
             yield path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path), content
         yield from of_base

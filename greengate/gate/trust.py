@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from greengate import approval, budget_file, ci, git
 from greengate.baselines import extract
-from greengate.budget import Budget
+from greengate.budget import Budget, CarbonBudget
 from greengate.ci.policy_ref import Source, unreadable
 from greengate.errors import BudgetError, Diagnostic, GreengateError
 from greengate.gate.request import Request
@@ -127,10 +127,17 @@ def _moved(base: Budget, folder: Path, own: Budget) -> Budget:
         )
         for model in base.models
     )
-    carbon = base.carbon_budget
-    if carbon is not None:
-        carbon = replace(carbon, records=tuple(str(folder / one) for one in carbon.records))
-    return replace(base, path=own.path, models=models, carbon_budget=carbon)
+    return replace(
+        base,
+        path=own.path,
+        models=models,
+        carbon_budget=_records_below(folder, base.carbon_budget),
+        shared=tuple(replace(one, carbon_budget=_records_below(folder, one.carbon_budget)) for one in base.shared),
+    )
+
+
+def _records_below(folder: Path, carbon: CarbonBudget | None) -> CarbonBudget | None:
+    return carbon and replace(carbon, records=tuple(str(folder / one) for one in carbon.records))
 
 
 # --- approvals --------------------------------------------------------------------------------------------------------

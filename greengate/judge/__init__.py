@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Literal
 
 from greengate.bound import binds, policies, rules_for
 from greengate.budget import Budget, Rule
@@ -28,10 +29,9 @@ def judge(case: Case) -> Verdict:
 
     Where both have a rule, by id and model, the worse outcome binds.
     """
-    outcomes = (*_under(case.budget, case), *judge_carbon(case.budget, case, "head"))
+    outcomes = _under(case.budget, case, "head")
     if case.base is not None:
-        base = (*_under(case.base, case), *judge_carbon(case.base, case, "base"))
-        outcomes = _worse(base, outcomes)
+        outcomes = _worse(_under(case.base, case, "base"), outcomes)
     # A model that no rule binds was not judged: saying "pass" would be a guess.
     judged = {outcome.model for outcome in outcomes}
     idle = not case.models or any(model.name not in judged for model in case.models)
@@ -52,9 +52,9 @@ def unconfirmed(budgets: Iterable[Budget], model: ModelCase, today: datetime.dat
     return limits.unconfirmed(rules, model, today)
 
 
-def _under(policy: Budget, case: Case) -> tuple[Outcome, ...]:
-    """Judge under one policy; where a shared file locks a rule that judges worse, or alone, that is what binds."""
-    own, *locks = (_alone(each, case) for each in policies(policy))
+def _under(policy: Budget, case: Case, side: Literal["base", "head"]) -> tuple[Outcome, ...]:
+    """Judge under one policy; where a shared file locks what judges worse, or alone, that is what binds."""
+    own, *locks = ((*_alone(each, case), *judge_carbon(each, case, side)) for each in policies(policy))
     found = {(one.model, one.rule): one for one in own}
     for one in (outcome for lock in locks for outcome in lock):
         held = found.setdefault((one.model, one.rule), one)

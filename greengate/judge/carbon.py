@@ -7,13 +7,13 @@ from typing import Literal
 
 from greengate.budget import Budget, CarbonBudget
 from greengate.judge.limits import judge_absolute
-from greengate.ledger import METRIC, RULE, Account, Entry, account, named
+from greengate.ledger import METRIC, RULE, Account, Entry, account, counted_for, named
 from greengate.profile import Measurement
 from greengate.units import format_quantity
 from greengate.verdict import Case, Check, Outcome, Status
 
 _TRACK = "record trainings with `greengate track`, and name the records in `carbon_budget: {records: [...]}`"
-_SPENT = "train no more in this period, or raise `max` on the target branch"
+_SPENT = "train no more in this period, or raise `max` {}"
 _ALLOW = "measure trainings where a counter can be read, or say `allow_estimated: true`"
 _UNKNOWN = "name a grid intensity with `carbon:`, and track where energy can be counted"
 
@@ -26,8 +26,8 @@ def judge_carbon(policy: Budget, case: Case, under: Literal["base", "head"]) -> 
     budget = policy.carbon_budget
     if budget is None:
         return ()
-    ledger = next((one for one in case.ledgers if one.under == under), None)
-    if ledger is None or not ledger.entries:
+    ledger = counted_for(budget, case.ledgers, under)
+    if not ledger.entries:
         return (_outcome(budget, Check(budget.limit, Status.INCONCLUSIVE, "no training record was found"), _TRACK),)
     return (_outcome(budget, *_judged(budget, account(ledger, budget))),)
 
@@ -39,7 +39,7 @@ def _judged(budget: CarbonBudget, found: Account) -> tuple[Check, str]:
     over = "left" if rest >= 0 else "too much"
     check = replace(check, reason=f"{check.reason}: {format_quantity(abs(rest), 'mass')} {over}")
     if check.status is Status.FAIL:
-        return check, _SPENT
+        return check, _SPENT.format(f"in {budget.span.file}" if budget.locked else "on the target branch")
     if found.unknown:
         return Check(
             budget.limit, Status.INCONCLUSIVE, f"it is not known what {_names(found.unknown)} emitted"

@@ -45,7 +45,7 @@ def differences(base: Budget, head: Budget) -> Iterator[Notice]:
 
 
 def against_locks(budget: Budget) -> Iterator[Notice]:
-    """Name every rule in which a file would loosen what a shared one locks."""
+    """Name everything in which a file would loosen what a shared one locks."""
     held = {rule.id: rule for rule in budget.rules}
     for shared in reversed(budget.shared):
         for locked in (rule for rule in shared.rules if rule.locked):
@@ -55,6 +55,21 @@ def against_locks(budget: Budget) -> Iterator[Notice]:
                 for text in looser:
                     what = f"the rule {mine.id!r} {text}, which {locked.span} locks: the locked rule binds"
                     yield _notice(what, mine.span)
+
+    yield from _against_locked_carbon(budget)
+
+
+def _against_locked_carbon(budget: Budget) -> Iterator[Notice]:
+    mine = budget.carbon_budget
+    for locked in (one.carbon_budget for one in budget.shared):
+        if locked is None or mine is None or not locked.locked or mine.span == locked.span:
+            continue
+        said = [] if mine.limit.value <= locked.limit.value else [f"loosens `max` to {mine.limit.text}"]
+        said += [f"alters `{key}`" for key in ("period", "records") if getattr(mine, key) != getattr(locked, key)]
+        said += ["counts estimates"] if mine.allow_estimated and not locked.allow_estimated else []
+        if said:
+            what = f"the carbon budget {', '.join(said)}; {locked.span} locks its own, which binds too"
+            yield _notice(what, mine.span)
 
 
 def _notice(text: str, span: Span | None = None) -> Notice:

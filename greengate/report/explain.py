@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
+from greengate.ledger import RULE
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
 from greengate.report.facts import facts, place_text, rule_of, titled
@@ -32,6 +33,14 @@ _UNDER = {
     "base": "the target branch's policy binds: it judges worse than the change's own, or has the rule alone",
     "head": "the change's own policy binds: it judges worse than the target branch's, or has the rule alone",
     "both": "the target branch's policy and the change's own agree",
+}
+
+#: What a shared file's word counts for, by whether it is what judges and whether it is locked.
+_COUNTS = {
+    (True, True): "this is what judges",
+    (True, False): "this is what judges",
+    (False, True): "locked: it is judged too, and the worse binds",
+    (False, False): "not locked: replaced",
 }
 
 
@@ -174,11 +183,13 @@ def _elsewhere(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
     policy = verdict.case.base if outcome.under == "base" and verdict.case.base is not None else verdict.case.budget
     for rule in (rule for one in policy.shared for rule in one.rules if rule.id == outcome.rule):
         numbers = ", ".join(f"{limit.kind}: {limit.text}" for limit in rule.limits)
-        if rule.span == outcome.span:
-            counts = "this is what judges"
-        else:
-            counts = "locked: it is judged too, and the worse binds" if rule.locked else "not locked: replaced"
+        counts = _COUNTS[rule.span == outcome.span, rule.locked]
         yield f"  shared     {place_text(verdict.case, rule.span)}: {clean(numbers)} ({counts})"
+    for budget in (one.carbon_budget for one in policy.shared if outcome.rule == RULE):
+        if budget is not None:
+            counts = _COUNTS[budget.limit.span == outcome.span, budget.locked]
+            at = place_text(verdict.case, budget.span)
+            yield f"  shared     {at}: max: {clean(budget.limit.text)} in {clean(budget.period)} ({counts})"
 
 
 def _combined(verdict: Verdict, outcome: Outcome) -> Iterator[str]:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from greengate import estimate
-from greengate.bound import policies, rules_for
+from greengate.bound import carbon_budgets, policies, rules_for
 from greengate.budget import CarbonBudget, Rule
 from greengate.comparison import Comparison
 from greengate.errors import Span
-from greengate.ledger import Account, account
+from greengate.ledger import Account, account, counted_for
 from greengate.metrics import METRICS, ordered
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.numbers import how, marked
@@ -160,12 +160,11 @@ def own_cost(verdict: Verdict) -> str:
 
 def carbon_texts(case: Case) -> tuple[str, ...]:
     """Say of every carbon budget what its trainings emitted, how that is known, what is left and what lies outside."""
-    found = []
-    for kept in case.ledgers:
-        policy = case.base if kept.under == "base" else case.budget
-        budget = None if policy is None else policy.carbon_budget
-        if budget is not None:
-            found.append(_carbon_text(account(kept, budget), budget))
+    found: list[str] = []
+    for under in dict.fromkeys(one.under for one in case.ledgers):
+        policy = case.base if under == "base" else case.budget
+        budgets = () if policy is None else carbon_budgets(policy)
+        found += [_carbon_text(account(counted_for(each, case.ledgers, under), each), each) for each in budgets]
     return tuple(dict.fromkeys(found))
 
 
@@ -180,7 +179,8 @@ def _carbon_text(found: Account, budget: CarbonBudget) -> str:
     parts = [part for part in parts if not part.startswith("0 ")]
     mark = "\u2248 " if found.estimated else ""
     room = f"{mark}{format_quantity(abs(left), 'mass')} {'left' if left >= 0 else 'too much'}"
-    text = f"{budget.period}, at most {budget.limit.text} CO2e: {'; '.join(parts) or 'no training'}; {room}"
+    locked = f", locked by {budget.span.file}" if budget.locked else ""
+    text = f"{budget.period}, at most {budget.limit.text} CO2e{locked}: {'; '.join(parts) or 'no training'}; {room}"
     if found.outside:
         names = listed([f"{one.file} ({one.started})" for one in found.outside], most=4)
         text += f"; outside of the period and not counted: {names}"

@@ -12,7 +12,7 @@ import pytest
 from repository import Repository
 
 from greengate import budget_file
-from greengate.bound import policies, rules_for
+from greengate.bound import carbon_budgets, policies, rules_for
 from greengate.budget import Budget
 from greengate.cli import door
 from greengate.errors import BudgetError, Diagnostic
@@ -443,3 +443,52 @@ def test_both_schemas_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert [one["$id"] for one in printed] == ["urn:greengate:budget:1", "urn:greengate:policy:1"]
     for one in printed:
         jsonschema.Draft202012Validator.check_schema(one)
+
+
+# --- carbon budgets ---------------------------------------------------------------------------------------------------
+
+CARBON = "carbon_budget: {{max: {}, period: 2026-Q4{}}}\n"
+LOCKED = ORG + CARBON.format("50 kg", ", locked: true, records: [runs/*.json]")
+
+
+def carbon(found: Budget) -> list[tuple[str, str, bool]]:
+    return [(each.limit.text, each.span.file, each.locked) for each in carbon_budgets(found)]
+
+
+def test_the_nearest_carbon_budget_holds_and_a_locked_one_beside_it(tmp_path: Path) -> None:
+    own = BUDGET + CARBON.format("90 kg", "")
+    assert carbon(read(tmp_path, budgets=BUDGET, policy__org=LOCKED)) == [("50 kg", "policy/org.yaml", True)]
+    assert carbon(read(tmp_path, budgets=own, policy__org=LOCKED)) == [
+        ("90 kg", "budgets.yaml", False),
+        ("50 kg", "policy/org.yaml", True),
+    ]
+    plain = LOCKED.replace("locked: true, ", "")
+    assert carbon(read(tmp_path, budgets=own, policy__org=plain)) == [("90 kg", "budgets.yaml", False)]
+    assert carbon(read(tmp_path, budgets=BUDGET, policy__org=plain)) == [("50 kg", "policy/org.yaml", False)]
+
+
+def test_a_lock_two_files_away_binds_and_a_file_may_hold_nothing_but_a_carbon_budget(tmp_path: Path) -> None:
+    team = "version: 1\nextends: org.yaml\n" + CARBON.format("70 kg", ", locked: true")
+    only = "version: 1\n" + CARBON.format("50 kg", ", locked: true")
+    budget = read(
+        tmp_path,
+        budgets=OWN.format("policy/team.yaml") + "rules: [{metric: size, max: 1 MB}]\n" + CARBON.format("90 kg", ""),
+        policy__team=team,
+        policy__org=only,
+    )
+    assert [text for text, _, _ in carbon(budget)] == ["90 kg", "70 kg", "50 kg"]
+    assert [rule.id for each in policies(budget) for rule in rules_for(each, "net")] == ["size"]
+
+
+@pytest.mark.parametrize(
+    ("own", "org", "code"),
+    [
+        (CARBON.format("50 kg", ", locked: true"), ORG, "unknown-key"),  # nobody extends a budget
+        ("", LOCKED.replace("locked: true", "locked: perhaps"), "wrong-type"),
+        ("", LOCKED.replace("size, max", "size, id: carbon_budget, max"), "duplicate-id"),
+        ("rules: [{id: carbon_budget, metric: flops, max: 1 GFLOP}]\n", LOCKED, "duplicate-id"),
+        ("", "version: 1\n" + CARBON.format("50 kg", ""), "empty-budget"),  # of no file's rules
+    ],
+)
+def test_a_carbon_budget_of_a_shared_file_is_read_as_strictly(tmp_path: Path, own: str, org: str, code: str) -> None:
+    assert {one.code for one in wrong(tmp_path, budgets=BUDGET + own, policy__org=org)} == {code}

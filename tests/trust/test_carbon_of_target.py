@@ -144,3 +144,43 @@ def test_power_log_intensity_and_record_bind_from_the_target() -> None:
     assert bound.carbon == base.carbon  # type: ignore[attr-defined]
     assert [model.training for model in bound.models] == ["net.json"]
     assert bind(head, None) is head  # type: ignore[arg-type]
+
+
+ORG = "version: 1\ncarbon_budget: {max: 20 kg, period: 2026-Q4, locked: true, records: [training/*.json]}\n"
+EXTENDING = BUDGET.replace("version: 1\n", "version: 1\nextends: policy/org.yaml\n")
+
+
+@pytest.mark.parametrize(
+    ("softer", "under"),
+    [
+        ({"policy/org.yaml": ORG.replace("20 kg", "200 kg")}, "base"),
+        ({"policy/org.yaml": ORG.replace("locked: true, ", "").replace("Q4", "Q3")}, "base"),
+        ({"budgets.yaml": BUDGET}, "base"),
+        ({"budgets.yaml": EXTENDING + "carbon_budget: {max: 200 kg, period: 2026-Q4}\n"}, "both"),
+        ({"budgets.yaml": EXTENDING + "carbon_budget: {max: 20 kg, period: 2026-Q4, records: [n/*.json]}\n"}, "both"),
+        ({"training/a.json": None}, "both"),
+    ],
+    ids=["loosened", "unlocked", "extends-nothing", "own", "own-records", "record-deleted"],
+)
+def test_nothing_the_change_writes_makes_room_under_an_organisation_s_lock(
+    world: World, softer: dict[str, str | bytes | None], under: str
+) -> None:
+    files: dict[str, str | bytes | None] = {
+        "budgets.yaml": EXTENDING,
+        "policy/org.yaml": ORG,
+        "net.fake.yaml": MODEL,
+        "training/a.json": text(25.0),
+    }
+    world.land(files)
+    world.propose(softer)
+    said = world.judge()
+    assert said.code == 1
+    assert said.rules[PERIOD] == ("fail", under)
+
+
+def test_a_budget_that_moved_still_counts_the_records_that_a_lock_names(world: World) -> None:
+    files: dict[str, str | bytes | None] = {"old/budgets.yaml": EXTENDING, "old/policy/org.yaml": ORG}
+    world.land({**files, "old/net.fake.yaml": MODEL, "old/training/a.json": text(25.0)})
+    moved = BUDGET.replace("net.fake.yaml", "old/net.fake.yaml")
+    world.propose({"old/budgets.yaml": None, "budgets.yaml": moved})
+    assert world.judge().rules[PERIOD] == ("fail", "base")
