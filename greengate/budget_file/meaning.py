@@ -149,7 +149,9 @@ def _kind(model: Value, found: Findings) -> None:
         return
     idle = [] if names_code(path.content) else ["weights", "args"]
     if path.content.endswith(".onnx"):
-        idle += ["inputs_from", "device", "precision", "compile", "channels_last"]
+        on_board = (device := model.get("device")) is not None and device.content != "cpu"
+        tf32 = on_board and (precision := model.get("precision")) is not None and precision.content == "tf32"
+        idle += ["inputs_from", "compile", "channels_last", *(["precision"] if not tf32 else [])]
     if path.content.endswith((".onnx", ".pt", ".jit", ".pt2")):
         idle.append("generate")
     for key in idle:

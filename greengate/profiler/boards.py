@@ -27,6 +27,33 @@ def boards() -> tuple[Gpu, ...] | Missing:
         pynvml.nvmlShutdown()
 
 
+def board_of(uuid: str, name: str, memory: int) -> Gpu:
+    """Return the board with this UUID as NVIDIA's management library tells it, else what is known of it already."""
+    told = boards()
+    same = [one for one in told if one.facts.get("UUID") == uuid] if not isinstance(told, Missing) else []
+    if same and uuid:
+        return same[0]
+    why = told.reason if isinstance(told, Missing) else "it does not know the board"
+    return Gpu(name, memory, facts=({"UUID": uuid} if uuid else {}) | {"power limit": f"not told: {why}"})
+
+
+def held(uuid: str) -> int | None:
+    """Return the bytes that are taken on the board with this UUID, by whomever; None where nobody tells."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except Exception:  # noqa: BLE001 - not installed, or no driver
+        return None
+    try:
+        found = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByUUID(uuid))
+    except pynvml.NVMLError:
+        return None
+    finally:
+        pynvml.nvmlShutdown()
+    return int(found.used)
+
+
 def _board(nvml: Any, index: int) -> tuple[Gpu, ...]:
     handle = nvml.nvmlDeviceGetHandleByIndex(index)
 

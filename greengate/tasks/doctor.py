@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from greengate import estimate, stats
@@ -24,7 +25,13 @@ from greengate.units import format_quantity
 #: The network that stands in where no model is named; tests/profiler/test_probe.py says how it was made.
 PROBE = Path(hardware.__file__).with_name("probe.onnx")
 _METRICS = ("latency_p50", "latency_p95", "cpu_time")
-_RUNTIMES = (("ONNX", "onnxruntime", ""), ("PyTorch", "torch", "pip install 'greengate-ci[torch]'"))
+#: Builds of one runtime, all in one folder.
+_ONNX = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino")
+_RUNTIMES = (
+    ("ONNX", _ONNX, ""),
+    ("PyTorch", ("torch",), "pip install 'greengate-ci[torch]'"),
+    ("export", ("onnxscript",), "pip install 'greengate-ci[export]'"),
+)
 _TIMES = (10, 60, 300)
 
 
@@ -48,14 +55,30 @@ def _machine() -> Iterator[str]:
 
 def _runtimes() -> Iterator[str]:
     yield "models that can be measured"
-    for name, package, install in _RUNTIMES:
-        try:
-            version = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            yield f"  {name.ljust(9)}  no: {package} is not installed; {install}"
-            continue
-        yield f"  {name.ljust(9)}  {package} {version}"
+    for name, packages, install in _RUNTIMES:
+        found = _installed(packages)
+        said = f"no: {packages[0]} is not installed; {install}".removesuffix("; ")
+        yield f"  {name.ljust(9)}  {', '.join(f'{package} {version}' for package, version in found.items()) or said}"
+    if len(_installed(_ONNX)) > 1:
+        yield f"  note       {_clash()}"
     yield f"  instructions  {_valgrind()}"
+
+
+def _installed(packages: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for package in packages:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+    return found
+
+
+def _clash() -> str:
+    """Say that builds of onnxruntime overwrote each other, and how to have the one that is wanted."""
+    both = list(_installed(_ONNX))
+    return (
+        f"{' and '.join(both)} lie in one folder: the last one installed overwrote the other, and models may "
+        f"run on the CPU in silence; pip uninstall --yes {' '.join(both)}, then install the one that is wanted"
+    )
 
 
 def _valgrind() -> str:

@@ -278,6 +278,27 @@ def test_models_of_pytorch() -> None:
     assert (folder.name, folder.workload.precision) == ("minilm", "fp16")
 
 
+@pytest.mark.parametrize(
+    ("keys", "fault"),
+    [
+        ("device: cuda", ""),
+        ("device: 'cuda:1', precision: tf32", ""),
+        ("device: cpu, precision: tf32", "`precision` is for PyTorch models"),
+        ("precision: tf32", "`precision` is for PyTorch models"),
+        ("device: cuda, precision: bf16", "`precision` is for PyTorch models"),
+        ("device: cuda, compile: true", "`compile` is for PyTorch models"),
+    ],
+)
+def test_an_onnx_model_may_run_on_a_board(keys: str, fault: str) -> None:
+    text = f"version: 1\nmodels: [{{name: m, path: m.onnx, {keys}}}]\nrules: [{{metric: macs, max: 1 MMAC}}]\n"
+    if fault:
+        with pytest.raises(BudgetError, match=fault):
+            budget_file.parse(text, "budgets.yaml")
+    else:
+        (entry,) = budget_file.parse(text, "budgets.yaml").models
+        assert entry.workload.device.startswith("cuda")
+
+
 def test_what_a_language_model_is_to_generate() -> None:
     text = START.replace("sentiment.onnx", "writer") + "    generate: {prompt_tokens: 128, new_tokens: 64}\n"
     (entry,) = budget_file.parse(text + "rules:\n  - {metric: tokens_per_second, min: 20/s}\n", "budgets.yaml").models

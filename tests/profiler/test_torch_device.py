@@ -25,7 +25,7 @@ from greengate.budget import WorkerLimits  # noqa: E402
 from greengate.profile import Gpu, InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
 from greengate.profiler import exact, pairing  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
-from greengate.profiler.backends import torch_device, torch_run, torch_session, torch_settings  # noqa: E402
+from greengate.profiler.backends import torch_run, torch_session, torch_settings  # noqa: E402
 from greengate.profiler.backends.torch_device import BLOCK, Board, board, out_of_memory  # noqa: E402
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory  # noqa: E402
 from greengate.profiler.exact import Subject  # noqa: E402
@@ -190,7 +190,7 @@ def test_what_of_a_board_changes_measurements() -> None:
 def test_the_management_library_tells_more_of_the_very_board(monkeypatch: pytest.MonkeyPatch) -> None:
     """By UUID: CUDA_VISIBLE_DEVICES gives boards other numbers."""
     known = tuple(Gpu("NVIDIA H100", 80, 700.0, "", {"UUID": f"GPU-uuid-{index}"}) for index in (1, 0))
-    monkeypatch.setattr(torch_device, "boards", lambda: known)
+    monkeypatch.setattr("greengate.profiler.boards.boards", lambda: known)
     assert Board(Cuda(2), 0).gpu is known[1]
     strange = Cuda(1)
     monkeypatch.setattr(strange, "get_device_properties", lambda _: SimpleNamespace(total_memory=5))

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-import importlib.metadata
 import math
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -97,8 +97,41 @@ def test_without_valgrind_the_command_that_installs_it_is_said(tmp_path: Path, m
     assert line == "  instructions  no: valgrind is not installed; dnf install valgrind"
 
 
-def test_a_runtime_that_is_installed_is_said_to_measure_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
-    versions = {"onnxruntime": "1.32.0", "torch": "2.13.0"}
-    monkeypatch.setattr(importlib.metadata, "version", versions.__getitem__)
-    lines = list(_runtimes())
-    assert [line.split() for line in lines[1:3]] == [["ONNX", "onnxruntime", "1.32.0"], ["PyTorch", "torch", "2.13.0"]]
+@pytest.fixture
+def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return installed(name, ...): what is said of runtimes where these distributions alone are installed."""
+
+    def lines(*names: str) -> list[str]:
+        for name in names:
+            folder = tmp_path / f"{name.replace('-', '_')}-1.2.3.dist-info"
+            folder.mkdir()
+            (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2.3\n")
+        monkeypatch.setattr(sys, "path", [str(tmp_path)])
+        return [line for line in _runtimes() if "instructions" not in line]
+
+    return lines
+
+
+def test_a_runtime_that_is_installed_is_said_to_measure_its_models(installed: Callable[..., list[str]]) -> None:
+    told = [line.split() for line in installed("onnxruntime", "torch", "onnxscript")[1:]]
+    assert told == [
+        ["ONNX", "onnxruntime", "1.2.3"],
+        ["PyTorch", "torch", "1.2.3"],
+        ["export", "onnxscript", "1.2.3"],
+    ]
+
+
+def test_the_build_for_gpus_measures_onnx_models_too(installed: Callable[..., list[str]]) -> None:
+    told = installed("onnxruntime-gpu")
+    assert told[1].split() == ["ONNX", "onnxruntime-gpu", "1.2.3"]
+    assert told[2].endswith("no: torch is not installed; pip install 'greengate-ci[torch]'")
+    assert not any("note" in line for line in told)
+
+
+def test_builds_that_overwrite_each_other_are_found(installed: Callable[..., list[str]]) -> None:
+    """By what is installed, not by what is in the folder: that is the last one's alone."""
+    told = installed("onnxruntime-gpu", "onnxruntime")
+    assert told[1].split() == ["ONNX", "onnxruntime", "1.2.3,", "onnxruntime-gpu", "1.2.3"]
+    (note,) = [line for line in told if "note" in line]
+    assert "onnxruntime and onnxruntime-gpu lie in one folder" in note
+    assert "pip uninstall --yes onnxruntime onnxruntime-gpu, then install the one" in note

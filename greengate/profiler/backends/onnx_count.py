@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from greengate.profile import Measurement, Missing, WorkloadSpec
 from greengate.profiler import feed, onnx_model
-from greengate.profiler.backends.onnx_runtime import PROVIDER, Loaded, load
+from greengate.profiler.backends import onnx_device
+from greengate.profiler.backends.onnx_device import ON_CPU, Assigned, Place
+from greengate.profiler.backends.onnx_runtime import Loaded, load
 from greengate.profiler.backends.onnx_unrun import (
     COUNTS,
     UNSUPPORTED,
@@ -22,7 +24,7 @@ from greengate.profiler.backends.onnx_unrun import (
     size,
     weights,
 )
-from greengate.profiler.jobs import UNFED, Counted, CountJob, Refused
+from greengate.profiler.jobs import UNFED, Counted, CountJob, Refused, WorkerFailed
 from greengate.profiler.operations import trace
 from greengate.profiler.operations.counting import Count, Line, count
 from greengate.profiler.operations.formulas import QUANTISED
@@ -51,27 +53,12 @@ def count_model(job: CountJob, stage: Stage) -> Counted:
     is answered with what its files tell. Raises Refused.
     """
     try:
-        _check_settings(job)
+        onnx_device.check_settings(job)
         return _count_somehow(job, stage)
     except Refused as refused:
         if not job.lenient or refused.code not in UNFED:
             raise
         return count_files(job, refused)
-
-
-def _check_settings(job: CountJob) -> None:
-    """Refuse what is asked of PyTorch models, where an ONNX file stands in for one: it would be left out in silence."""
-    spec = job.workload
-    asked = {
-        "precision": spec.precision is not None,
-        "compile": spec.compile,
-        "channels_last": spec.channels_last,
-        "inputs_from": spec.inputs_from is not None,
-        "generate": spec.generate is not None,
-    }
-    if found := [f"`{key}`" for key, is_asked in asked.items() if is_asked]:
-        message = f"{job.path}: an ONNX model has no use for {', '.join(found)}"
-        raise Refused(UNSUPPORTED, message, "give it an entry of its own in the budget, without")
 
 
 def _count_somehow(job: CountJob, stage: Stage) -> Counted:
@@ -91,9 +78,16 @@ def _count_fed(job: CountJob, stage: Stage) -> Counted:
 
     stage("counting operations")
     files, ledger = _ahead(model.files), Ledger()
-    quick = _optimised(job, model, arrays)
+    where = onnx_device.place_of(job.workload)
+    place = ON_CPU if isinstance(where, Missing) else where
+    quick = _optimised(job, model, arrays, place)
     run = execute(job.path, job.workload, model, arrays, ledger)
-    optimised = quick()
+    try:
+        optimised, nodes = quick()
+    except WorkerFailed as failed:  # a board that is there, and cannot be used
+        where, place = Missing(failed.reason, "failed", failed.help), ON_CPU
+        optimised, nodes = _optimised(job, model, arrays, place)()
+    unrun = where if isinstance(where, Missing) else onnx_device.fallback(nodes, place) if nodes else None
     narrowed = _narrowed(optimised)
     found = run.count(narrowed)
     batch, feeds = job.workload.batch_size, len(run.fed.feeds)
@@ -101,15 +95,18 @@ def _count_fed(job: CountJob, stage: Stage) -> Counted:
         files=files(),
         inputs=run.fed.inputs,
         feed=run.fed.digest,
-        runtime={"onnxruntime": onnxruntime.__version__, "provider": PROVIDER},
+        runtime={"onnxruntime": onnxruntime.__version__, "provider": place.provider},
         measurements={
             "size": size(model),
             **weights(ledger),
             **(_operations(found, narrowed, batch, feeds) if run.trace.whole else _cut_off()),
-            "activation_memory": _activation_memory(optimised, found),
+            "activation_memory": unrun or _activation_memory(optimised, found, place),
         },
-        notes=run.fed.notes,
+        notes=(*run.fed.notes, *(onnx_device.notes(nodes, place) if nodes and unrun is None else ())),
         layers=layers(found.lines, run.stored),
+        unrun=unrun,
+        settings=onnx_device.described(job.workload),
+        gpus=() if place.device is None else (place.device.gpu,),
     )
 
 
@@ -154,18 +151,22 @@ def _is_small(model: onnx_model.OnnxModel) -> bool:
 
 
 def _optimised(
-    job: CountJob, model: onnx_model.OnnxModel, arrays: Mapping[str, Any] | None
-) -> Callable[[], trace.Trace]:
-    """Run once at full optimisation, and return a function that gives the trace.
+    job: CountJob, model: onnx_model.OnnxModel, arrays: Mapping[str, Any] | None, place: Place
+) -> Callable[[], tuple[trace.Trace, Assigned | None]]:
+    """Run once at full optimisation where the workload runs, and return a function that gives the trace.
+
+    On a board it says too which node ran where.
 
     A small model runs beside the count. A large one runs before it, so that of two sessions and all that is known of
     the nodes no two are in memory at once.
     """
     prefix = str(Path.cwd() / "trace-optimised")
 
-    def work() -> trace.Trace:
-        loaded = load(job.path, 1, prefix)
-        return _read(_run(loaded, feed.prepare(loaded.signatures(), job.workload, arrays)))
+    def work() -> tuple[trace.Trace, Assigned | None]:
+        loaded = load(job.path, 1, prefix, place=place)
+        written = _run(loaded, feed.prepare(loaded.signatures(), job.workload, arrays))
+        nodes = onnx_device.assigned(written, place) if place.device is not None else None
+        return _read(written), nodes
 
     if _is_small(model):
         return _ahead(work)
@@ -264,7 +265,9 @@ def _listed(names: Any) -> str:
     return ", ".join(f"{name} x{times}" if times > 1 else name for name, times in sorted(names.items()))
 
 
-def _activation_memory(optimised: trace.Trace, found: Count) -> Measurement | Missing:
+def _activation_memory(optimised: trace.Trace, found: Count, place: Place) -> Measurement | Missing:
+    if place.device is not None:
+        return Missing("onnxruntime does not tell what its arena holds on a board", "unavailable")
     if optimised.peak is None:
         reason = "this onnxruntime does not report its arena's peak"
         return Missing(reason, "unavailable", "install a newer onnxruntime")

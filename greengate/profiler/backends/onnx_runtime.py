@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from greengate.profiler import feed
-from greengate.profiler.jobs import Refused
+from greengate.profiler.backends import onnx_device
+from greengate.profiler.backends.onnx_device import ON_CPU, Place
+from greengate.profiler.backends.torch_device import SMALLER, out_of_memory
+from greengate.profiler.jobs import Refused, WorkerFailed
 from greengate.profiler.worker import ran_out_of_memory
-
-PROVIDER = "CPUExecutionProvider"
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,24 @@ class Loaded:
     outputs: list[str]
     path: str
     plain: bool = True
+    place: Place = ON_CPU
+
+    def caller(self, inputs: Mapping[str, Any]) -> Callable[[], None]:
+        """Return a call on these inputs, which lie where the model runs. It raises as `call` does."""
+        if self.place.device is None:
+            return lambda: self.call(inputs)
+        try:
+            bound = onnx_device.bound(self.session, self.outputs, inputs, self.place)
+        except Exception as error:
+            raise _run_fault(self.path, error, self.place) from error
+
+        def called() -> None:
+            try:
+                bound()
+            except Exception as error:
+                raise _run_fault(self.path, error, self.place) from error
+
+        return called
 
     def call(self, inputs: Mapping[str, Any]) -> None:
         """Run once. Raises Refused where the model fails on its inputs."""
@@ -31,7 +50,7 @@ class Loaded:
             else:
                 self._call_apart(inputs)
         except Exception as error:
-            raise _run_fault(self.path, error) from error
+            raise _run_fault(self.path, error, self.place) from error
 
     def answers(self, inputs: Mapping[str, Any]) -> list[Any]:
         """Run once and return the outputs as arrays. Raises Refused where the model fails, or numpy has no type."""
@@ -40,7 +59,7 @@ class Loaded:
         try:
             return list(self.session.run(self.outputs, inputs))
         except Exception as error:
-            raise _run_fault(self.path, error) from error
+            raise _run_fault(self.path, error, self.place) from error
 
     def _call_apart(self, inputs: Mapping[str, Any]) -> None:
         """Run once and leave the outputs where the runtime keeps them."""
@@ -54,10 +73,13 @@ class Loaded:
         return [_signature(self.path, item) for item in self.session.get_inputs()]
 
 
-def load(path: str, threads: int, profile_as: str | None = None, as_stored: bool = False) -> Loaded:
+def load(
+    path: str, threads: int, profile_as: str | None = None, as_stored: bool = False, place: Place = ON_CPU
+) -> Loaded:
     """Return a ready session: fixed threads, no spinning; optimised fully, or `as_stored` not at all.
 
-    `profile_as` begins the name of a profile to write. Raises Refused where the runtime does not take the model.
+    `profile_as` begins the name of a profile to write. Raises Refused where the runtime does not take the model, and
+    WorkerFailed where it does not run where it is to.
     """
     import onnxruntime
 
@@ -74,12 +96,14 @@ def load(path: str, threads: int, profile_as: str | None = None, as_stored: bool
     if profile_as is not None:
         options.enable_profiling, options.profile_file_prefix = True, profile_as
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=[PROVIDER])
+        # Python's own fallback would make the session anew, on the CPU.
+        session = onnxruntime.InferenceSession(path, options, providers=place.providers, enable_fallback=0)
     except Exception as error:
-        raise _load_fault(path, error) from error
+        raise _load_fault(path, error, place) from error
+    onnx_device.check(session, place)
     outputs = session.get_outputs()
     plain = not any(item.type.removeprefix("tensor(").rstrip(")") in _BEYOND_NUMPY for item in outputs)
-    return Loaded(session, [item.name for item in outputs], path, plain)
+    return Loaded(session, [item.name for item in outputs], path, plain, place)
 
 
 _DTYPES = {
@@ -124,11 +148,13 @@ _UNSUPPORTED = (
 )
 
 
-def _load_fault(path: str, error: Exception) -> Exception:
+def _load_fault(path: str, error: Exception, place: Place) -> Exception:
     """Return what a failure to load means: memory, an unsupported part, or a broken model."""
     import onnxruntime
 
     text = str(error)
+    if full := _board_full(error, place):
+        return full
     if ran_out_of_memory(text):
         return MemoryError(_first(text))
     for pattern, words in _UNSUPPORTED:
@@ -148,9 +174,19 @@ def _lacking(path: str, error: Exception) -> Refused:
     return Refused("model-unsupported", message, _OTHER_RUNTIME)
 
 
-def _run_fault(path: str, error: Exception) -> Exception:
+def _board_full(error: Exception, place: Place) -> WorkerFailed | None:
+    """Return the failure where a board, not the machine, ran out of memory."""
+    text = str(error)
+    if place.device is None or not (out_of_memory(error) or ran_out_of_memory(text)):
+        return None
+    return WorkerFailed(f"the GPU ran out of memory: {_first(text)}", SMALLER)
+
+
+def _run_fault(path: str, error: Exception, place: Place) -> Exception:
     """Return what a failure of a run means: memory, or inputs that the model does not take."""
     text = str(error)
+    if full := _board_full(error, place):
+        return full
     if ran_out_of_memory(text):
         return MemoryError(_first(text))
     if type(error).__name__ == "NotImplemented" or _LACKING.search(text):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from greengate.profiler.backends import labelled
+from greengate.profiler.backends import labelled, onnx_device
 from greengate.profiler.backends.onnx_runtime import load
 from greengate.profiler.jobs import Scored, ScoreJob
 from greengate.profiler.worker import Stage
 
 
 def score(job: ScoreJob, stage: Stage) -> Scored:
-    """Run the model over every sample and keep what the score needs of each. Raises Refused."""
+    """Run the model over every sample and keep what the score needs of each. Raises Refused and WorkerFailed."""
     arrays, labels, places = labelled.read(job)
     stage("loading the model")
-    loaded = load(job.path, job.threads)
+    loaded = load(job.path, job.threads, place=onnx_device.placed(job.workload))
     stage("evaluating the model")
     signatures = loaded.signatures()
     lacks = [item.name for item in signatures if item.name not in arrays]

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from greengate.profile import Role
-from greengate.profiler import feed, pairing, windows
+from greengate.profiler import boards, feed, pairing, windows
+from greengate.profiler.backends import onnx_device
 from greengate.profiler.backends.onnx_count import count_model
-from greengate.profiler.backends.onnx_runtime import Loaded, load
+from greengate.profiler.backends.onnx_device import Place
+from greengate.profiler.backends.onnx_runtime import load
 from greengate.profiler.backends.onnx_unrun import arrays_of
 from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
 from greengate.profiler.instructions import calls
@@ -55,7 +58,7 @@ def run(job: Measuring, stage: Stage) -> Answer:
 
 def launch(job: LaunchJob, stage: Stage) -> Sampled:
     """Load every role in order and time single calls in turn. Failures name their role."""
-    calls, feeds = _ready(job, stage)
+    calls, feeds = _ready(job, stage, onnx_device.placed(job.workload))
     stage("timing")
     try:
         return pairing.launch(calls, feeds, job)
@@ -66,17 +69,19 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
 
 def energy(job: EnergyJob, stage: Stage) -> Ran:
     """Load every role in order and run it in windows, for whoever reads the counters. Failures name their role."""
-    calls, feeds = _ready(job, stage)
+    place = onnx_device.placed(job.workload)
+    calls, feeds = _ready(job, stage, place)
     stage("running windows")
     try:
         # A run returns what it computed, so nothing is under way when a window ends.
-        return Ran(windows.run(calls, feeds, job), ("cpu",))
+        devices = ("cpu",) if place.device is None else ("cpu", place.device.uuid)
+        return Ran(windows.run(calls, feeds, job), devices)
     except pairing.RoleFailed as failed:
         with naming(failed.role):
             raise failed.error from None
 
 
-def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing.Call], int]:
+def _ready(job: LaunchJob | EnergyJob, stage: Stage, place: Place) -> tuple[dict[Role, pairing.Call], int]:
     """Return a call for every role, each run once, and how many feeds there are."""
     pin(job.cpus)
     import random
@@ -89,17 +94,17 @@ def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing
         stage(f"loading the {role}")
         _HELD.append(bytearray(chance.randrange(1 << 20)))  # moves what follows to other addresses
         with naming(role):
-            loaded = load(job.paths[role], job.workload.threads)
+            loaded = load(job.paths[role], job.workload.threads, place=place)
             fed = feed.prepare(loaded.signatures(), job.workload, arrays)
-            calls[role] = _caller(loaded, fed)
+            calls[role] = _caller([loaded.caller(one) for one in fed.feeds])
             feeds.append(len(fed.feeds))
             stage(f"running the {role} for the first time")
             calls[role](0)
     return calls, min(feeds)
 
 
-def _caller(loaded: Loaded, fed: feed.Feeds) -> pairing.Call:
-    return lambda index: loaded.call(fed.feeds[index])
+def _caller(each: Sequence[Callable[[], None]]) -> pairing.Call:
+    return lambda index: each[index]()
 
 
 # --- weighing -----------------------------------------------------------------------------------
@@ -112,20 +117,37 @@ def footprint(job: FootprintJob, stage: Stage) -> Sampled:
     import numpy  # noqa: F401 - weighed before, not with the model
     import onnxruntime  # noqa: F401
 
-    before = reset_peak()
+    place = onnx_device.placed(job.workload)
+    before = reset_peak() if place.device is None else boards.held(place.device.uuid)
     stage("loading the model")
     start = time.perf_counter_ns()
-    loaded = load(job.path, job.workload.threads)
+    loaded = load(job.path, job.workload.threads, place=place)
     series = {"load": (time.perf_counter_ns() - start,)}
     fed = feed.prepare(loaded.signatures(), job.workload, arrays)
     stage("running the model")
+    each = [loaded.caller(one) for one in fed.feeds]
     spent = time.perf_counter_ns()
     for index in range(FOOTPRINT_CALLS):
-        loaded.call(fed.feeds[index % len(fed.feeds)])
+        each[index % len(each)]()
     seconds = (time.perf_counter_ns() - spent) / 1e9
-    if before is None:
-        return Sampled({"candidate": series}, seconds, ("this system does not tell a process's peak memory",))
-    return Sampled({"candidate": series | {"peak": (max(0, status("VmHWM") - before),)}}, seconds)
+    peak, notes = _weighed(place, before)
+    return Sampled({"candidate": series if peak is None else series | {"peak": (peak,)}}, seconds, notes)
+
+
+def _weighed(place: Place, before: int | None) -> tuple[int | None, tuple[str, ...]]:
+    """Return the peak above what was held before, and how it came about where that is not the usual way.
+
+    The runtime's arena on a board grows and does not shrink, so what is held after the runs is its highest.
+    """
+    if place.device is None:
+        if before is None:
+            return None, ("this system does not tell a process's peak memory",)
+        return max(0, status("VmHWM") - before), ()
+    after = boards.held(place.device.uuid)
+    if before is None or after is None:
+        return None, ("nobody tells what is held on the board: nvidia-ml-py is not installed, or does not know it",)
+    note = f"peak_memory is what the {place.device.name} held more after loading and running, CUDA's own part included"
+    return max(0, after - before), (note,)
 
 
 # --- counting instructions ----------------------------------------------------------------------

@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Any
 
 from greengate.profile import Gpu, Missing
-from greengate.profiler.boards import boards
+from greengate.profiler.boards import board_of
 
 #: Calls between two synchronisations: the board stays busy, and what it takes to begin and to wait is spread.
 BLOCK = 8
@@ -42,14 +42,7 @@ class Board:
     @property
     def gpu(self) -> Gpu:
         """What of the board changes measurements: as NVIDIA's management library tells it, else what PyTorch knows."""
-        told = boards()
-        same = [one for one in told if one.facts.get("UUID") == self.uuid] if not isinstance(told, Missing) else []
-        if same and self.uuid:
-            return same[0]
-        found = self.api.get_device_properties(self.index)
-        why = told.reason if isinstance(told, Missing) else "it does not know the board"
-        facts = {"UUID": self.uuid} if self.uuid else {}
-        return Gpu(self.name, int(found.total_memory), facts=facts | {"power limit": f"not told: {why}"})
+        return board_of(self.uuid, self.name, int(self.api.get_device_properties(self.index).total_memory))
 
     def synchronize(self) -> None:
         """Wait until all work given to the board is done."""
