@@ -86,6 +86,7 @@ class Pipeline:
         self.repository.git("push", "-q", "origin", "main")
         variables = {
             "GITLAB_CI": "true",
+            "CI_BUILDS_DIR": str(self.repository.folder.parent / "builds"),
             "CI_API_V4_URL": f"{self.base}/api/v4",
             "CI_PIPELINE_SOURCE": "merge_request_event" if merge_request else "push",
             "CI_MERGE_REQUEST_PROJECT_ID": "42",
@@ -101,7 +102,7 @@ class Pipeline:
             variables["GREENGATE_GITLAB_TOKEN"] = self.state.token
         command = [
             *(str(RUNNER), "--force-shell-executor", "--shell-isolation"),
-            *("--ignore-predefined-vars", "CI_PIPELINE_SOURCE,CI_API_V4_URL,GITLAB_CI"),
+            *("--ignore-predefined-vars", "CI_PIPELINE_SOURCE,CI_API_V4_URL,CI_BUILDS_DIR,GITLAB_CI"),
             *(word for key, text in variables.items() for word in ("--variable", f"{key}={text}")),
         ]
         kept = {key: text for key, text in os.environ.items() if key.startswith(("PIP_", "LANG", "LC_"))}
@@ -126,11 +127,12 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a `python` whose environments find what the tests run with."""
     folder = tmp_path_factory.mktemp("python")
     site = sysconfig.get_path("purelib")
+    # Without a pip of its own, which takes seconds to make: that of the tests is found too.
     lines = [
         "#!/bin/sh",
-        f'"{sys.executable}" "$@" || exit',
-        'if [ "$3" = venv ]; then for at in "$4"/lib/python*/site-packages; do',
-        f'echo "{site}" > "$at/tests.pth"; done; fi',
+        f'if [ "$3" != venv ]; then exec "{sys.executable}" "$@"; fi',
+        f'"{sys.executable}" "$@" --without-pip || exit',
+        f'for at in "$4"/lib/python*/site-packages; do echo "{site}" > "$at/tests.pth"; done',
     ]
     (folder / "python").write_text("\n".join(lines) + "\n")
     (folder / "python").chmod(0o755)
