@@ -15,7 +15,7 @@ def blocks(language: str) -> list[str]:
 
 
 def test_its_one_budget_is_valid_and_wholly_judged(tmp_path):
-    (text,) = blocks("yaml")
+    (text,) = (block for block in blocks("yaml") if "rules:" in block)
     (tmp_path / "budgets.yaml").write_text(text)
     budget = budget_file.read(tmp_path / "budgets.yaml")
     assert len(budget.rules) == 4
@@ -32,7 +32,7 @@ def test_its_commands_exist():
 def test_its_options_exist():
     options = {option for command in greengate.commands.values() for one in command.params for option in one.opts}
     options |= {option for one in greengate.commands["baseline"].commands["accept"].params for option in one.opts}
-    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README)) <= options | {"--help", "--index-url"}
+    assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", README)) <= options | {"--help"}
 
 
 def test_its_exit_codes_are_all_there_are():

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
 import subprocess
-import sys
-import sysconfig
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
-from checkout import committed, ours
+from act_runner import SETUP_PYTHON, Act, Seen, stage, tool
 from forge_servers import GitHub, State, serving
 from repository import Repository
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "greengate" / "ci" / "action").glob("*.sh"))
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
-#: Third-party actions that the tests' workflows name, at the commits that action.yml and docs/ci.md pin.
-SETUP_PYTHON = "actions/setup-python@5fda3b95a4ea91299a34e894583c3862153e4b97"
-UPLOAD = "actions/upload-artifact@bbbca2ddaa5d8feaa63e36b76fdaad77386f024f"
-CHECKOUT = "actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1"
 MARKER = "<!-- greengate:report key=default v1 -->"
-
-
-def tool(name: str) -> str:
-    """Return a tool of the test environment."""
-    return str(Path(sysconfig.get_path("scripts")) / name)
 
 
 # --- what can be seen without running it ------------------------------------------------------------------------------
@@ -165,129 +151,9 @@ def test_whatever_the_check_prints_the_runner_does_not_obey(tmp_path: Path) -> N
 # --- act --------------------------------------------------------------------------------------------------------------
 
 
-@dataclass
-class Seen:
-    """What a run showed: its exit code, the commands its steps gave the runner, and its log."""
-
-    code: int
-    lines: list[dict[str, Any]]
-    text: str
-
-    def commands(self, kind: str) -> list[dict[str, Any]]:
-        return [line for line in self.lines if line.get("command") == kind]
-
-    @property
-    def outputs(self) -> dict[str, str]:
-        (told,) = re.findall(r"OUTPUTS (\{.*\})", self.text)
-        found: dict[str, str] = json.loads(told)
-        return found
-
-
-@dataclass
-class Act:
-    """A repository with one model, the action at v1, and a runner."""
-
-    repository: Repository
-    place: Path
-    state: State
-    base: str
-    options: dict[str, str] = field(default_factory=dict)
-
-    def workflow(self, **inputs: str) -> None:
-        given = {"python-version": "", "against": "none"} | inputs
-        steps: list[dict[str, Any]] = [
-            {"uses": CHECKOUT},
-            {"id": "gate", "uses": "greengate/greengate@v1", "with": given},
-            {"if": "always()", "env": {"OUT": "${{ toJSON(steps.gate.outputs) }}"}, "run": "echo OUTPUTS $OUT"},
-        ]
-        job = {"runs-on": "ubuntu-latest", "steps": steps}
-        found = {"on": "pull_request", "permissions": {"contents": "read"}, "jobs": {"gate": job}}
-        self.write(".github/workflows/gate.yml", yaml.safe_dump(found))
-
-    def write(self, name: str, text: str) -> None:
-        path = self.repository.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def run(self, base: str | None = None, **environ: str) -> Seen:
-        """Run the workflow on what lies in the repository; with a `base`, as it was checked out."""
-        commit = self.repository.commit() if base is None else self.repository.git("rev-parse", "HEAD")
-        event = {
-            "number": 7,
-            "pull_request": {
-                "number": 7,
-                "base": {"ref": "main", "sha": base or commit},
-                "head": {"ref": "change", "sha": commit, "repo": {"full_name": "owner/name", "fork": False}},
-            },
-            "repository": {"full_name": "owner/name"},
-        }
-        (self.place / "event.json").write_text(json.dumps(event))
-        given = {
-            "GITHUB_API_URL": self.base,
-            "GITHUB_REPOSITORY": "owner/name",
-            "PIP_NO_BUILD_ISOLATION": "0",  # pip reads it so: the value of the option, not that it is given
-        } | environ
-        command = [
-            *(tool("act"), "pull_request", "-e", str(self.place / "event.json"), "-P", "ubuntu-latest=-self-hosted"),
-            *("--no-cache-server", "--action-offline-mode", "--json", "-s", f"GITHUB_TOKEN={self.state.token}"),
-            *("--local-repository", f"greengate/greengate@v1={self.place / 'action'}"),
-            *("--local-repository", f"{SETUP_PYTHON}={self.place / 'stub'}"),
-            *("--local-repository", f"{CHECKOUT}={self.place / 'stub'}"),
-            *("--local-repository", f"{UPLOAD}={self.place / 'upload'}"),
-            *(word for key, text in given.items() for word in ("--env", f"{key}={text}")),
-        ]
-        home = {"HOME": str(self.place / "home"), "PATH": f"{self.place / 'python' / 'bin'}:{os.environ['PATH']}"}
-        kept = {key: text for key, text in os.environ.items() if key.startswith(("PIP_", "LANG", "LC_"))}
-        found = subprocess.run(
-            command,
-            cwd=self.repository.folder,
-            env={**kept, **home},
-            check=False,
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        lines = [json.loads(line) for line in found.stdout.splitlines() if line.startswith("{")]
-        text = "\n".join(str(line.get("msg", "")) for line in lines)
-        return Seen(found.returncode, lines, text)
-
-
-#: Artifacts of a run as folders of $ARTIFACTS: what actions/upload-artifact and `gh run download` do with them.
-UPLOADING = """name: upload
-inputs: {name: {required: true}, path: {required: true}}
-runs:
-  using: composite
-  steps:
-    - shell: bash
-      env: {NAME: "${{ inputs.name }}", FROM: "${{ inputs.path }}"}
-      run: test -d "$FROM" && cp -R "$FROM" "$ARTIFACTS/$NAME"
-"""
-DOWNLOADING = """#!/bin/sh
-test "$1 $2" = "run download" && mkdir parts && cp -R "$ARTIFACTS"/greengate-* parts/
-"""
-
-
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with the action as committed trees, a stub for other people's, and a Python to install into."""
-    found = tmp_path_factory.mktemp("act")
-    ours(found / "action")
-    (found / "stub").mkdir()
-    (found / "stub" / "action.yml").write_text(
-        "name: stub\nruns: {using: composite, steps: [{shell: bash, run: 'true'}]}\n"
-    )
-    committed(found / "stub")
-    (found / "upload").mkdir()
-    (found / "upload" / "action.yml").write_text(UPLOADING)
-    committed(found / "upload")
-    (found / "home" / ".config" / "act").mkdir(parents=True)
-    subprocess.run([sys.executable, "-m", "venv", str(found / "python")], check=True)
-    # What the tests run with is what this Python finds; greengate itself is installed by the action.
-    (site,) = (found / "python").glob("lib/python*/site-packages")
-    (site / "tests.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    (found / "python/bin/gh").write_text(DOWNLOADING)
-    (found / "python/bin/gh").chmod(0o755)
-    return found
+    return stage(tmp_path_factory.mktemp("act"))
 
 
 MODEL = "fake: 1\nsize: 10 MB\nlatency: 10 ms\n"
@@ -409,14 +275,7 @@ def test_a_pull_request_that_loosens_the_budget_fails_in_a_clone_of_depth_one(ac
     tip = act.repository.commit()
     act.repository.git("switch", "--quiet", "-c", "change")
     act.repository.commit({"net.fake.yaml": MODEL, "budgets.yaml": BUDGET.replace("5 MB", "50 MB")})
-    act.repository.git("switch", "--quiet", "main")
-    merged = act.repository.merge("change")
-    act.repository.git("update-ref", "refs/pull/7/merge", merged)
-    act.repository.git("reset", "--quiet", "--hard", tip)
-    clone = Repository(tmp_path / "clone")
-    clone.git("remote", "add", "origin", f"file://{act.repository.folder}")
-    clone.git("fetch", "--quiet", "--no-tags", "--depth=1", "origin", "+refs/pull/7/merge:refs/remotes/pull/7/merge")
-    clone.git("checkout", "--quiet", "--force", "refs/remotes/pull/7/merge")
+    clone = act.checked_out(tip, tmp_path / "clone")
     assert clone.git("rev-list", "--all", "--count") == "1"
     act.repository = clone
     seen = act.run(base=tip)
