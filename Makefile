@@ -18,7 +18,7 @@ PINNED      := pyproject.toml constraints.txt
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-operations bench-energy clean
+.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-operations bench-energy bench-gpu-energy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench-energy: $(VENV)/.made ## read simulated counters beside Zeus and codecarbo
 	$(PYTHON) -m venv $(VENV)-energy
 	$(VENV)-energy/bin/python -m pip install -qq --editable . --requirement benchmarks/energy.requirements.txt
 	$(VENV)-energy/bin/python benchmarks/energy.py
+
+bench-gpu-energy: $(VENV)/.extras ## measure what the energy counter of this machine's NVIDIA board is worth; again for the rest
+	$(BIN)/python benchmarks/gpu_energy.py
 
 clean: ## remove .venv and everything that tools left behind
 	rm -rf $(VENV) $(VENV)-operations $(VENV)-energy .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 
-from greengate.energy import OF_TOKENS, idle_watts
+from greengate.energy import METRICS, OF_TOKENS, idle_watts
 from greengate.power import Domain, Window
 from greengate.profile import Launch, Missing, Role, WorkloadSpec
 from greengate.profiler.exact import Subject
@@ -126,6 +126,19 @@ def unmetered(bench: Bench) -> Missing | None:
     if any(domain.kind in ("cpu", "system") for domain in bench.domains):
         return None
     return none_here(bench.absent)
+
+
+def beyond_reach(bench: Bench, wanted: Iterable[str]) -> frozenset[str]:
+    """Return the metrics that cannot be had here: without the processor's energy, all but a board's own."""
+    if unmetered(bench) is None:
+        return frozenset()
+    boards = any(domain.kind == "gpu" for domain in bench.domains)
+    return frozenset(metric for metric in wanted if not boards or needs_processor(metric))
+
+
+def needs_processor(metric: str) -> bool:
+    """Tell whether the processor's energy is part of a metric."""
+    return "cpu" in METRICS.get(metric, ())
 
 
 def none_here(absent: Sequence[Absent]) -> Missing:

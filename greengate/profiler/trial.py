@@ -20,7 +20,7 @@ from greengate.profiler import lock
 from greengate.profiler.backends import format_of
 from greengate.profiler.exact import UNASKED, Subject, unrun, untimed
 from greengate.profiler.launching import launch
-from greengate.profiler.metering import doings, idle_notes, meter, unmetered
+from greengate.profiler.metering import beyond_reach, doings, idle_notes, meter, needs_processor, unmetered
 from greengate.profiler.stopping import Effort, Progress, Run, Step, launch_until_precise, silent
 
 __all__ = ["Effort", "Progress", "Step", "confirm", "confirm_alone", "profile", "silent", "trial"]
@@ -171,7 +171,9 @@ def _measure(
     if not metered.precision or run.failure is not None or (begun and not windows):
         return run
     with _alone(model, progress), backend.meters(model.path, effort.energy) as bench:
-        if (missing := unmetered(bench)) is not None:
+        missing = unmetered(bench)
+        metered = metered.without(beyond_reach(bench, metered.precision))
+        if not metered.precision:
             return replace(run, unmetered=missing)
 
         def window(wanted: frozenset[str], index: int, together: bool) -> tuple[Launch, tuple[str, ...]]:
@@ -180,7 +182,8 @@ def _measure(
             return meter(lambda job: backend.run(job, limits), bench, subjects, index, together, kinds=kinds)
 
         more = launch_until_precise(window, model, metered, progress, windows, splits=len(subjects) > 1)
-        return _joined(run, replace(more, notes=(*bench.notes, *more.notes, *idle_notes(more.launches))))
+        found = _joined(run, replace(more, notes=(*bench.notes, *more.notes, *idle_notes(more.launches))))
+        return replace(found, unmetered=missing)
 
 
 def _joined(run: Run, more: Run) -> Run:
@@ -215,16 +218,25 @@ def _with_noisy(counted: Profile, role: Role, run: Run, effort: Effort) -> Profi
         value = estimate.measure(run.launches, role, metric, counted.workload.batch_size)
         # What nobody asked for is still told where the same launches give it.
         if metric not in effort.precision and isinstance(value, Missing):
-            value = Missing("no rule names it", "skipped")
+            before = found.get(metric)
+            # A first look that was asked for it knows better why it is missing.
+            if not (isinstance(before, Missing) and before.kind != "skipped"):
+                before = Missing("no rule names it", "skipped")
+            value = before
         # A failure of the worker explains a gap better than the gap itself.
         elif isinstance(value, Missing) and run.failure is not None:
             value = Missing(run.failure.reason, "failed", run.failure.help)
-        elif isinstance(value, Missing) and metric in estimate.METERED and run.unmetered is not None:
+        elif isinstance(value, Missing) and run.unmetered is not None and _untold(metric, run):
             value = run.unmetered
         found[metric] = value
     metered = [one for one in run.launches if one.windows]
     power = Power(metered[0].domains, idle_watts(metered)) if metered else counted.power
     return replace(counted, measurements=found, power=power)
+
+
+def _untold(metric: str, run: Run) -> bool:
+    """Tell whether a metric is missing for want of the processor's counter, or of any."""
+    return metric in estimate.METERED and (needs_processor(metric) or not any(one.windows for one in run.launches))
 
 
 def _input_notes(before: Profile, after: Profile) -> tuple[str, ...]:

@@ -69,16 +69,21 @@ def bench(draw: Draw, energy: Energy) -> FakeBench:
     """Return the counters of the machine that a model's file describes."""
     word, _, reason = draw.meter.partition(":")
     method: EnergyMethod = "estimated" if word == "estimated" else "counter"
-    if word == "absent" or "energy" not in draw.joules or (method == "estimated" and not energy.estimates):
-        why = reason.strip() or "the fake has no counter"
-        return FakeBench((), (Absent("powercap:package-0", why, "this model's machine lacks it on purpose"),))
+    absent = Absent(
+        "powercap:package-0", reason.strip() or "the fake has no counter", "this model's machine lacks it on purpose"
+    )
+    if word == "absent" or not draw.joules or (method == "estimated" and not energy.estimates):
+        return FakeBench((), (absent,))
     about = "processor time x 4 W a busy thread" if method == "estimated" else "processor package"
-    domains = [Domain("powercap:package-0", "cpu", method, about, 1e-6, tick=_TICKS["cpu"])]
+    domains = []
+    if "energy" in draw.joules:
+        domains.append(Domain("powercap:package-0", "cpu", method, about, 1e-6, tick=_TICKS["cpu"]))
     if "dram_energy" in draw.joules:
         domains.append(Domain("powercap:dram-0", "dram", method, "memory", 1e-6, tick=_TICKS["dram"]))
     if "gpu_energy" in draw.joules:
         domains.append(Domain(f"nvml:{_BOARD}", "gpu", method, "fake board", 1e-3, tick=_TICKS["gpu"]))
-    return FakeBench(tuple(domains), fault=reason.strip() if word == "faulty" else "")
+    gone = () if "energy" in draw.joules else (absent,)
+    return FakeBench(tuple(domains), gone, fault=reason.strip() if word == "faulty" else "")
 
 
 def run(draws: Mapping[Role, Draw], job: EnergyJob, into: FakeBench) -> Ran:

@@ -15,7 +15,7 @@ from greengate.profiler.meters import DATED, Tick
 #: More than any domain draws, in watts: bounds how soon a counter can have wrapped.
 CEILINGS = {"cpu": 1000.0, "dram": 500.0, "gpu": 2500.0, "system": 50_000.0}
 
-#: How far from the ends of a window the ticks may lie that it is read at, as a share of it.
+#: How far from its outermost ticks those may lie that a window is read at, as a share of what lies between them.
 _NEAR = 0.05
 
 
@@ -85,7 +85,7 @@ class Series:
         last = bisect_right(self._ns, end, 0, size) - 1
         if last <= first:
             return None
-        near = round((end - start) * _NEAR)
+        near = round((self._ns[last] - self._ns[first]) * _NEAR)
         early = bisect_right(self._ns, self._ns[first] + near, first, last)
         late = bisect_left(self._ns, self._ns[last] - near, early, last + 1)
         first = min(range(first, max(early, first + 1)), key=self._doubts.__getitem__)

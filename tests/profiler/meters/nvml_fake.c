@@ -35,11 +35,23 @@ static double now(void) {
 }
 
 /* Joules from 0 to t: of a square wave that is high in the first half of each period. */
-static double joules(double t) {
-    double high = number("FAKE_NVML_WATTS", 200), wave = number("FAKE_NVML_WAVE_MS", 0) * 1e-3;
+static double formula(double t, double high, double wave) {
     if (wave <= 0) return high * t;
     double low = high / 4, whole = floor(t / wave), rest = t - whole * wave, half = wave / 2;
     return whole * half * (high + low) + (rest < half ? rest * high : half * high + (rest - half) * low);
+}
+
+/* The same, when watts are changed meanwhile: what was drawn before stays drawn. */
+static double joules(double t) {
+    static double high = -1, wave = 0, before = 0;
+    double watts = number("FAKE_NVML_WATTS", 200), period = number("FAKE_NVML_WAVE_MS", 0) * 1e-3;
+    if (high >= 0 && (watts != high || period != wave)) {
+        double change = now();
+        before += formula(change, high, wave) - formula(change, watts, period);
+    }
+    high = watts;
+    wave = period;
+    return before + formula(t, watts, period);
 }
 
 /* What the counter shows: the truth at its last tick, or a sensor's view that looks at a share of each period. */
@@ -50,7 +62,12 @@ static double counted(double t) {
     double tick = floor((t - origin) / period);
     if (getenv("FAKE_NVML_FREEZE")) return 1000;
     if (getenv("FAKE_NVML_BACKWARDS")) return 1e6 - tick * period * number("FAKE_NVML_WATTS", 200);
-    if (duty >= 1) return joules(origin + tick * period) - joules(origin);
+    if (duty >= 1) {
+        static double first = -1, shown = 0;
+        if (first < 0) first = joules(origin);
+        double drawn = joules(origin + tick * period) - first;
+        return shown = drawn > shown ? drawn : shown;
+    }
     double sum = 0;
     for (double k = 0; k < tick; k++) {
         double from = origin + k * period;
@@ -67,6 +84,7 @@ static double watts(void) {
 int nvmlInit_v2(void) { return getenv("FAKE_NVML") ? (int)number("FAKE_NVML_INIT", 0) : 12; }
 int nvmlInitWithFlags(unsigned flags) { (void)flags; return nvmlInit_v2(); }
 int nvmlShutdown(void) { return SUCCESS; }
+int nvmlSystemGetDriverVersion(char *text, unsigned size) { snprintf(text, size, "none, a stand-in"); return SUCCESS; }
 const char *nvmlErrorString(int code) { return code == NOT_SUPPORTED ? "Not Supported" : "Some Error"; }
 
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = (unsigned)number("FAKE_NVML_DEVICES", 1); return SUCCESS; }

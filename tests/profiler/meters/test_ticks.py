@@ -42,6 +42,19 @@ def test_a_tick_that_was_dated_badly_is_passed_over() -> None:
     assert reading.ns > 6.3 * SECOND
 
 
+@pytest.mark.parametrize(("start", "end"), [(0, 10), (0, 10_000), (999, 10_000)])
+def test_a_reading_looks_for_good_ticks_near_the_outermost_wherever_the_window_ends(start: int, end: int) -> None:
+    """A window that is much longer than what was followed must not be read at two ticks of its middle."""
+    found = Series(PACKAGE)
+    for k in range(101):
+        held_up = 0.009 if k in (0, 1, 100) else 0.001
+        found.add(Tick(round((1000 + k * 0.01 - held_up) * SECOND), 1000 * k))
+        found.add(Tick(round((1000 + k * 0.01) * SECOND), 1000 * (k + 1)))
+    reading = found.reading(start * SECOND, end * SECOND)
+    assert reading is None if end == 10 else reading is not None and reading.ticks == 97
+    assert Series(PACKAGE).last == 0
+
+
 def test_reads_without_a_change_are_no_ticks() -> None:
     assert len(series(PACKAGE, (0, 7), (1, 7), (2, 7), (3, 8))) == 1
 
