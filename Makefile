@@ -18,7 +18,7 @@ PINNED      := pyproject.toml constraints.txt
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-operations bench-energy bench-gpu-energy clean
+.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-operations bench-energy bench-gpu bench-gpu-energy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,10 @@ bench-speed: $(VENV)/.test ## print what the command line costs, as ratios
 
 bench-verdicts: $(VENV)/.test ## fill the table of verdicts on equal and changed models; takes hours, can be cut into parts
 	$(BIN)/python benchmarks/verdicts.py run
+
+bench-gpu: $(VENV)/.extras ## run tests/gpu, then fill the table of verdicts on an NVIDIA GPU; ten minutes
+	$(BIN)/python -m pytest tests/gpu
+	$(BIN)/python benchmarks/gpu.py
 
 bench-operations: $(VENV)/.made ## count the same graphs as other counters do, beside them, in an environment of its own
 	$(PYTHON) -m venv $(VENV)-operations

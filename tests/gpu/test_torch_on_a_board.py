@@ -5,8 +5,12 @@ Skipped, counted and named where there is no board; they run on the torch found 
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import needs
 import pytest
@@ -18,9 +22,22 @@ import torch  # noqa: E402
 from nouns import WORKLOAD  # noqa: E402
 
 from greengate import estimate  # noqa: E402
+from greengate.budget import WorkerLimits  # noqa: E402
+from greengate.generation import Generation  # noqa: E402
 from greengate.profile import InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
-from greengate.profiler.backends import torch_session  # noqa: E402
-from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Sampled, WorkerFailed  # noqa: E402
+from greengate.profiler.backends import torch as backend  # noqa: E402
+from greengate.profiler.backends import torch_run, torch_session, torch_settings  # noqa: E402
+from greengate.profiler.backends.torch_device import Board  # noqa: E402
+from greengate.profiler.jobs import (  # noqa: E402
+    Counted,
+    CountJob,
+    EnergyJob,
+    FootprintJob,
+    LaunchJob,
+    Sampled,
+    WorkerFailed,
+)
+from greengate.recipe import NO_RECIPE  # noqa: E402
 
 if not torch.cuda.is_available():
     pytest.skip(f"{ABSENT}NVIDIA GPU (continuous integration has none either)", allow_module_level=True)
@@ -45,8 +62,8 @@ def made(layers: int) -> str:
     return str((folder / "own:make").absolute())
 
 
-def spec(device: str = "cuda", inputs: tuple[InputSpec, ...] = WIDE) -> WorkloadSpec:
-    return WorkloadSpec(batch_size=64, inputs=inputs, device=device, precision="bf16")
+def spec(device: str = "cuda", inputs: tuple[InputSpec, ...] = WIDE, **more: Any) -> WorkloadSpec:
+    return WorkloadSpec(64, inputs=inputs, device=device, **({"precision": "bf16"} | more))
 
 
 def test_counts_are_those_of_the_cpu() -> None:
@@ -93,3 +110,82 @@ def test_what_does_not_fit_is_said() -> None:
     with pytest.raises(WorkerFailed, match="out of memory") as caught:
         torch_session.run(job, lambda _: None)
     assert caught.value.out_of_memory
+
+
+def walls(layers: int, asked: WorkloadSpec) -> list[int]:
+    job = LaunchJob({"candidate": made(layers)}, ("candidate",), asked, 0, 0.3, 10, 400)
+    found = torch_session.run(job, lambda _: None)
+    assert isinstance(found, Sampled)
+    return sorted(found.samples["candidate"]["wall"])
+
+
+def test_events_tell_what_a_synchronised_clock_tells() -> None:
+    """The same blocks on the host's clock: events cannot tell more than the wait, nor much less than the work."""
+    asked, board = spec(), Board(torch.cuda, 0)
+    with torch_settings.settings(asked):
+        model = torch_run.ready(made(40), NO_RECIPE, asked)
+        for _ in range(20):
+            model.call(0)
+        ratios = []
+        for _ in range(20):
+            board.synchronize()
+            began = time.perf_counter_ns()
+            told, _ = board.timed(model.call, 0)
+            ratios.append(sum(told) / (time.perf_counter_ns() - began))
+    assert 0.5 < statistics.median(ratios) <= 1.01
+
+
+@pytest.mark.parametrize(("precision", "faster"), [("fp16", "fp32"), ("bf16", "fp32"), ("tf32", "fp32")])
+def test_lower_precision_is_not_slower_on_large_products(precision: str, faster: str) -> None:
+    if torch.cuda.get_device_capability(0) < (8, 0):
+        pytest.skip("this board has no tensor cores for it")
+    wide = (InputSpec("input", (8192, 1024)),)
+    low, high = (walls(8, replace(spec(inputs=wide, precision=one), batch_size=8192)) for one in (precision, faster))
+    assert low[len(low) // 2] < high[len(high) // 2]
+
+
+def test_the_board_is_named_and_its_settings_are_put_back() -> None:
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark
+    found = torch_session.run(CountJob(made(2), spec(precision="tf32")), lambda _: None)
+    assert isinstance(found, Counted)
+    assert found.gpus[0].name == torch.cuda.get_device_name(0)
+    assert found.gpus[0].memory > 0
+    assert (found.settings["device"], found.settings["tf32 products"]) == ("cuda", "on")
+    assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark) == before
+
+
+def test_a_device_that_is_not_there_leaves_the_counts() -> None:
+    found = torch_session.run(CountJob(made(2), spec(f"cuda:{torch.cuda.device_count()}")), lambda _: None)
+    assert isinstance(found, Counted)
+    assert isinstance(found.measurements["macs"], Measurement)
+    assert found.unrun is not None
+    assert "is not there" in found.unrun.reason
+
+
+def test_in_a_real_worker_as_a_user_has_it() -> None:
+    """The whole way: confined worker, watched memory, energy's devices; the answer crosses the border."""
+    counted = backend.run(CountJob(made(4), spec()), WorkerLimits(timeout=120))
+    assert counted.gpus
+    assert counted.unrun is None
+    timed = backend.run(
+        LaunchJob({"candidate": made(4)}, ("candidate",), spec(), 0, 0.2, 10, 200), WorkerLimits(timeout=120)
+    )
+    assert min(timed.samples["candidate"]["wall"]) > 0
+    ran = backend.run(EnergyJob({"candidate": made(4)}, ("candidate",), spec(), 0, 0.2, 1, 0.0), WorkerLimits())
+    assert ran.devices == ("cpu", counted.gpus[0].facts["UUID"])
+
+
+def test_text_is_generated_there() -> None:
+    transformers = needs.package("transformers")
+    asked = WorkloadSpec(device="cuda", precision="bf16", generate=Generation(32, 16))
+    config = transformers.GPT2Config(n_layer=2, n_head=4, n_embd=64, vocab_size=500, n_positions=64)
+    transformers.GPT2LMHeadModel(config).save_pretrained("writer")
+    folder = str(Path("writer").absolute())
+    job = LaunchJob({"candidate": folder}, ("candidate",), asked, 0, 0.2, 6, 20, doing="generation")
+    found = torch_session.run(job, lambda _: None)
+    assert isinstance(found, Sampled)
+    assert min(found.samples["candidate"]["token"]) > 0
+
+
+def test_a_compiled_model_runs_there() -> None:
+    assert walls(4, spec(compile=True))[0] > 0
