@@ -216,7 +216,7 @@ def _combined(verdict: Verdict, outcome: Outcome) -> Iterator[str]:
 
 def _foot(verdict: Verdict, outcomes: list[Outcome]) -> Iterator[str]:
     models = {outcome.model for outcome in outcomes}
-    for fact in facts(verdict):
+    for fact in facts(verdict, whole=True):
         held = models & set(fact.models)
         if held or not fact.models:
             where = f"  ({', '.join(clean(name) for name in fact.models)})" if held and len(models) > 1 else ""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from greengate import estimate
 from greengate.bound import carbon_budgets, policies, rules_for
@@ -38,17 +38,22 @@ class Gap:
     rows: tuple[str, ...]
 
 
-def facts(verdict: Verdict) -> list[Fact]:
-    """Return what the verdict rests on, each fact once where it holds for every model."""
+def facts(verdict: Verdict, *, whole: bool = False) -> list[Fact]:
+    """Return what the verdict rests on, each fact once where it holds for every model.
+
+    Where machines, workloads or runtimes differ in part, what they share is a fact of its own, unless they are wanted
+    `whole`.
+    """
     case = verdict.case
+    split = _whole if whole else _split
     found = [
-        *_shared("Hardware", case.models, lambda model: hardware_text(model.hardware)),
-        *_shared("Workload", case.models, lambda model: workload_text(model.workload)),
-        *(fact for fact in _shared("Operations", case.models, counted_text) if fact.text),
-        *_shared("Runtime", case.models, lambda model: runtime_text(model.runtime)),
+        *split("Hardware", case.models, lambda model: _hardware(model.hardware)),
+        *split("Workload", case.models, lambda model: _workload(model.workload)),
+        *(fact for fact in _whole("Operations", case.models, lambda model: (counted_text(model),)) if fact.text),
+        *split("Runtime", case.models, lambda model: _runtime(model.runtime)),
         Fact("Policy", policy_text(case.policy)),
         *(Fact("Shared policy", text) for text in shared_texts(case)),
-        *_shared("Baseline", case.models, lambda model: baseline_text(model.baseline)),
+        *_whole("Baseline", case.models, lambda model: (baseline_text(model.baseline),)),
     ]
     scope = scope_text(case.context)
     if scope:
@@ -60,30 +65,59 @@ def facts(verdict: Verdict) -> list[Fact]:
     ]
 
 
-def _shared(label: str, models: Iterable[ModelCase], text: Callable[[ModelCase], str]) -> list[Fact]:
+_Parts = tuple[str, ...]
+
+
+def _whole(label: str, models: Iterable[ModelCase], parts: Callable[[ModelCase], _Parts]) -> list[Fact]:
     found: dict[str, list[str]] = {}
     for model in models:
-        found.setdefault(text(model), []).append(model.name)
+        found.setdefault(", ".join(parts(model)), []).append(model.name)
     if len(found) == 1:
         return [Fact(label, next(iter(found)))]
     return [Fact(label, line, tuple(names)) for line, names in found.items()]
 
 
+def _split(label: str, models: Sequence[ModelCase], parts: Callable[[ModelCase], _Parts]) -> list[Fact]:
+    """Tell what models share once, and of each what differs; whole, where already the first part does."""
+    told = [model for model in models if model.hardware is not None]
+    shared = [part for part in parts(told[0]) if all(part in parts(model) for model in told)] if told else []
+    if len({parts(model) for model in told}) < 2 or shared[:1] != list(parts(told[0])[:1]):
+        return _whole(label, models, parts)
+    names = () if len(told) == len(models) else tuple(model.name for model in told)
+    own = _whole(label, told, lambda model: tuple(part for part in parts(model) if part not in shared))
+    others = [model for model in models if model.hardware is None]
+    known = [replace(fact, models=fact.models or names) for fact in own if fact.text]
+    return [Fact(label, ", ".join(shared), names), *known, *_of(label, others, parts)]
+
+
+def _of(label: str, models: Iterable[ModelCase], parts: Callable[[ModelCase], _Parts]) -> list[Fact]:
+    every = tuple(model.name for model in models)
+    return [replace(fact, models=fact.models or every) for fact in _whole(label, models, parts)]
+
+
 def hardware_text(hardware: Hardware | None) -> str:
     """Name the machine in one line."""
+    return ", ".join(_hardware(hardware))
+
+
+def _hardware(hardware: Hardware | None) -> _Parts:
     if hardware is None:
-        return "nothing was measured"
+        return ("nothing was measured",)
     memory = format_quantity(hardware.memory, "bytes")
-    return clean(f"{hardware.cpu}, {plural(hardware.cores, 'core')}, {memory}, {hardware.system}")
+    return clean(hardware.cpu), plural(hardware.cores, "core"), memory, clean(hardware.system)
 
 
 def workload_text(workload: Workload | None) -> str:
     """Say what was run in one line."""
+    return ", ".join(_workload(workload))
+
+
+def _workload(workload: Workload | None) -> _Parts:
     if workload is None:
-        return "nothing was run"
+        return ("nothing was run",)
     threads = plural(workload.threads, "thread")
-    feed = short_digest(workload.feed)
-    return clean(f"batch size {workload.batch_size}, {threads}, precision {workload.precision}, feed {feed}")
+    feed = clean(f"feed {short_digest(workload.feed)}")
+    return f"batch size {workload.batch_size}", threads, clean(f"precision {workload.precision}"), feed
 
 
 def counted_text(model: ModelCase) -> str:
@@ -100,7 +134,11 @@ def counted_text(model: ModelCase) -> str:
 
 def runtime_text(runtime: Mapping[str, str]) -> str:
     """Name the runtime's parts with their versions."""
-    return clean(", ".join(f"{name} {version}" for name, version in runtime.items())) or "none"
+    return ", ".join(_runtime(runtime))
+
+
+def _runtime(runtime: Mapping[str, str]) -> _Parts:
+    return tuple(clean(f"{name} {version}") for name, version in runtime.items()) or ("none",)
 
 
 def baseline_text(baseline: BaselineRef | None) -> str:

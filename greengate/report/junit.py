@@ -33,7 +33,7 @@ def _suite(root: ET.Element, verdict: Verdict, model: str) -> None:
     outcomes = tuple(outcome for outcome in verdict.outcomes if outcome.model == model)
     suite = ET.SubElement(root, "testsuite", {"name": clean(model), **_counts([one.status for one in outcomes])})
     properties = ET.SubElement(suite, "properties")
-    for fact in facts(verdict):
+    for fact in facts(verdict, whole=True):
         if not fact.models or model in fact.models:
             ET.SubElement(properties, "property", {"name": fact.label.lower(), "value": fact.text})
     for outcome in outcomes:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING
 
 from greengate.comparison import Comparison
 from greengate.metrics import METRICS, name_of
-from greengate.profile import Measurement, Missing
+from greengate.profile import Missing
+from greengate.report.alike import Alike, alike, gaps_of, methods_of, notes_of
 from greengate.report.facts import Gap, facts, gaps, in_table_order, is_measured, rule_of, titled
-from greengate.report.numbers import Written, how, write, write_outcome
+from greengate.report.numbers import Written, write, write_outcome
 from greengate.report.where import Where, places
 from greengate.report.words import clean, clip, grouped, headline, listed, worst_first
 from greengate.verdict import ModelCase, Outcome, Status, Verdict
@@ -62,7 +63,8 @@ def render(verdict: Verdict) -> str:
         notices=[(one.text, str(one.span) if one.span else "") for one in verdict.notices],
         findings=[_finding(alike) for alike in grouped(o for o in outcomes if o.status is not Status.PASS)],
         where=[(clip(one.name), list(map(_where, told))) for one in verdict.case.models if (told := _told(one))],
-        models=[_model(model) for model in verdict.case.models],
+        common=_common(shared := alike(verdict.case.models)),
+        models=[_model(model, shared) for model in verdict.case.models],
         facts=[(fact.label, fact.text, listed([clip(name) for name in fact.models])) for fact in facts(verdict)],
     )
     return re.sub(r"\n{3,}", "\n\n", text).rstrip("\n") + "\n"
@@ -183,28 +185,42 @@ def _where(where: Where) -> dict[str, object]:
     return {"metric": where.metric, "amount": where.amount, "parts": parts}
 
 
-def _model(model: ModelCase) -> dict[str, object]:
+def _common(shared: Alike) -> dict[str, object]:
+    by_method: dict[str, list[str]] = {}
+    for metric, method in shared.methods.items():
+        by_method.setdefault(method, []).append(titled(metric))
+    return {
+        "methods": [(listed(names, most=len(names)), method) for method, names in by_method.items()],
+        "gaps": [(listed(list(gap.rows), most=6), _why(gap)) for gap in shared.gaps],
+        "notes": shared.notes,
+    }
+
+
+def _model(model: ModelCase, shared: Alike) -> dict[str, object]:
     compared = in_table_order(model.comparisons)
+    rows = list(_measurements(compared, {} if model.hardware is None else methods_of(model), shared.methods))
     path = "" if model.candidate is None else model.candidate.path
     return {
         "name": clip(model.name),
         "path": path,
         "digest": "" if model.candidate is None else model.candidate.digest,
-        "rows": list(_measurements(compared)),
-        "gaps": _gaps([(titled(one.metric), one) for one in compared]),
-        "notes": [*model.notes, *(model.hardware.notes if model.hardware else ())],
+        "rows": rows,
+        "own": any(row["how"] for row in rows),
+        "gaps": [(listed(list(gap.rows), most=6), _why(gap)) for gap in gaps_of(model) if gap not in shared.gaps],
+        "notes": [note for note in notes_of(model) if note not in shared.notes],
     }
 
 
-def _measurements(compared: list[Comparison]) -> Iterator[dict[str, str]]:
+def _measurements(
+    compared: list[Comparison], methods: Mapping[str, str], shared: Mapping[str, str]
+) -> Iterator[dict[str, str]]:
     for one in compared:
         if not is_measured(one):
             continue
         basis = "" if isinstance(one.change, Missing) else _BASES[one.change.basis]
-        methods = dict.fromkeys(how(side) for side in (one.baseline, one.candidate) if isinstance(side, Measurement))
         yield {
             "metric": METRICS[one.metric].title,
             "basis": basis,
-            "how": "; ".join(methods),
+            "how": "" if one.metric in shared else methods.get(one.metric, ""),
             **_numbers(write(one)),
         }

@@ -202,6 +202,28 @@ def test_several_models_are_told_apart() -> None:
     assert "Hardware: Apple M2, 8 cores, 8.23 GB, Darwin 24.1 (vision)" in text
 
 
+def test_what_holds_for_every_measured_model_is_told_once() -> None:
+    verdict = verdicts.passing()
+    (first,) = verdict.case.models
+    other = verdicts.grown("flops", 1, 2, method="static")
+    more = {**first.comparisons, "flops": other}
+    second = replace(first, name="b", comparisons=more, notes=("of b alone",))
+    third = replace(first, name="c", hardware=None, comparisons={}, candidate=None)
+    shown = replace(first, notes=("the same",)), replace(second, notes=("the same", "of b alone")), third
+    text = render(replace(verdict, case=replace(verdict.case, models=shown)))
+    common, one, two, _ = re.findall(r"<details><summary>(?:What holds|All meas).*?</details>", text, re.DOTALL)
+    assert "What holds for every measured model" in common
+    assert "- Note: the same" in common
+    assert re.search(r"^- .*Size.*: read$", common, re.MULTILINE)
+    assert "FLOPs" not in common
+    assert "Note: the same" not in one + two
+    assert "Note: of b alone" in two
+    assert re.search(r"^\| FLOPs .* executed \|$", one, re.MULTILINE)
+    assert re.search(r"^\| FLOPs .* static \|$", two, re.MULTILINE)
+    assert re.search(r"^\| Size .* as for all \|$", two, re.MULTILINE)
+    assert "What holds" not in render(verdict), "of one model nothing is common"
+
+
 def test_a_verdict_of_nothing_is_still_a_report() -> None:
     verdict = verdicts.unbound()
     text = render(replace(verdict, case=replace(verdict.case, models=())))
