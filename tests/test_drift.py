@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from greengate.budget import Limit
 from greengate.comparison import Change
-from greengate.judge import judge
+from greengate.judge import judge, unconfirmed
 from greengate.judge.drift import since
 from greengate.profile import Missing
 from greengate.verdict import Case, ModelCase, Outcome, Past, Status
@@ -109,6 +109,15 @@ def test_a_version_that_does_not_compare_is_passed_over_and_said() -> None:
 def test_it_is_counted_where_the_metric_gets_worse(metric: str, change: float, status: Status) -> None:
     limit = drift(0.12 if metric == "flops" else -0.12)
     assert judged(past([100], [exactly(change)], metric=metric), limit, metric).status is status
+
+
+@pytest.mark.parametrize(("change", "asked"), [(-0.13, {"throughput"}), (-0.11, set())])
+def test_a_noisy_drift_that_fails_at_a_first_look_asks_for_a_second(change: float, asked: set[str]) -> None:
+    case = nouns.case(
+        [nouns.rule("throughput", drift(-0.12))], {"throughput": nouns.compared("throughput", exactly(0))}
+    )
+    model = replace(case.models[0], past=past([100], [exactly(change)], metric="throughput"))
+    assert unconfirmed((case.budget,), model, TODAY) == asked
 
 
 def test_a_drift_below_the_floor_is_ignored() -> None:

@@ -71,6 +71,25 @@ def test_the_marks_stand_below_what_they_mark(source: str, data: st.DataObject) 
     assert source[column - 1 :].replace("\t", " ").startswith(shown[start:end])
 
 
+@pytest.mark.parametrize(
+    ("length", "column", "first", "last"),
+    [
+        (160, 150, 1, 160),  # fits
+        (161, 1, 1, 160),
+        (161, 81, 1, 160),
+        (161, 82, 2, 161),
+        (500, 81, 1, 160),
+        (500, 250, 170, 329),  # what is meant stands in the middle
+        (500, 500, 420, 500),
+    ],
+)
+def test_a_long_line_is_shown_around_what_is_meant(length: int, column: int, first: int, last: int) -> None:
+    source = "".join(chr(0x4E00 + index) for index in range(length))
+    *_, shown, marks = str(Diagnostic("bad-value", "x", span=Span("b.yaml", 7, column, 3, source))).split("\n")
+    assert shown == f" 7 | {source[first - 1 : last]}"
+    assert marks.rstrip("^") == "   | " + " " * (column - first)
+
+
 def test_an_unknown_code_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="'no-such-code' is not in CODES"):
         Diagnostic("no-such-code", "x")

@@ -40,7 +40,7 @@ class OnDisk:
         here = self.path.parent
         for part in PurePosixPath(rest).parts:
             here /= part
-            if part != ".." and here.is_symlink():
+            if here.is_symlink():
                 raise _linked(posixpath.join(posixpath.dirname(self.shown), rest))
         return OnDisk(here, posixpath.normpath(posixpath.join(posixpath.dirname(self.shown), rest)))
 

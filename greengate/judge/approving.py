@@ -31,7 +31,7 @@ def approved(matter: Matter, look: bool = False) -> Ground:
     steps = tuple(Step(0, f"{one.by} in {one.source}", status, why, one.ceiling.span) for one, status, why in found)
     counted: Counted = [(one, status) for one, status, _ in found if status is not Status.FAIL]
     status = max((_seated(seat, counted, case) for seat in seats), default=_enough(1, counted))
-    help_ = "" if status is Status.PASS else f"ask for `greengate approve {rule.id} --model {model.bound_as}`"
+    help_ = f"ask for `greengate approve {rule.id} --model {model.bound_as}`"
     return Ground("it is approved", status, _reason(found, status, seats), steps, help=help_)
 
 

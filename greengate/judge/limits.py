@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from greengate.budget import Limit, Rule
-from greengate.comparison import Change, Comparison, Noise
+from greengate.comparison import Change, Comparison, FirstLook, Noise
 from greengate.judge.drift import drifted
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
@@ -33,7 +33,7 @@ def judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
     check = _judge_look(limit, rule, comparison, context)
     if comparison.first is None:
         return _unconfirmed(check) if METRICS[rule.metric].kind in ("noisy", "derived") else check
-    return _agree(_judge_look(limit, rule, _at_first_look(comparison), context), check)
+    return _agree(_judge_look(limit, rule, _at_look(comparison.first, comparison), context), check)
 
 
 def judge_gain(gain: Limit, comparison: Comparison, context: Context) -> Check:
@@ -42,7 +42,7 @@ def judge_gain(gain: Limit, comparison: Comparison, context: Context) -> Check:
     check = _judge_look(gain, rule, comparison, context)
     if comparison.first is None:
         return check
-    first = _judge_look(gain, rule, _at_first_look(comparison), context)
+    first = _judge_look(gain, rule, _at_look(comparison.first, comparison), context)
     return check if first.status is check.status else replace(check, status=Status.INCONCLUSIVE)
 
 
@@ -66,9 +66,8 @@ def fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:
     return _judge_look(limit, rule, comparison, Context("ci", strict=True)).status is Status.FAIL
 
 
-def _at_first_look(comparison: Comparison) -> Comparison:
-    first = comparison.first
-    return comparison if first is None else replace(comparison, candidate=first.candidate, change=first.change)
+def _at_look(first: FirstLook, comparison: Comparison) -> Comparison:
+    return replace(comparison, candidate=first.candidate, change=first.change)
 
 
 def _unconfirmed(check: Check) -> Check:

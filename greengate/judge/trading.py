@@ -80,7 +80,7 @@ def _bought(matter: Matter, rate: Limit, own: Limit, cap: float | None, gain: Ch
     def limit(points: float) -> Limit:
         value = own.value + rate.value * max(points, 0.0)
         value = value if cap is None else min(value, cap)
-        return replace(own, value=value, text=f"{own.text} and {rate.text} a pp", span=rate.span)
+        return replace(own, value=value, text=f"{own.text} and {rate.text} a pp")
 
     fewest, most = (matter.judge(limit(100 * points)) for points in (gain.low, gain.high))
     if fewest.status is Status.FAIL and most.status is not Status.FAIL:

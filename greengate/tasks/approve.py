@@ -12,7 +12,7 @@ from greengate import approval, files, git
 from greengate.budget import Limit, LimitKind, Rule
 from greengate.comparison import Change
 from greengate.errors import Diagnostic, GreengateError, Span
-from greengate.metrics import METRICS
+from greengate.metrics import METRICS, Metric
 from greengate.report.facts import rule_of
 from greengate.units import QuantityError, format_change, parse_delta, parse_quantity
 from greengate.verdict import Approval, ModelCase, Outcome, Verdict
@@ -39,7 +39,7 @@ def approve(verdict: Verdict, yes: Yes, today: datetime.date) -> list[Path]:
     `signing-failed`.
     """
     folder = Path(verdict.case.budget.path).parent
-    by = yes.by or git.user(folder)
+    by = (yes.by or git.user(folder) or "").strip()
     wrong: list[Diagnostic] = []
     if not by:
         wrong.append(Diagnostic("bad-value", "who approves is not known", "name yourself with --by"))
@@ -52,7 +52,7 @@ def approve(verdict: Verdict, yes: Yes, today: datetime.date) -> list[Path]:
     made: list[Approval] = []
     for name in yes.rules:
         try:
-            made.append(_approval(verdict, name, yes, by or "", today))
+            made.append(_approval(verdict, name, yes, by, today))
         except GreengateError as error:
             wrong += error.diagnostics
     if wrong:
@@ -93,7 +93,11 @@ def _find(verdict: Verdict, rule: str, model: str | None) -> tuple[Outcome, Mode
         names = ", ".join(one.model for one in found)
         raise GreengateError(Diagnostic("bad-value", f"{rule!r} binds {names}", "name one of them with --model"))
     outcome = found[0]
-    return outcome, next(one for one in verdict.case.models if one.name == outcome.model)
+    judged = next((one for one in verdict.case.models if one.name == outcome.model), None)
+    if judged is None:
+        help = "train no more in this period, or raise `max` on the target branch"
+        raise GreengateError(Diagnostic("not-approvable", f"{rule!r} is of a period and binds no model", help))
+    return outcome, judged
 
 
 def _ceiling(verdict: Verdict, outcome: Outcome, rule: Rule, written: str | None) -> Limit:
@@ -105,14 +109,7 @@ def _ceiling(verdict: Verdict, outcome: Outcome, rule: Rule, written: str | None
     look = any(check.limit.kind == better and check.status for check in outcome.checks)
     kind = better if look else worse
     if written is not None:
-        try:
-            if not written.strip().endswith(("%", "pp")):
-                absolute: LimitKind = "max" if metric.better == "lower" else "min"
-                return Limit(absolute, parse_quantity(written, metric.dimension), written, span)
-            delta = parse_delta(written, metric.dimension)
-        except QuantityError as error:
-            raise GreengateError(Diagnostic(error.code, error.message, error.help)) from error
-        return Limit(kind, delta.value, written, span, delta.relative)
+        return _written(written, metric, kind)
     offered = () if rule.unless is None or look else rule.unless.limits
     if (granted := next((one for one in offered if one.kind == worse), None)) is not None:
         return granted
@@ -122,6 +119,25 @@ def _ceiling(verdict: Verdict, outcome: Outcome, rule: Rule, written: str | None
         raise GreengateError(Diagnostic("not-approvable", message, "say it, for example `--ceiling 15%`"))
     extreme = max(abs(change.low), abs(change.high))
     return Limit(kind, extreme, format_change(extreme, change.relative)[1:], span, change.relative)
+
+
+def _written(text: str, metric: Metric, kind: LimitKind) -> Limit:
+    """Return a ceiling as somebody wrote it: of the change, or of the metric itself where it has that unit."""
+    absolute: LimitKind = "max" if metric.better == "lower" else "min"
+    text = text.strip()
+    try:
+        if text.endswith(("%", "pp")):
+            delta = parse_delta(text, metric.dimension)
+            limit = Limit(kind, delta.value, text, Span("", 1), delta.relative)
+        else:
+            limit = Limit(absolute, parse_quantity(text, metric.dimension), text, Span("", 1))
+    except QuantityError as error:
+        raise GreengateError(Diagnostic(error.code, error.message, error.help)) from error
+    if limit.value < 0:
+        # The gate reads no such approval: how far a change may go is told without a sign.
+        help = "write how far it may go, without a minus"
+        raise GreengateError(Diagnostic("bad-value", f"the ceiling {text!r} is below zero", help))
+    return limit
 
 
 def _write(folder: Path, one: Approval, key: Path | None) -> list[Path]:

@@ -326,6 +326,25 @@ def test_a_shared_bound_on_waivers_holds_for_the_budgets_own(tmp_path: Path) -> 
     assert read(tmp_path, budgets=f"{BUDGET}waivers: [{long}]\n", policy__org=ORG + "max_waiver_days: 91\n").waivers
 
 
+@pytest.mark.parametrize(("first", "codes"), [("2027-01-31", []), ("2027-02-01", ["bad-value"])])
+def test_a_waiver_of_one_day_is_one(tmp_path: Path, first: str, codes: list[str]) -> None:
+    text = f"{BUDGET}waivers: [{waiver(more=f', granted: {first}')}]\n"
+    if codes:
+        assert [(one.code, one.message) for one in wrong(tmp_path, budgets=text, policy__org=ORG)] == [
+            ("bad-value", "the waiver ends on 2027-01-31, before it begins")
+        ]
+    else:
+        assert [str(one.granted) for one in read(tmp_path, budgets=text, policy__org=ORG).waivers] == [first]
+
+
+@pytest.mark.parametrize(("count", "told"), [(12, "m11"), (13, "m11 and 1 more"), (20, "m11 and 8 more")])
+def test_twelve_models_are_named_and_the_rest_counted(tmp_path: Path, count: int, told: str) -> None:
+    models = "".join(f"  - {{name: m{index}, path: m.onnx}}\n" for index in range(count))
+    text = f"version: 1\nmodels:\n{models}rules: [{{metric: size, max: 1 MB, models: [vision-*]}}]\n"
+    (found,) = wrong(tmp_path, budgets=text)
+    assert (found.code, found.help.endswith(f"m10, {told}")) == ("unmatched-selector", True), found.help
+
+
 def test_mistakes_of_all_files_are_told_at_once_the_budgets_first(tmp_path: Path) -> None:
     found = wrong(tmp_path, budgets=BUDGET + "rules: [{metric: sise, max: 1}]\n", policy__org=ORG.replace("5%", "5"))
     assert [(one.code, one.span and one.span.file) for one in found] == [

@@ -114,6 +114,14 @@ def test_a_waiver_of_a_nearer_file_does_not_help_and_says_so() -> None:
     assert status(built((), shared(replace(LOCKED, locked=False)), price=moved(0.1), waivers=(WAIVER,))) is V
 
 
+def test_a_file_that_locks_another_rule_does_not_void_a_waiver() -> None:
+    other = replace(LOCKED, id="params", metric="params")
+    layers = (shared(replace(LOCKED, locked=False), other), shared(other, file="far.yaml"))
+    verdict = judge(built((), *layers, price=moved(0.1), waivers=(WAIVER,)))
+    assert [one.status for one in verdict.outcomes if one.rule == "size"] == [V]
+    assert not [one for one in verdict.notices if "does not count" in one.text]
+
+
 def test_a_waiver_of_the_file_that_locks_counts() -> None:
     theirs = replace(WAIVER, span=Span("org.yaml", 9))
     made = built((), shared(LOCKED, waivers=(theirs,)), price=moved(0.1), waivers=(theirs,))

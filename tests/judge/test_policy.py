@@ -184,6 +184,15 @@ def test_any_metric_pays_for_any_other() -> None:
         assert judge(prepared([priced], found)).outcomes[0].status is expected
 
 
+def test_a_price_in_points_is_told_in_points() -> None:
+    faster = TradeOff("latency_p50", Limit("min_decrease", 0.2, "20%", SPAN), SPAN)
+    priced = rule("accuracy", limit("max_decrease", 0.001, relative=False), unless=faster)
+    found = {"accuracy": compared("accuracy", points(-0.5)), "latency_p50": compared("latency_p50", change(-0.25))}
+    (outcome,) = judge(prepared([priced], found)).outcomes
+    assert outcome.status is T
+    assert outcome.reason.startswith("-0.5 pp of accuracy is paid for by latency")
+
+
 @pytest.mark.parametrize(
     ("gain", "noise", "expected"),
     [
@@ -301,6 +310,20 @@ def test_the_policy_says_who_may_approve(seats: Any, by: list[str], authors: lis
     assert found.outcomes[0].status is expected
 
 
+@pytest.mark.parametrize(
+    ("seats", "by", "told"),
+    [
+        ([seat(LEAD)], OTHER, f"{OTHER} may not approve 'size'"),
+        ([seat(LEAD), seat(OTHER, rules=("params",))], OTHER, f"{OTHER} may not approve 'size'"),
+        ([seat(LEAD, rules=("params",))], LEAD, f"{LEAD} may not approve 'size'"),
+    ],
+)
+def test_who_may_not_approve_is_told_so(seats: Any, by: str, told: str) -> None:
+    (outcome,) = judged(ASKED, change(0.1), points(1), approvals=[approval(by=by)], approvers=tuple(seats)).outcomes
+    assert outcome.reason.endswith(f"; the approval of {by} does not count: {told}")
+    assert outcome.help == "ask for `greengate approve size --model m`"
+
+
 def test_an_open_approval_does_not_count_for_a_second_person() -> None:
     both = [approval(), approval(by=OTHER, ceiling=limit("max_increase", 0.1))]
     two = (seat(LEAD, OTHER, needed=2),)
@@ -366,6 +389,25 @@ LOOK = rule("size", limit("max_increase", 0.05), limit("suspicious_decrease", 0.
 def test_what_is_too_good_asks_for_a_look(found: Change, ceiling: float | None, expected: Status) -> None:
     looked = [] if ceiling is None else [approval(ceiling=limit("suspicious_decrease", ceiling))]
     assert status(LOOK, found, points(0), approvals=looked) is expected
+
+
+@pytest.mark.parametrize(
+    ("found", "kind", "ceiling", "expected"),
+    [
+        (3.0, "suspicious_increase", None, P),
+        (3.01, "suspicious_increase", None, I),
+        (-0.9, "suspicious_increase", None, P),
+        (3.5, "suspicious_increase", 3.5, V),
+        (3.51, "suspicious_increase", 3.5, I),
+        (3.5, "suspicious_decrease", 3.5, I),  # that is the side on which it gets worse
+    ],
+)
+def test_where_more_is_better_a_great_increase_asks_for_a_look(
+    found: float, kind: str, ceiling: float | None, expected: Status
+) -> None:
+    faster = rule("quantized_share", limit("suspicious_increase", 3.0))
+    looked = [] if ceiling is None else [approval(rule=faster.id, ceiling=limit(kind, ceiling))]
+    assert status(faster, change(found), approvals=looked) is expected
 
 
 def test_a_gain_does_not_pay_for_what_is_too_good() -> None:
@@ -542,6 +584,8 @@ def test_undecided_is_as_strict_as_the_stricter_says() -> None:
         (replace(TIGHT, severity="warn"), TIGHT, "tightens `severity` from warn to fail"),
         (TIGHT, replace(TIGHT, ignore_below=5.0), "loosens `ignore_below` from none to 5.0"),
         (replace(TIGHT, ignore_below=5.0), TIGHT, "tightens `ignore_below` from 5.0 to none"),
+        (replace(TIGHT, ignore_below=0.5), TIGHT, "tightens `ignore_below` from 0.5 to none"),
+        (TIGHT, replace(TIGHT, ignore_below=0.5), "loosens `ignore_below` from none to 0.5"),
         (TIGHT, rule("size", limit("max", 9)), "removes `max_increase: 0.05`"),
         (TIGHT, rule("size", *TIGHT.limits, limit("max", 9)), "adds `max: 9`"),
         (TIGHT, replace(TIGHT, on_inconclusive="warn"), "alters `on_inconclusive`"),
