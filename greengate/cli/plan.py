@@ -16,6 +16,7 @@ import click
 )
 @click.option("--policy-ref", default="auto", metavar="REF", help="Whose policy binds, as for `check`.")
 @click.option("--skip-unchanged", is_flag=True, help="Leave out what `check --skip-unchanged` would.")
+@click.option("--tools", is_flag=True, help="Name what jobs need beside Python instead: valgrind, or nothing.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
 @click.option("-o", "--output", default="-", metavar="FILE", help="Write the plan here. [default: stdout]")
 def plan(
@@ -25,6 +26,7 @@ def plan(
     box: str,
     policy_ref: str,
     skip_unchanged: bool,
+    tools: bool,
     max_seconds: float,
     output: str,
 ) -> int:
@@ -50,6 +52,10 @@ def plan(
         skip_unchanged=skip_unchanged,
         environ=environment(),
     )
+    if tools:
+        for name in task.tools(request, clock()):
+            click.echo(name)
+        return 0
     found, lacks = task.plan(request, clock(), shards, _labels(hosted, "--hosted"), _labels(box, "--box"))
     for line in lacks:
         click.echo(f"note: {line}", err=True)

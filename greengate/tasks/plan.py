@@ -6,10 +6,12 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from greengate import estimate, gate
+from greengate.bound import paying_or_paid, policies
 from greengate.budget import Budget, ModelEntry
 from greengate.errors import Diagnostic, GreengateError
 from greengate.gate.here import precision_for
 from greengate.gate.parts import Part
+from greengate.metrics import METRICS, SIMULATED
 
 HOSTED, BOX = "hosted", "box"
 #: Seconds that reading and counting one model takes, beside the time that its noisy metrics may take.
@@ -25,12 +27,12 @@ def plan(
     The same budget and change give the same plan, on whatever machine. What a check leaves out as unchanged has no
     part, unless that is everything. Raises GreengateError.
     """
-    binding, policies = gate.bound(request, now)
+    binding, judging = gate.bound(request, now)
     left = gate.untouched(request, now) if request.skip_unchanged else ()
     # A matrix of no job is a mistake to the forges: where nothing is touched, the jobs find that out in seconds.
     models = [entry for entry in binding.models if entry.name not in left] or binding.models
-    costs = {entry.name: _cost(entry, policies, request) for entry in models}
-    owned = {entry.name: why for entry in models if (why := _why_own(entry, policies))}
+    costs = {entry.name: _cost(entry, judging, request) for entry in models}
+    owned = {entry.name: why for entry in models if (why := _why_own(entry, judging))}
     lacks = (
         ()
         if box
@@ -47,20 +49,28 @@ def plan(
     return tuple(parts), lacks
 
 
-def _cost(entry: ModelEntry, policies: Iterable[Budget], request: gate.Request) -> float:
-    asked = set(precision_for(policies, entry.bound_as))
+def tools(request: gate.Request, now: datetime.datetime) -> tuple[str, ...]:
+    """Return what the policies that bind need beside Python and git: `valgrind`, or nothing. Raises GreengateError."""
+    _, binding = gate.bound(request, now)
+    rules = (rule for budget in binding for policy in policies(budget) for rule in policy.rules)
+    asked = {METRICS[metric].source or metric for rule in rules for metric in paying_or_paid(rule)}
+    return ("valgrind",) if asked & set(SIMULATED) else ()
+
+
+def _cost(entry: ModelEntry, judging: Iterable[Budget], request: gate.Request) -> float:
+    asked = set(precision_for(judging, entry.bound_as))
     timed = request.max_seconds if asked - estimate.METERED else 0.0
     return _COUNTING + timed + (request.energy_seconds if asked & estimate.METERED else 0.0)
 
 
-def _why_own(entry: ModelEntry, policies: Sequence[Budget]) -> str:
+def _why_own(entry: ModelEntry, judging: Sequence[Budget]) -> str:
     """Say why a hosted runner cannot decide a model; empty where it can."""
-    asked = set(precision_for(policies, entry.bound_as))
+    asked = set(precision_for(judging, entry.bound_as))
     if entry.workload.device != "cpu":
         return f"it runs on {entry.workload.device}"
     if asked & estimate.METERED:
         return "its energy is metered"
-    if asked and any(policy.reference is not None for policy in policies):
+    if asked and any(policy.reference is not None for policy in judging):
         return "its timing is judged on the reference hardware"
     return ""
 

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -148,16 +149,91 @@ def test_whatever_the_check_prints_the_runner_does_not_obey(tmp_path: Path) -> N
     assert "exit-code=70\n" in (tmp_path / "outputs").read_text()
 
 
+MODEL = "fake: 1\nsize: 10 MB\nlatency: 10 ms\n"
+BUDGET = "version: 1\nmodels:\n  - {name: net, path: net.fake.yaml}\nrules:\n  - {metric: size, max: 5 MB}\n"
+SIMULATED = "version: 1\nmodels: [{path: net.fake.yaml}]\nrules: [{metric: instructions, max: 1 G}]\n"
+
+
+def without_valgrind(folder: Path, apt: str) -> dict[str, str]:
+    """Return a PATH on which there is no valgrind, a package manager that notes what it is asked, and greengate."""
+    tools = folder / "tools"
+    tools.mkdir()
+    for name in ("bash", "sh", "id", "env", "git", "true"):
+        (tools / name).symlink_to(shutil.which(name) or name)
+    scripts = {
+        "apt-get": f'echo "$*" >> "{folder}/asked"; {apt}',
+        "sudo": 'test "$1" = -n && shift && exec "$@"',
+        "greengate": f'exec "{sys.executable}" -P -m greengate "$@"',
+    }
+    for name, script in scripts.items():
+        (tools / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tools / name).chmod(0o755)
+    (folder / "net.fake.yaml").write_text(MODEL)
+    (folder / "counts.yaml").write_text(SIMULATED)
+    (folder / "plain.yaml").write_text(BUDGET)
+    return {"PATH": str(tools), "GREENGATE_PYTHON": sys.executable, "GREENGATE_PROFILES": ""}
+
+
+APT = ["update -qq", "install -y -qq --no-install-recommends valgrind"]
+VALGRIND = [
+    ("auto", "counts.yaml", "true", APT),
+    ("auto", "plain.yaml", "true", []),
+    ("auto", "gone.yaml", "true", []),  # the check says so
+    ("true", "plain.yaml", "true", APT),
+    ("false", "counts.yaml", "true", []),
+    ("auto", "counts.yaml", "false", APT[:1]),  # no right to install
+]
+
+
+@pytest.mark.parametrize(("wish", "budget", "apt", "asked"), VALGRIND)
+def test_valgrind_is_installed_where_a_rule_counts(
+    tmp_path: Path, wish: str, budget: str, apt: str, asked: list[str]
+) -> None:
+    environ = without_valgrind(tmp_path, apt) | {"GREENGATE_VALGRIND": wish, "GREENGATE_BUDGETS": budget}
+    script = str(ROOT / "greengate/ci/action/valgrind.sh")
+    told = subprocess.run(["bash", script], cwd=tmp_path, env=environ, check=True, capture_output=True, text=True)
+    noted = tmp_path / "asked"
+    assert (noted.read_text().splitlines() if noted.exists() else []) == asked
+    assert ("could not be installed" in told.stdout) is (apt == "false")
+
+
+def test_valgrind_is_left_alone_where_it_is_there_or_nothing_is_measured(tmp_path: Path) -> None:
+    environ = without_valgrind(tmp_path, "true") | {"GREENGATE_VALGRIND": "true", "GREENGATE_BUDGETS": "counts.yaml"}
+    script = ["bash", str(ROOT / "greengate/ci/action/valgrind.sh")]
+    subprocess.run(script, cwd=tmp_path, env=environ | {"GREENGATE_PROFILES": "parts"}, check=True)
+    (tmp_path / "tools" / "valgrind").symlink_to(tmp_path / "tools" / "true")
+    subprocess.run(script, cwd=tmp_path, env=environ, check=True)
+    assert not (tmp_path / "asked").exists()
+    wrong = subprocess.run(script, env=environ | {"GREENGATE_VALGRIND": "yes"}, check=False, capture_output=True)
+    assert wrong.returncode == 2
+
+
+@pytest.mark.parametrize(("wish", "budget", "apt", "asked"), VALGRIND)
+def test_the_gitlab_template_installs_valgrind_alike(
+    tmp_path: Path, wish: str, budget: str, apt: str, asked: list[str]
+) -> None:
+    _, jobs = yaml.safe_load_all((ROOT / ".gitlab-ci-template.yml").read_text("utf-8"))
+    (script,) = (text for text in jobs["greengate"]["before_script"] if "valgrind" in text)
+    environ = without_valgrind(tmp_path, apt) | {"GREENGATE_VALGRIND": wish, "GREENGATE_BUDGETS": budget}
+    told = subprocess.run(
+        ["bash", "-eo", "pipefail", "-c", script],
+        cwd=tmp_path,
+        env=environ,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    noted = tmp_path / "asked"
+    assert (noted.read_text().splitlines() if noted.exists() else []) == asked
+    assert ("could not be installed" in told.stdout) is (apt == "false")
+
+
 # --- act --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stage(tmp_path_factory.mktemp("act"))
-
-
-MODEL = "fake: 1\nsize: 10 MB\nlatency: 10 ms\n"
-BUDGET = "version: 1\nmodels:\n  - {name: net, path: net.fake.yaml}\nrules:\n  - {metric: size, max: 5 MB}\n"
 
 
 @pytest.fixture
@@ -269,13 +345,16 @@ def test_modules_of_the_checkout_are_not_run(act: Act) -> None:
 
 
 def test_a_pull_request_that_loosens_the_budget_fails_in_a_clone_of_depth_one(act: Act, tmp_path: Path) -> None:
-    """What actions/checkout leaves by default: the merge commit alone, not even the target's tip."""
-    act.workflow()
+    """What actions/checkout leaves by default: the merge commit alone, not even the target's tip.
+
+    `skip-unchanged` makes no hole in it, and leaves the next change alone, which touches nothing.
+    """
+    act.workflow(against="auto", **{"skip-unchanged": "true"})
     act.write("net.fake.yaml", MODEL.replace("10 MB", "4 MB"))
     tip = act.repository.commit()
     act.repository.git("switch", "--quiet", "-c", "change")
     act.repository.commit({"net.fake.yaml": MODEL, "budgets.yaml": BUDGET.replace("5 MB", "50 MB")})
-    clone = act.checked_out(tip, tmp_path / "clone")
+    repository, clone = act.repository, act.checked_out(tip, tmp_path / "clone")
     assert clone.git("rev-list", "--all", "--count") == "1"
     act.repository = clone
     seen = act.run(base=tip)
@@ -285,6 +364,18 @@ def test_a_pull_request_that_loosens_the_budget_fails_in_a_clone_of_depth_one(ac
     assert "5 MB" in body
     assert "50 MB" in body
     assert seen.outputs["outcome"] == "fail"
+    assert "skip-unchanged was asked for: the policy is not the target branch's" in body
+
+    act.repository = repository
+    repository.git("switch", "--quiet", "--force-create", "change", tip)
+    repository.commit({"README.md": "a word\n"})
+    act.repository = act.checked_out(tip, tmp_path / "second")
+    seen = act.run(base=tip)
+    assert seen.code == 0, seen.text
+    assert (seen.outputs["outcome"], seen.outputs["exit-code"]) == ("unchanged", "0")
+    (body,) = act.state.bodies(act.state.me)
+    assert body.split("\n")[1] == "⏳ **DEFERRED** nothing was measured, as the change does not touch net"
+    assert f"only README.md changed since {tip[:12]}" in body
 
 
 def matrix(act: Act, store: Path) -> Seen:

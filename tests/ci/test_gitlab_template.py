@@ -107,6 +107,12 @@ def test_a_merge_request_fails_gets_its_note_and_passes_into_the_same_note(pipel
     (body,) = pipeline.state.bodies(pipeline.state.me)
     assert body.split("\n")[1].startswith("✅ **PASS** ")
 
+    said = pipeline.run(against="auto", skip_unchanged="true")
+    assert re.search(r"^ PASS +greengate", said, re.MULTILINE), said
+    assert "GREENGATE_OUTCOME=unchanged\nGREENGATE_EXIT_CODE=0\n" in pipeline.report("outcome.env")
+    (body,) = pipeline.state.bodies(pipeline.state.me)
+    assert body.split("\n")[1] == "⏳ **DEFERRED** nothing was measured, as the change does not touch net"
+
 
 @pytest.mark.system("node")
 @pytest.mark.system("rsync")

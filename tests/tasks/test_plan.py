@@ -94,6 +94,21 @@ def test_timing_goes_to_the_reference_where_there_is_one(here: Path, capsys: pyt
     assert "a wants a machine of its own (its timing is judged on the reference hardware)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        (SIZE, ""),
+        ("{metric: instructions, max_increase: 1%}", "valgrind"),
+        ("{metric: data_traffic, max: 1 GB}", "valgrind"),
+        ("{metric: size, max_increase: 1%, unless: {metric: instructions, min_decrease: 1%}}", "valgrind"),
+    ],
+)
+def test_tools_that_rules_need_are_named(here: Path, capsys: pytest.CaptureFixture[str], rule: str, named: str) -> None:
+    budget(rule)
+    assert door.run(["plan", "--tools"]) == 0
+    assert capsys.readouterr().out.strip() == named
+
+
 def test_a_model_that_the_change_left_out_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The target branch's policy still judges it, so somebody has to measure it."""
     monkeypatch.chdir(tmp_path)
