@@ -464,6 +464,14 @@ def test_both_schemas_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
         jsonschema.Draft202012Validator.check_schema(one)
 
 
+def test_an_override_says_what_an_undecided_rule_does_for_some_models(tmp_path: Path) -> None:
+    override = "{metric: size, max: 1 MB, on_inconclusive: fail, overrides: [{models: [net], on_inconclusive: warn}]}"
+    budget = read(
+        tmp_path, budgets=f"version: 1\nmodels: [{{path: net.onnx}}, {{path: b.onnx}}]\nrules: [{override}]\n"
+    )
+    assert [rules_for(budget, name)[0].on_inconclusive for name in ("net", "b")] == ["warn", "fail"]
+
+
 # --- carbon budgets ---------------------------------------------------------------------------------------------------
 
 CARBON = "carbon_budget: {{max: {}, period: 2026-Q4{}}}\n"

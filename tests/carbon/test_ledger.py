@@ -224,6 +224,23 @@ def test_another_period_does_not_hide_the_targets() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("count", "listed", "unknown"),
+    [
+        (3, "a0.json, a1.json, a2.json", "a0.json, a1.json, a2.json"),
+        (4, "a0.json, a1.json, a2.json and 1 more", "a0.json, a1.json, a2.json, a3.json"),
+        (5, "a0.json, a1.json, a2.json and 2 more", "a0.json, a1.json, a2.json, a3.json and 1 more"),
+    ],
+)
+def test_many_files_are_named_in_part(count: int, listed: str, unknown: str) -> None:
+    names = [f"a{number}.json" for number in range(count)]
+    total = ledger.account(Ledger("head", tuple(entry(1.0, name=name) for name in names)), budget(50.0)).total
+    assert isinstance(total, Measurement)
+    assert total.detail == listed
+    reason = outcome(case(budget(50.0), [entry(None, name=name) for name in names])).reason
+    assert reason == f"it is not known what {unknown} emitted"
+
+
 def test_a_verdict_with_a_ledger_is_read_back() -> None:
     verdict = judge(case(budget(50.0), [entry(30.0), entry(None, name="b.json")]))
     assert load(dump(verdict), "v.json") == verdict

@@ -141,6 +141,8 @@ def test_a_record_gives_energy_and_emissions(tmp_path: Path) -> None:
     [
         ({"exit": 1}, "ended with exit code 1"),
         ({"joules": None, "method": None, "absent": ("AMD: no",)}, "holds no joules"),
+        ({"method": None}, "holds no joules"),  # nobody knows how they came about
+        ({"joules": None}, "holds no joules"),
     ],
 )
 def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: str, tmp_path: Path) -> None:
@@ -168,6 +170,13 @@ def test_a_damaged_record_is_missing(name: str, text: str, why: str, tmp_path: P
     found = record.costs(path, None)["training_energy"]
     assert isinstance(found, Missing)
     assert why in found.reason
+
+
+def test_nothing_emitted_is_a_figure_too(tmp_path: Path) -> None:
+    """A training on its own sun: 0 kg is known, and not the same as missing."""
+    found = record.costs(write(tmp_path / "t.json", replace(GOOD, kilograms=0.0)), GRID)["training_co2e"]
+    assert isinstance(found, Measurement)
+    assert found.value == 0.0
 
 
 def test_no_record_is_missing(tmp_path: Path) -> None:

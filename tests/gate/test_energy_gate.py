@@ -68,6 +68,14 @@ def test_eight_percent_more_joules_fail_every_time(tmp_path: Path, monkeypatch: 
     assert statuses(tmp_path, 50, 1.08, monkeypatch) == [Status.FAIL] * 50
 
 
+def test_ten_percent_more_joules_fail_nineteen_times_of_twenty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sample of what benchmarks/energy_verdicts.py counts over two hundred, on seeds that it does not use."""
+    monkeypatch.chdir(tmp_path)
+    found = [checked(tmp_path, seed, 1.10).verdict.status for seed in range(500, 520)]
+    assert found.count(Status.FAIL) >= 19
+    assert Status.PASS not in found
+
+
 def test_two_percent_more_joules_pass_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert statuses(tmp_path, 50, 1.02, monkeypatch) == [Status.PASS] * 50
 

@@ -39,8 +39,10 @@ def test_a_window_is_as_long_and_as_full_as_asked() -> None:
 
 
 def test_few_calls_are_made_up_for_however_long_they_take() -> None:
-    found = windows.run(dict.fromkeys(PATHS, lambda _: None), 1, job(seconds=0.0, min_calls=5))
+    fed: list[int] = []
+    found = windows.run(dict.fromkeys(PATHS, fed.append), 1, job(seconds=0.0, min_calls=5))
     assert {one.calls for one in found} == {5}
+    assert len(fed) == 6 * 5 + 3, "what is told is what ran, and each was warm"
 
 
 def test_who_failed_is_named() -> None:
