@@ -187,10 +187,14 @@ class ModelEntry:
 
 @dataclass(frozen=True)
 class WorkerLimits:
-    """What a worker process may use: seconds a job, bytes of address space (None: four fifths of the machine)."""
+    """What a worker process may use: seconds a job, bytes of address space (None: four fifths of the machine).
+
+    `gpu_memory` are bytes that the runtime may hold on a board; None: all of it.
+    """
 
     timeout: float = 300.0
     memory: float | None = None
+    gpu_memory: float | None = None
 
 
 @dataclass(frozen=True)

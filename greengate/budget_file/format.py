@@ -172,6 +172,7 @@ _WORKER = Keys(
     {
         "timeout": Key(Quantity("time"), "Longest time of one job; 300 s if absent.", "300 s"),
         "memory": Key(Quantity("bytes"), "Most memory of one job; four fifths of the machine if absent.", "8 GB"),
+        "gpu_memory": Key(Quantity("bytes"), "Most memory of one job on a GPU; all of it if absent.", "16 GB"),
     }
 )
 

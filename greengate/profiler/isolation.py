@@ -100,7 +100,7 @@ def _talk(worker: Worker, module: str, job: Job, limits: WorkerLimits) -> Heard:
     _running.add(worker.process)
     try:
         if not _given_up.is_set():
-            spawn.tell(worker, json.dumps({**task, "watched": watched}))
+            spawn.tell(worker, json.dumps({**task, "watched": watched, "gpu_memory": limits.gpu_memory}))
             _listen(worker.process, worker.answers, heard, time.monotonic() + limits.timeout)
     finally:
         _running.discard(worker.process)

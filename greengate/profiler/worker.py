@@ -26,6 +26,9 @@ Stage = Callable[[str], None]
 
 JOBS: dict[str, type[Job]] = {kind.__name__: kind for kind in ANSWERS}
 
+#: Where runtimes in this process, and in those they start, find how much they may hold on a board.
+_GPU_MEMORY = "GREENGATE_GPU_MEMORY"
+
 #: What helps a worker that ran out of memory.
 MORE_MEMORY = "give it more with `worker: {memory: ...}` in the budget, or use a larger machine"
 
@@ -62,6 +65,8 @@ def main(task: dict[str, Any], answers: int) -> None:
         channel.write(json.dumps({word: value}) + "\n")
         channel.flush()
 
+    if task.get("gpu_memory") is not None:
+        os.environ[_GPU_MEMORY] = str(int(task["gpu_memory"]))
     limit_resources(task["memory"], bounded=not task.get("watched", False))
     tell(*work(task, lambda doing: tell("stage", doing)))
     # The answer pipe is left to close with the process: who listens ends us then, and coverage saves on the way out.
@@ -100,6 +105,12 @@ def confine(parent: int) -> None:
         libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG; after unshare, which can clear it
         if os.getppid() != parent:  # the parent died before the signal was armed
             os._exit(1)
+
+
+def gpu_memory() -> int | None:
+    """Return the bytes that a runtime may hold on a board; None: all of it. Runs in the worker."""
+    told = os.environ.get(_GPU_MEMORY)
+    return None if told is None else int(told)
 
 
 def most_memory(memory: float | None) -> int:

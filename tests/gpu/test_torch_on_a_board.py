@@ -154,6 +154,16 @@ def test_the_board_is_named_and_its_settings_are_put_back() -> None:
     assert (torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.benchmark) == before
 
 
+def test_a_limit_on_its_memory_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Read from the environment of a worker; put back, since the limit is the process's."""
+    monkeypatch.setenv("GREENGATE_GPU_MEMORY", str(64 * 1024**2))
+    try:
+        with pytest.raises(WorkerFailed, match="out of memory"):
+            torch_session.run(FootprintJob(made(64), spec(), 0), lambda _: None)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0, 0)
+
+
 def test_a_device_that_is_not_there_leaves_the_counts() -> None:
     found = torch_session.run(CountJob(made(2), spec(f"cuda:{torch.cuda.device_count()}")), lambda _: None)
     assert isinstance(found, Counted)

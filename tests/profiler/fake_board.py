@@ -47,6 +47,10 @@ class Cuda:
         self.held += size
         self.most = max(self.most, self.held)
 
+    def set_per_process_memory_fraction(self, fraction: float, index: int) -> None:
+        self.log.append(f"limit of board {index}")
+        self.memory = int(fraction * self.memory)
+
     def memory_allocated(self, index: int) -> int:
         return self.held
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from greengate.profiler.jobs import Answer, FootprintJob, Job, Refused, Sampled, WorkerFailed
+from greengate.profiler.worker import gpu_memory
 
 
 def run(job: Job, stage: Callable[[str], None]) -> Answer:
@@ -135,6 +136,7 @@ DEEDS: dict[str, Callable[[str], Answer]] = {
     "segfault": _segfault,
     "hang": _hang,
     "exit": _exit,
+    "gpu_memory": lambda _: _sampled(str(gpu_memory())),
     "eat": _eat,
     "map": _map,
     "raise": _raise,

@@ -290,6 +290,13 @@ def test_address_space_that_is_not_used_is_free_on_a_board_only() -> None:
         do("map:2000000000", memory=300e6)
 
 
+@pytest.mark.parametrize("most", [None, 16e9])
+def test_the_worker_knows_what_it_may_hold_on_the_board(most: float | None) -> None:
+    job = FootprintJob("gpu_memory", WorkloadSpec(device="cuda"), 0)
+    told = isolation.run("misbehaving", job, WorkerLimits(30.0, gpu_memory=most))
+    assert told.notes == (str(None if most is None else 16_000_000_000),)
+
+
 def test_the_memory_of_a_process_that_is_gone_is_none() -> None:
     assert isolation.resident(os.getpid()) > 1e6
     gone = subprocess.Popen([sys.executable, "-c", ""])

@@ -123,6 +123,14 @@ def test_a_board_is_asked_for_with_its_options(precision: Any, tf32: str) -> Non
 
 
 @pytest.mark.usefixtures("there")
+def test_a_limit_on_the_boards_memory_is_the_arenas(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGATE_GPU_MEMORY", "16000000000")
+    options = onnx_device.placed(SPEC).options
+    assert options is not None
+    assert options["gpu_mem_limit"] == "16000000000"
+
+
+@pytest.mark.usefixtures("there")
 def test_a_board_that_is_not_there_fails_the_job() -> None:
     with pytest.raises(WorkerFailed, match="cuda:3 is not there: the driver has 1 NVIDIA GPU"):
         onnx_device.placed(replace(SPEC, device="cuda:3"))

@@ -210,6 +210,24 @@ def test_the_board_is_part_of_the_profiles_hardware(monkeypatch: pytest.MonkeyPa
     assert count(WorkloadSpec(inputs=X)).gpus == ()
 
 
+@pytest.mark.parametrize(("most", "left"), [(20 * 1024**3, 20 * 1024**3), (200 * 1024**3, 80 * 1024**3), (None, None)])
+def test_a_limit_on_the_boards_memory_is_honoured(
+    most: int | None, left: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Cuda(2)
+    monkeypatch.setattr(torch, "cuda", api)
+    if most is not None:
+        monkeypatch.setenv("GREENGATE_GPU_MEMORY", str(most))
+    found = torch_run.on_board(WorkloadSpec(device="cuda:1"))
+    assert found is not None
+    assert api.log == (["limit of board 1"] if most else [])
+    assert api.memory == (left or 80 * 1024**3)
+    if most == left and most:
+        with pytest.raises(OutOfMemoryError) as caught:
+            api.hold(most + 1)
+        assert out_of_memory(caught.value)
+
+
 def test_a_full_board_in_a_trial_is_said_with_its_role() -> None:
     api = Cuda(memory=1000)
 

@@ -17,6 +17,7 @@ from greengate.profile import Missing, WorkloadSpec
 from greengate.profiler import cuda
 from greengate.profiler.cuda import Device
 from greengate.profiler.jobs import CountJob, Refused, WorkerFailed
+from greengate.profiler.worker import gpu_memory
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
@@ -69,7 +70,8 @@ def place_of(spec: WorkloadSpec) -> Place | Missing:
     tf32 = "1" if spec.precision == "tf32" else "0"
     # The search for the fastest convolution would run, and choose, anew in every process.
     options = {"device_id": str(found.index), "use_tf32": tf32, "cudnn_conv_algo_search": "HEURISTIC"}
-    return Place(CUDA, options, found, "cuda")
+    most = gpu_memory()
+    return Place(CUDA, options | ({"gpu_mem_limit": str(most)} if most is not None else {}), found, "cuda")
 
 
 def placed(spec: WorkloadSpec) -> Place:

@@ -18,7 +18,10 @@ from greengate.profiler.boards import board_of
 #: Calls between two synchronisations: the board stays busy, and what it takes to begin and to wait is spread.
 BLOCK = 8
 
-SMALLER = "lower `workload: {batch_size: ...}` or `precision`, or use a board with more memory"
+SMALLER = (
+    "lower `workload: {batch_size: ...}` or `precision`, use a board with more memory, "
+    "or raise `worker: {gpu_memory: ...}` where that is set"
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,12 @@ class Board:
         used = (time.process_time_ns() - cpu) // BLOCK
         walls = [round(before.elapsed_time(after) * 1e6) for before, after in pairwise(marks)]
         return walls, [used] * BLOCK
+
+    def limit(self, most: int | None) -> None:
+        """Let PyTorch's allocator hold no more bytes than `most`; beyond it fails as if the board were full."""
+        if most is not None:
+            whole = int(self.api.get_device_properties(self.index).total_memory)
+            self.api.set_per_process_memory_fraction(min(1.0, most / whole), self.index)
 
     def reset_peak(self) -> int:
         """Begin to watch the allocator anew; return the bytes it holds now."""

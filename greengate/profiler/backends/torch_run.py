@@ -14,7 +14,7 @@ from greengate.profiler.backends.torch_device import SMALLER, Board, board, out_
 from greengate.profiler.backends.torch_inputs import prepare
 from greengate.profiler.backends.torch_open import Opened, open_model
 from greengate.profiler.jobs import Refused, WorkerFailed
-from greengate.profiler.worker import ran_out_of_memory
+from greengate.profiler.worker import gpu_memory, ran_out_of_memory
 from greengate.recipe import Recipe
 
 
@@ -91,10 +91,13 @@ def on_board(spec: WorkloadSpec) -> Board | None:
 
 
 def device_of(spec: WorkloadSpec) -> Board | Missing | None:
-    """Return the board that the workload asks for, None for the CPU, or why it is not there."""
+    """Return the board that the workload asks for, its memory limited, None for the CPU, or why it is not there."""
     import torch
 
-    return board(spec.device, torch.cuda)
+    found = board(spec.device, torch.cuda)
+    if isinstance(found, Board):
+        found.limit(gpu_memory())
+    return found
 
 
 _INPUTS = "describe inputs that it takes: `inputs: {name: {shape: [...], dtype: ...}}`, or make them: `inputs_from`"
