@@ -18,7 +18,7 @@ PINNED      := pyproject.toml constraints.txt
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-operations bench-energy bench-gpu bench-gpu-energy clean
+.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-instructions bench-operations bench-energy bench-gpu bench-gpu-energy clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ bench-verdicts: $(VENV)/.test ## fill the table of verdicts on equal and changed
 bench-gpu: $(VENV)/.extras ## run tests/gpu, then fill the table of verdicts on an NVIDIA GPU; ten minutes
 	$(BIN)/python -m pytest tests/gpu
 	$(BIN)/python benchmarks/gpu.py
+
+bench-instructions: $(VENV)/.extras ## count equal and slightly heavier models, and real ones, under the valgrind on PATH; takes an hour
+	$(BIN)/python benchmarks/instructions.py verdicts
+	$(BIN)/python benchmarks/instructions.py models
 
 bench-operations: $(VENV)/.made ## count the same graphs as other counters do, beside them, in an environment of its own
 	$(PYTHON) -m venv $(VENV)-operations

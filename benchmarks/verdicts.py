@@ -23,33 +23,26 @@ two interleaved rounds as asv does (p < 0.002 and median ratio beyond the limit)
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
-import functools
-import json
 import math
 import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests")]
+from pairs import HERE, append, heavier, machine, neighbour, originals, records, reserialised, revision
 
-from greengate import estimate, gate, stats  # noqa: E402
-from greengate.budget import WorkerLimits  # noqa: E402
-from greengate.profile import InputSpec, Workload, WorkloadSpec  # noqa: E402
-from greengate.profiler import exact, trial  # noqa: E402
-from greengate.profiler.backends import onnx as backend  # noqa: E402
-from greengate.profiler.exact import Subject  # noqa: E402
-from greengate.profiler.hardware import this_machine  # noqa: E402
-from greengate.profiler.jobs import LaunchJob  # noqa: E402
+from greengate import estimate, gate, stats
+from greengate.budget import WorkerLimits
+from greengate.profile import InputSpec, Workload, WorkloadSpec
+from greengate.profiler import exact, trial
+from greengate.profiler.backends import onnx as backend
+from greengate.profiler.exact import Subject
+from greengate.profiler.jobs import LaunchJob
 
 RAW = HERE / "results" / "verdicts.jsonl"
 TABLE = HERE / "results" / "verdicts.md"
@@ -62,69 +55,6 @@ CHANGES = {"same": 0.0, "+3%": 0.03, "+7%": 0.07, "+10%": 0.10, "-10%": -0.10}
 WANTED = {"same": 67, "+3%": 14, "+7%": 14, "+10%": 14, "-10%": 14}
 MODELS = {"cnn": 1, "classifier": 1, "recogniser": 2}  # threads
 INPUTS = {"recogniser": (InputSpec("x", (1, 3, 48, 320)),)}
-
-BURN = """
-import random, sys, time, os
-os.sched_setaffinity(0, {int(sys.argv[1])})
-r = random.Random(sys.argv[2])
-while True:
-    end = time.perf_counter() + r.expovariate(1 / 0.15)
-    while time.perf_counter() < end:
-        sum(range(1000))
-    time.sleep(r.expovariate(1 / 0.15))
-"""
-
-
-# --- models ---------------------------------------------------------------------------------------------------------
-
-
-def originals(folder: Path) -> dict[str, Path]:
-    """Return the three models: a CNN of about 1 ms, a classifier of about 5 ms, a recogniser of about 15 ms."""
-    import realmodels
-
-    probe = HERE.parent / "greengate" / "profiler" / "probe.onnx"
-    (folder / "cnn.onnx").write_bytes(probe.read_bytes())
-    return {
-        "cnn": folder / "cnn.onnx",
-        "classifier": realmodels.fetch("magika-v1"),
-        "recogniser": realmodels.fetch("ocr-rec"),
-    }
-
-
-def reserialised(source: Path, target: Path) -> Path:
-    """Write the same network with another doc string."""
-    import onnx
-
-    model = onnx.load(source)
-    model.doc_string = "the same network, written again"
-    target.write_bytes(model.SerializeToString(deterministic=True))
-    return target
-
-
-def heavier(source: Path, target: Path, columns: int) -> Path:
-    """Write the network with a block of real work that follows the input: 128 x 256 times 256 x `columns`."""
-    import numpy
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-
-    model = onnx.load(source)
-    graph = model.graph
-    chance = numpy.random.default_rng(0)
-    left = chance.standard_normal((128, 256)).astype("float32")
-    right = chance.standard_normal((256, columns)).astype("float32")
-    graph.initializer.extend([numpy_helper.from_array(left, "gg_left"), numpy_helper.from_array(right, "gg_right")])
-    first = graph.input[0].name
-    graph.node.extend(
-        [
-            helper.make_node("ReduceMax", [first], ["gg_scalar"], keepdims=0),
-            helper.make_node("Mul", ["gg_left", "gg_scalar"], ["gg_scaled"]),
-            helper.make_node("MatMul", ["gg_scaled", "gg_right"], ["gg_product"]),
-            helper.make_node("ReduceMax", ["gg_product"], ["gg_extra"], keepdims=0),
-        ]
-    )
-    graph.output.append(helper.make_tensor_value_info("gg_extra", TensorProto.FLOAT, []))
-    target.write_bytes(model.SerializeToString(deterministic=True))
-    return target
 
 
 # --- measuring ------------------------------------------------------------------------------------------------------
@@ -222,34 +152,9 @@ def rivals(model: str, before: Path, after: Path, seed: int) -> dict[str, Any]:
     }
 
 
-@contextlib.contextmanager
-def neighbour(load: str, seed: int) -> Iterator[None]:
-    """Burn and pause at random beside what is measured, on every core this process may use."""
-    if load == "quiet":
-        yield
-        return
-    cores = sorted(os.sched_getaffinity(0))
-    burning = [subprocess.Popen([sys.executable, "-c", BURN, str(core), f"{seed} {core}"]) for core in cores]
-    try:
-        yield
-    finally:
-        for process in burning:
-            process.kill()
-            process.wait()
-
-
 Cell = tuple[str, str, str, int]
 
 # --- running --------------------------------------------------------------------------------------------------------
-
-
-def records(raw: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in raw.read_text().splitlines()] if raw.exists() else []
-
-
-def append(raw: Path, record: dict[str, Any]) -> None:
-    with raw.open("a") as file:
-        file.write(json.dumps(record) + "\n")
 
 
 def prepared(raw: Path, folder: Path, models: Sequence[str], changes: Sequence[str]) -> dict[tuple[str, str], Path]:
@@ -336,27 +241,11 @@ def _compare(cell: Cell, files: dict[tuple[str, str], Path], folder: Path) -> di
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     cell_of = {"kind": "comparison", "model": model, "change": change, "load": load, "index": index, "at": when}
     return cell_of | {
-        "revision": _revision(),
+        "revision": revision(),
         "ours": said,
         "rivals": others,
         "load_average": os.getloadavg()[0],
     }
-
-
-@functools.cache
-def _revision() -> str:
-    """Return the commit that is measured."""
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"]
-    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
-
-
-def machine() -> dict[str, Any]:
-    import importlib.metadata
-
-    here = this_machine()
-    versions = {name: importlib.metadata.version(name) for name in ("onnxruntime", "numpy", "onnx")}
-    when = datetime.datetime.now(datetime.UTC).date().isoformat()
-    return {"kind": "machine", "cpu": here.cpu, "cores": here.cores, "system": here.system, "date": when} | versions
 
 
 # --- telling --------------------------------------------------------------------------------------------------------
