@@ -59,8 +59,8 @@ def reserialised(source: Path, target: Path) -> Path:
     return target
 
 
-def heavier(source: Path, target: Path, columns: int) -> Path:
-    """Write the network with a block of real work that follows the input: 128 x 256 times 256 x `columns`."""
+def heavier(source: Path, target: Path, columns: int, lines: int = 128) -> Path:
+    """Write the network with a block of real work that follows the input: `lines` x 256 times 256 x `columns`."""
     import numpy
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -68,7 +68,7 @@ def heavier(source: Path, target: Path, columns: int) -> Path:
     model = onnx.load(source)
     graph = model.graph
     chance = numpy.random.default_rng(0)
-    left = chance.standard_normal((128, 256)).astype("float32")
+    left = chance.standard_normal((lines, 256)).astype("float32")
     right = chance.standard_normal((256, columns)).astype("float32")
     graph.initializer.extend([numpy_helper.from_array(left, "gg_left"), numpy_helper.from_array(right, "gg_right")])
     first = graph.input[0].name

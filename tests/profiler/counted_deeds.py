@@ -25,6 +25,8 @@ KEPT = []
 def run(job: Job, stage: Callable[[str], None]) -> Answer:
     assert isinstance(job, SimulateJob)
     name, _, argument = job.path.partition(":")
+    if name == "linger":  # until so many seconds before time is up, however long starting took
+        argument = str(job.deadline - time.monotonic() - float(argument))
     return calls.count(DEEDS[name](argument), 2 if job.other else 1, job, stage)
 
 
@@ -55,4 +57,4 @@ def _fail(_: str) -> Callable[[int], object]:
     raise ValueError("it fell over")
 
 
-DEEDS = {"loop": _loop, "unknown": _unknown, "sleep": _sleep, "fail": _fail}
+DEEDS = {"loop": _loop, "unknown": _unknown, "sleep": _sleep, "linger": _sleep, "fail": _fail}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import platform
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -304,7 +305,7 @@ def test_the_count_of_a_known_loop_is_exact() -> None:
     once, twice = found.counts
     around = once.instructions - 2 * turns
     assert 0 < around < 10_000  # Python's own share of a call
-    assert twice.instructions - once.instructions == pytest.approx(2 * turns, abs=100)
+    assert twice.instructions - once.instructions == pytest.approx(2 * turns, abs=500)
     assert 2 * turns <= once.kernels[0].instructions <= once.instructions
     assert once.traffic is None
     assert found.simulation.instruction_set.startswith(("amd64", "arm64"))
@@ -323,11 +324,11 @@ def test_an_instruction_that_valgrind_does_not_know_is_missing_with_its_bytes() 
 
 @pytest.mark.system("valgrind")
 def test_a_call_too_slow_for_the_time_says_how_long_it_needs() -> None:
-    found = border.simulate("counted_deeds", _job("sleep:6", 10.0), LIMITS)  # up to 4 s for its start
+    found = border.simulate("counted_deeds", _job("linger:1", 9.0), LIMITS)
     assert isinstance(found, Missing)
     assert found.kind == "unsettled"
-    assert "one call takes 6.0 s under valgrind" in found.reason
-    assert "and 10 s were left for it" in found.reason
+    assert re.match(r"one call takes [1-8]\.\d s under valgrind, so that a count needs about \d+ s", found.reason)
+    assert "and 9 s were left for it" in found.reason
     assert "--max-seconds" in found.help
     late = border.simulate("counted_deeds", _job("sleep:30", 2.0), LIMITS)
     assert isinstance(late, Missing)

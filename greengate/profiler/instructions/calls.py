@@ -11,44 +11,59 @@ from greengate.profiler.instructions.requests import Callgrind
 from greengate.profiler.jobs import Called, SimulateJob
 from greengate.profiler.worker import Stage
 
-#: A call that ends sooner than this under valgrind is repeated: its own work is then small beside the interpreter's,
-#: which takes many calls to settle and differs a little from call to call.
-SECONDS = 1.0
-MOST_WARMING, MOST_COUNTED = 40, 20
+#: A call of fewer instructions is repeated, MOST times at most: its own work is then small beside the interpreter's,
+#: which takes many calls to settle and differs a little from call to call. How often depends on instructions and not on
+#: a clock, or a slow neighbour would have a part in the count.
+ENOUGH, MOST = 10_000_000, 16
 
 
 def count(call: Callable[[int], object], feeds: int, job: SimulateJob, stage: Stage) -> Called:
-    """Call on feed 0 at least once, then at least once more while valgrind counts; then on feed 1, where there is one.
+    """Call on feed 0 until buffers are set up, then count calls on it; then as many on feed 1, where there is one.
 
-    The first call sets up buffers, which is no part of an inference. What would not end in time is not begun; where
-    that is the count itself, the answer says how long it would take.
+    The first call sets up buffers, which is no part of an inference; the second is counted. Where that is too short to
+    stand alone, it says how many calls are counted, after twice as many that warm up. What would not end in time
+    is not begun; where that is the count itself, the answer says how long it would take.
     """
     tool = Callgrind()
     gc.collect()
     gc.disable()  # or it would run inside whichever call it falls into
     stage("running the model for the first time")
-    took = _warm(lambda: call(0))
-    calls = max(1, min(MOST_COUNTED, round(SECONDS / max(took, 1e-9))))
-    if time.monotonic() + calls * took > job.deadline:
-        return Called(0, calls, took, time.monotonic() - job.begun + calls * took, _libraries())
+    took = _timed(lambda: call(0))
+    if time.monotonic() + took > job.deadline:
+        return _too_long(job, 1, took, took)
     stage(f"counting; a call takes {took:.1f} s")
-    tool.count(lambda: _repeat(call, 0, calls))
-    if feeds < 2 or time.monotonic() + calls * took > job.deadline:
-        return Called(1, calls, took, libraries=_libraries())
+    once = _timed(lambda: tool.count(lambda: call(0)))
+    calls = repeats(tool.counted())
+    if calls > 1:
+        tool.forget()
+        if time.monotonic() + 3 * calls * once > job.deadline:
+            return _too_long(job, calls, once, 3 * calls * once)
+        _repeat(call, 0, 2 * calls)
+        once = _timed(lambda: tool.count(lambda: _repeat(call, 0, calls))) / calls
+    if feeds < 2 or time.monotonic() + calls * once > job.deadline:
+        return Called(1, calls, once, libraries=_libraries())
     stage("counting a call on other values")
     tool.count(lambda: _repeat(call, 1, calls))
-    return Called(2, calls, took, libraries=_libraries())
+    return Called(2, calls, once, libraries=_libraries())
 
 
-def _warm(call: Callable[[], object]) -> float:
-    """Call until SECONDS have passed, or often enough; return the seconds of the last call."""
-    began = last = time.monotonic()
-    for _ in range(MOST_WARMING):
-        last = time.monotonic()
-        call()
-        if time.monotonic() - began >= SECONDS:
-            break
-    return time.monotonic() - last
+def repeats(instructions: int) -> int:
+    """Return how many calls a count is made of: a power of two, so that counts that hardly differ agree in it."""
+    calls = 1
+    while calls < MOST and calls * instructions < ENOUGH:
+        calls *= 2
+    return calls
+
+
+def _too_long(job: SimulateJob, calls: int, call: float, rest: float) -> Called:
+    return Called(0, calls, call, time.monotonic() - job.begun + rest, _libraries())
+
+
+def _timed(work: Callable[[], object]) -> float:
+    """Return the seconds that some work took."""
+    begun = time.monotonic()
+    work()
+    return time.monotonic() - begun
 
 
 def _repeat(call: Callable[[int], object], feed: int, times: int) -> None:

@@ -9,9 +9,14 @@ from __future__ import annotations
 import ctypes
 import mmap
 import platform
+import re
 from collections.abc import Callable
+from pathlib import Path
 
 from greengate.profiler.jobs import WorkerFailed
+
+#: Callgrind numbers its dumps by itself: `calls.1`, `calls.2`, ...
+CALLS = "calls"
 
 #: A function of (what to answer natively, address of the request's six words) for each processor.
 MACHINE_CODE = {
@@ -28,6 +33,9 @@ MACHINE_CODE = {
     ),
 }
 
+#: The start of the line in which a dump sums up; instructions are the first event.
+_TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
+
 _RUNNING_ON_VALGRIND = 0x1001
 _CALLGRIND = (ord("C") << 24) + (ord("T") << 16)
 _DUMP, _ZERO, _START, _STOP = _CALLGRIND, _CALLGRIND + 1, _CALLGRIND + 4, _CALLGRIND + 5
@@ -40,6 +48,7 @@ class Callgrind:
         self._request = _door()
         if not self._request(_RUNNING_ON_VALGRIND):
             raise WorkerFailed("this process does not run under valgrind")
+        self._dumps = 0
 
     def count(self, call: Callable[[], object]) -> None:
         """Count the instructions of one call, and write them to a file of their own, the next number of `calls`."""
@@ -49,6 +58,21 @@ class Callgrind:
         call()
         request(_DUMP)
         request(_STOP)
+        self._dumps += 1
+
+    def counted(self) -> int:
+        """Return the instructions of the newest count. Raises WorkerFailed where its file does not say."""
+        found = _TOTAL.search(self._newest().read_text("utf-8", "replace"))
+        if found is None:
+            raise WorkerFailed("valgrind wrote no count of instructions")
+        return int(found[1])
+
+    def forget(self) -> None:
+        """Delete the file of the newest count."""
+        self._newest().unlink()
+
+    def _newest(self) -> Path:
+        return Path(f"{CALLS}.{self._dumps}")
 
 
 def _door() -> Callable[[int], int]:

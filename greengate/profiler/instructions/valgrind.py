@@ -10,10 +10,10 @@ import sys
 from collections.abc import Mapping
 
 from greengate.profile import Missing
-from greengate.profiler.instructions.requests import MACHINE_CODE
+from greengate.profiler.instructions.requests import CALLS, MACHINE_CODE
 
-#: The names of what a run leaves in the worker's folder: callgrind numbers its dumps `calls.1`, `calls.2`, ...
-CALLS, LOG = "calls", "valgrind.log"
+#: What a run leaves in the worker's folder beside its dumps.
+LOG = "valgrind.log"
 
 #: The cache that is simulated where data traffic is asked for; one for every host, so that hosts compare. A larger one
 #: holds all that small models touch, and then counts little but chance.
