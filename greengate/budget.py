@@ -207,6 +207,14 @@ class PowerLog:
 
 
 @dataclass(frozen=True)
+class CalibrationFile:
+    """A calibration by which energy is estimated where nothing counts it, relative to the budget's folder."""
+
+    file: str
+    span: Span
+
+
+@dataclass(frozen=True)
 class Carbon:
     """The grid intensity in kg CO2e a joule, where it comes from, and what a site draws beside the machine (PUE)."""
 
@@ -273,3 +281,4 @@ class Budget:
     reference: Reference | None = None
     carbon_budget: CarbonBudget | None = None
     shared: tuple[SharedPolicy, ...] = ()
+    calibration: CalibrationFile | None = None

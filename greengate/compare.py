@@ -15,6 +15,9 @@ from greengate.units import format_quantity
 
 Comparisons = Mapping[str, Comparison]
 
+#: The metric that a calibration gives.
+CALIBRATED = "energy_per_1k"
+
 NOT_MEASURED = Missing("it was not measured", "skipped")
 
 
@@ -42,7 +45,23 @@ def _looked_twice(found: Trial | Profile, metric: str) -> bool:
 def _paired(trial: Trial, metric: str, launches: Sequence[Launch]) -> Comparison:
     before, after = _measured(trial.baseline, metric), _measured(trial.candidate, metric)
     missing = next((side for side in (after, before) if isinstance(side, Missing)), None)
-    return Comparison(metric, before, after, missing or estimate.change(launches, metric, trial.candidate.workload))
+    change = missing or _counted(trial, metric) or estimate.change(launches, metric, trial.candidate.workload)
+    return Comparison(metric, before, after, change)
+
+
+def _counted(trial: Trial, metric: str) -> Change | None:
+    """Return the change of an estimate that both sides' counts were put into; None where it is none.
+
+    Either may be off by the calibration's error, so that their ratio may be by twice as much, with launches or without.
+    """
+    before, after = (one.measurements.get(metric) for one in (trial.baseline, trial.candidate))
+    known = trial.candidate.calibrated
+    if metric != CALIBRATED or known is None or known != trial.baseline.calibrated:
+        return None
+    if not (isinstance(before, Measurement) and isinstance(after, Measurement)):
+        return None
+    ratio, twice = after.value / before.value, 2 * known.error
+    return Change(ratio - 1, ratio * (1 - twice) - 1, ratio * (1 + twice) - 1, "counted", irreducible=twice)
 
 
 def _at_first_look(trial: Trial, metric: str) -> FirstLook:

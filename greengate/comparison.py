@@ -11,6 +11,7 @@ Basis = Literal[
     "exact",  # the same number wherever it is measured
     "paired",  # one trial on one machine
     "stored",  # a stored profile of matching hardware and workload
+    "counted",  # an estimate, computed from exact counts of both
 ]
 
 

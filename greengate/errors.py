@@ -105,6 +105,8 @@ CODES: dict[str, str] = {
     "not-accepted": "a version needs a passing verdict or a reason",
     "registry-failed": "a model registry does not answer or refuses",
     "profile-invalid": "a file is not a greengate profile, trial or verdict",
+    "calibration-invalid": "a calibration of energy cannot be read",
+    "cannot-calibrate": "a calibration of energy cannot be made here, or of these models",
     "profile-mismatch": "profiles do not belong together",
     "verdict-altered": "a verdict says something else than what follows from its case",
     "verdict-missing": "there is no verdict to explain",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from greengate.answers import Answers
+from greengate.calibration import Calibrated
 from greengate.generation import Generation
 from greengate.power import Domain, Power, Window
 from greengate.simulation import Simulation
@@ -115,10 +116,8 @@ def digest_files(files: tuple[File, ...]) -> str:
 
     One file: its own sha256. Several: the sha256 of the lines `sha256sum` prints for them, in order.
     """
-    if len(files) == 1:
-        return f"sha256:{files[0].sha256}"
     lines = "".join(f"{file.sha256}  {file.path}\n" for file in files)
-    return f"sha256:{hashlib.sha256(lines.encode()).hexdigest()}"
+    return f"sha256:{files[0].sha256 if len(files) == 1 else hashlib.sha256(lines.encode()).hexdigest()}"
 
 
 @dataclass(frozen=True)
@@ -240,8 +239,8 @@ class Layer:
 class Profile:
     """All measurements of one model, on one hardware, under one workload.
 
-    `launches` are the raw samples of a model measured by itself, `looks` their number at each look, as in a Trial;
-    a profile within a trial, or in a store, has none. `answers` of accuracies are by metric.
+    `launches` are the raw samples of a model measured by itself, `looks` their number at each look, as in a Trial; a
+    profile within a trial, or in a store, has none. `answers` of accuracies are by metric, `calibrated` is of energy.
     """
 
     model: Model
@@ -258,6 +257,7 @@ class Profile:
     power: Power | None = None
     simulation: Simulation | None = None
     answers: Mapping[str, Answers] = field(default_factory=dict)
+    calibrated: Calibrated | None = None
 
 
 @dataclass(frozen=True)
@@ -265,10 +265,10 @@ class Launch:
     """Raw samples of one fresh worker process.
 
     `samples[role][series]` are integers: `wall` and `cpu` in ns per call, paired by index across roles unless the
-    models ran in processes of their own (`together` is False); `load` in ns and `peak` in bytes, one each.
-    `seconds` were spent inside calls, warm-up included, `took` in all. `feeds` is how many inputs were gone through:
-    call i of a role got input (i // 2) % feeds. A launch that metered energy has `windows` and no samples, with the
-    `domains` that were read, the `devices` that the models ran on, and `faults`: why readings cannot be used.
+    models ran in processes of their own (`together` is False); `load` in ns and `peak` in bytes, one each. `seconds`
+    were spent inside calls, warm-up included, `took` in all. `feeds` is how many inputs were gone through: call i of a
+    role got input (i // 2) % feeds. A launch that metered energy has `windows` and no samples, with the `domains` that
+    were read, the `devices` that the models ran on, and `faults`: why readings cannot be used.
     """
 
     seed: int

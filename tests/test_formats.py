@@ -13,6 +13,7 @@ import pytest
 
 from greengate import budget, comparison, errors, point, power, profile, verdict
 from greengate.baselines.store import Version
+from greengate.calibration import Calibration
 from greengate.judge import judge
 from greengate.metrics import METRICS
 from greengate.verdict_file import SI, dump
@@ -31,7 +32,10 @@ def reachable(kind: object) -> set[type]:
 
 NOUNS = {
     kind.__name__: kind
-    for whole in (verdict.Case, verdict.Cost, verdict.Check, point.Point, profile.Profile, profile.Trial, Version)
+    for whole in (
+        *(verdict.Case, verdict.Cost, verdict.Check, point.Point, profile.Profile, profile.Trial, Version),
+        Calibration,
+    )
     for kind in reachable(whole)
 }
 
@@ -76,7 +80,7 @@ def test_every_number_with_a_dimension_has_a_unit(name: str) -> None:
     for field, (kind, unit, meaning) in rows(name).items():
         assert meaning
         if kind.startswith("number") and name != "InputSpec":  # what a tensor holds has no unit
-            assert re.fullmatch(r"1|s|B|W|J|kg/J|the metric's.*", unit), f"{name}.{field} has the unit {unit!r}"
+            assert re.fullmatch(r"1|s|B|W|J|kg/J|J/B|s/B|the metric's.*", unit), f"{name}.{field} has the unit {unit!r}"
 
 
 @pytest.mark.parametrize("name", sorted(NOUNS))

@@ -137,7 +137,8 @@ def test_a_layer_stands_on_one_line_without_its_zeros() -> None:
   "looks": [],
   "power": null,
   "simulation": null,
-  "answers": {}
+  "answers": {},
+  "calibrated": null
 }
 """)
     assert profile_file.load(text, "p.json").layers == LAYERS  # type: ignore[union-attr]

@@ -16,7 +16,6 @@ from greengate.budget import (
     LimitKind,
     ModelEntry,
     Override,
-    PowerLog,
     Rule,
     SharedPolicy,
     TradeOff,
@@ -25,6 +24,7 @@ from greengate.budget import (
 )
 from greengate.budget_file.check import Value
 from greengate.budget_file.meaning import entries, model_name, nearest, rule_id
+from greengate.budget_file.metering import calibration, power_log
 from greengate.budget_file.scalars import quantity
 from greengate.budget_file.scores import source_of
 from greengate.budget_file.shared import Read
@@ -64,7 +64,8 @@ def build(root: Value, path: str, digest: str, beneath: Sequence[Read] = ()) -> 
         waivers=(*_waivers(root, rules), *(one for file in shared[:1] for one in file.waivers if one.model in names)),
         baseline=_optional(root, "baseline"),
         worker=WorkerLimits(**_plain(root.get("worker"))),
-        power_log=_power_log(root.get("energy")),
+        power_log=power_log(root.get("energy")),
+        calibration=calibration(root.get("energy")),
         carbon=_carbon(root.get("carbon")),
         carbon_budget=_carbon_budget(nearest(files, "carbon_budget")),
         max_waiver_days=_said(files, "max_waiver_days"),
@@ -130,13 +131,6 @@ def _said(files: Sequence[Value], key: str) -> Any:
 def _plain(value: Value | None) -> dict[str, Any]:
     """Return a mapping of scalars without its places."""
     return {} if value is None else {key: item.content for key, item in value.content.items()}
-
-
-def _power_log(entry: Value | None) -> PowerLog | None:
-    log = None if entry is None else entry.get("power_log")
-    if entry is None or log is None:
-        return None
-    return PowerLog(log.content, log.span, float(_plain(entry).get("clock_offset", 0.0)))
 
 
 def _carbon(entry: Value | None) -> Carbon | None:

@@ -7,6 +7,7 @@ import click
 from greengate import __version__
 from greengate.cli.approve import approve
 from greengate.cli.baseline import baseline
+from greengate.cli.calibrate import calibrate
 from greengate.cli.check import check
 from greengate.cli.comment import comment
 from greengate.cli.compare import compare
@@ -54,6 +55,7 @@ _COMMANDS = (
     compare,
     hardware,
     doctor,
+    calibrate,
     baseline,
     history,
     export,

@@ -11,7 +11,7 @@ from greengate.errors import Diagnostic
 #: The groups of `greengate --help`, in order, with the commands of each.
 SECTIONS: Mapping[str, Sequence[str]] = {
     "Gate": ("init", "check", "explain", "comment", "plan", "hook"),
-    "Measure": ("profile", "compare", "hardware", "doctor"),
+    "Measure": ("profile", "compare", "hardware", "doctor", "calibrate"),
     "Baseline": ("baseline", "history"),
     "Share": ("export", "publish", "select"),
     "Training": ("track",),

@@ -48,6 +48,7 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         baseline=base.baseline,
         worker=base.worker,
         power_log=base.power_log,
+        calibration=base.calibration,
         carbon=base.carbon,
     )
 

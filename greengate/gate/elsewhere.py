@@ -154,7 +154,7 @@ def _merge(one: Chosen, pieces: Sequence[Piece], setting: Setting) -> ModelCase:
 def _worth(comparison: Comparison) -> tuple[int, int]:
     """Rank what says most: a paired change, an exact one, a stored one, a value by itself, the best reason."""
     change = comparison.change
-    basis = {"paired": 3, "exact": 2, "stored": 1}[change.basis] if isinstance(change, Change) else 0
+    basis = {"paired": 3, "exact": 2, "counted": 2, "stored": 1}[change.basis] if isinstance(change, Change) else 0
     if not isinstance(comparison.candidate, Missing):
         return basis, 2
     return basis, int(comparison.candidate.kind not in ("skipped", "unavailable"))

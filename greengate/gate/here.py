@@ -16,6 +16,7 @@ from greengate.comparison import Change, Comparison
 from greengate.errors import BaselineError, Diagnostic, ModelError
 from greengate.gate import accuracy
 from greengate.gate.accuracy import Said, with_accuracy
+from greengate.gate.calibrated import estimated, named
 from greengate.gate.past import with_past
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
@@ -148,6 +149,7 @@ def energy_for(setting: Setting, model: str) -> Energy:
     known = setting.policies or (() if budget is None else (budget,))
     judging = [each for policy in known for each in policies(policy)]
     allowed = any(rule.allow_estimated for policy in judging for rule in rules_for(policy, model)) or request.energy
+    allowed = allowed and named(setting, model) is None  # a calibration says more than a model of processor time
     log = None if budget is None or budget.power_log is None else budget.power_log
     file = None if log is None else str(setting.folder / log.file)
     return Energy(request.energy_seconds, allowed, file, 0.0 if log is None else log.clock_offset)
@@ -161,6 +163,11 @@ def _needed(limit: Limit) -> float:
 
 
 def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
+    found, seconds = _timed(one, precision, setting)
+    return estimated(found, named(setting, one.chosen.entry.bound_as)), seconds
+
+
+def _timed(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
     limits = limits_of(setting.budget)
     effort = Effort(precision, setting.request.max_seconds, energy_for(setting, one.chosen.entry.bound_as))
     if one.candidate.lenient and not one.counted.workload.feed:
@@ -180,10 +187,12 @@ def _confirm(
         return found, spent
     limits, energy = limits_of(setting.budget), energy_for(setting, one.chosen.entry.bound_as)
     effort = Effort(dict.fromkeys(metrics, PRECISION), setting.request.max_seconds, energy)
+    known = named(setting, one.chosen.entry.bound_as)
     if isinstance(found, Profile):
-        return trial.confirm_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
+        alone, seconds = trial.confirm_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
+        return estimated(alone, known), seconds
     both = trial.confirm(found, _roles(one), effort, limits, setting.progress)
-    return both, both.seconds
+    return estimated(both, known), both.seconds
 
 
 def _roles(one: Ready) -> dict[Role, Subject]:

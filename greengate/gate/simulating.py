@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from greengate.bound import policies, rules_for
+from greengate.gate.calibrated import named
 from greengate.gate.ready import Ready, limits_of
 from greengate.gate.request import Setting
 from greengate.metrics import SIMULATED
@@ -48,8 +49,10 @@ def _asked(ready: Ready, setting: Setting) -> frozenset[str]:
     known = () if request.static_only else setting.policies or (() if budget is None else (budget,))
     judging = [each for one in known for each in policies(one)]
     rules = [rule for policy in judging for rule in rules_for(policy, ready.chosen.entry.bound_as)]
-    named = {rule.metric for rule in rules} | {rule.unless.metric for rule in rules if rule.unless is not None}
-    return frozenset(SIMULATED) & (named | set(request.simulated))
+    wanted = {rule.metric for rule in rules} | {rule.unless.metric for rule in rules if rule.unless is not None}
+    if named(setting, ready.chosen.entry.bound_as) is not None:
+        wanted |= set(SIMULATED)
+    return frozenset(SIMULATED) & (wanted | set(request.simulated))
 
 
 def _same(ready: Ready) -> bool:

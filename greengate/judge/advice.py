@@ -43,8 +43,13 @@ def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
         return _LOOK_AGAIN
     if refused_estimate(check.limit, rule, comparison):
         return "measure where a counter can be read; `greengate doctor` says what would make one usable"
+<<<<<<< HEAD
     if isinstance(needed, Change) and needed.basis == "stored":
         return _SIDE_BY_SIDE
+=======
+    if isinstance(needed, Change) and needed.basis == "counted":
+        return "a counter would decide it, or a calibration that is less far off"
+>>>>>>> fe8d681 (Fit joules to instructions where energy is counted, for machines that count none)
     said = _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
     metered = METRICS[rule.metric].dimension in ("energy", "mass")
     return said.replace("--max-seconds", "--energy-seconds") if metered else said

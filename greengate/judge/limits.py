@@ -32,7 +32,7 @@ def judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
     """Judge one limit of a rule. A failure of a noisy metric needs two looks that agree."""
     check = _judge_look(limit, rule, comparison, context)
     if comparison.first is None:
-        return _unconfirmed(check) if METRICS[rule.metric].kind in ("noisy", "derived") else check
+        return _unconfirmed(check) if _confirmable(comparison) else check
     return _agree(_judge_look(limit, rule, _at_look(comparison.first, comparison), context), check)
 
 
@@ -46,13 +46,19 @@ def judge_gain(gain: Limit, comparison: Comparison, context: Context) -> Check:
     return check if first.status is check.status else replace(check, status=Status.INCONCLUSIVE)
 
 
+def _confirmable(comparison: Comparison) -> bool:
+    """Tell whether another look could say something else: not of an exact number, nor of an estimate made of such."""
+    counted = isinstance(comparison.change, Change) and comparison.change.basis == "counted"
+    return METRICS[comparison.metric].kind in ("noisy", "derived") and not counted
+
+
 def unconfirmed(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
     return frozenset(
         METRICS[rule.metric].source or rule.metric
         for rule in rules
-        if METRICS[rule.metric].kind in ("noisy", "derived")
-        and (found := model.comparisons.get(rule.metric)) is not None
+        if (found := model.comparisons.get(rule.metric)) is not None
+        and _confirmable(found)
         and any(fails(limit, rule, _on(limit, found, model, today)) for limit in rule.limits)
     )
 
@@ -113,8 +119,14 @@ def refused_estimate(limit: Limit, rule: Rule, comparison: Comparison) -> str:
     if METRICS[rule.metric].kind == "declared":
         return ""
     change = comparison.change
-    paired = not limit.absolute and isinstance(change, Change) and change.basis == "paired"
-    return "" if paired else f"an estimate ({found.detail}) is judged only as a change within one trial"
+    if limit.absolute or not isinstance(change, Change) or change.basis not in ("paired", "counted"):
+        return f"an estimate ({found.detail}) is judged only as a change within one trial"
+    if change.basis == "counted" and abs(limit.edge) < change.irreducible:
+        return (
+            f"an estimate ({found.detail}) judges no limit tighter than twice what it may be off, "
+            f"{format_change(change.irreducible)[1:]}"
+        )
+    return ""
 
 
 def _status_of_missing(missing: Missing, context: Context) -> Status:

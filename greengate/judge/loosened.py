@@ -36,6 +36,7 @@ def differences(base: Budget, head: Budget) -> Iterator[Notice]:
         "baseline",
         "worker",
         "power_log",
+        "calibration",
         "carbon",
         "reference",
         "carbon_budget",

@@ -36,6 +36,7 @@ _BASES = {
     "exact": "exact",
     "paired": "paired, side by side in the same processes",
     "stored": "stored, measured earlier on matching hardware",
+    "counted": "estimated from counted instructions of both",
 }
 
 #: Every character that can begin or end a construct of GitHub's or GitLab's Markdown inside a line.
