@@ -25,6 +25,8 @@ _SIDE_BY_SIDE = (
     "have the baseline's model file at hand, committed or named by --against: measured side by side, smaller changes"
     " can be told"
 )
+#: What no more of the same launches decides.
+_BY_BASIS = {"stored": _SIDE_BY_SIDE, "counted": "a counter would decide it, or a calibration that is less far off"}
 _LOOK_AT_IT = "make sure that the model still works; then approve this candidate with `greengate approve`"
 
 
@@ -43,13 +45,8 @@ def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
         return _LOOK_AGAIN
     if refused_estimate(check.limit, rule, comparison):
         return "measure where a counter can be read; `greengate doctor` says what would make one usable"
-<<<<<<< HEAD
-    if isinstance(needed, Change) and needed.basis == "stored":
-        return _SIDE_BY_SIDE
-=======
-    if isinstance(needed, Change) and needed.basis == "counted":
-        return "a counter would decide it, or a calibration that is less far off"
->>>>>>> fe8d681 (Fit joules to instructions where energy is counted, for machines that count none)
+    if isinstance(needed, Change) and needed.basis in _BY_BASIS:
+        return _BY_BASIS[needed.basis]
     said = _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
     metered = METRICS[rule.metric].dimension in ("energy", "mass")
     return said.replace("--max-seconds", "--energy-seconds") if metered else said

@@ -145,7 +145,7 @@ class SimulateJob:
 
 @dataclass(frozen=True)
 class Called:
-    """Answer to SimulateJob: how many dumps were counted, the first on the workload's feed, and of how many calls each.
+    """Answer to SimulateJob: on how many feeds calls were counted, the workload's first, and how many calls on each.
 
     `call_seconds` is what one call took there; with none counted, `needed` is how many seconds it would have taken.
     """

@@ -22,7 +22,7 @@ from greengate.profile import Measurement, Missing, Profile, WorkloadSpec
 from greengate.profiler.backends import FORMATS
 from greengate.profiler.backends import onnx as onnx_backend
 from greengate.profiler.exact import Subject
-from greengate.profiler.instructions import border, counting, valgrind
+from greengate.profiler.instructions import border, callgrind, calls, counting, valgrind
 from greengate.profiler.instructions.callgrind import TOLD, Count, Simulated, UnreadableError, read
 from greengate.profiler.instructions.requests import MACHINE_CODE, Callgrind
 from greengate.profiler.jobs import SimulateJob, WorkerFailed
@@ -84,10 +84,19 @@ def test_a_dump_says_what_each_function_did_by_itself() -> None:
     assert (found.instructions, found.traffic) == (4780, 384)
 
 
-def test_a_dump_of_several_calls_is_divided_by_them() -> None:
-    found = read(DUMP, calls=10)
-    assert (found.instructions, found.traffic) == (478, 38.4)
-    assert found.kernels[0].instructions == 405
+@pytest.mark.parametrize(
+    ("counts", "middle"), [([5.0], 5.0), ([9.0, 1.0, 5.0], 5.0), ([1.0, 1.0, 99.0, 1.0, 2.0], 1.0), ([3.0, 4.0], 4.0)]
+)
+def test_of_several_calls_the_one_in_the_middle_is_taken(counts: Sequence[float], middle: float) -> None:
+    assert callgrind.middle([Count(one, None, ()) for one in counts]).instructions == middle
+
+
+@pytest.mark.parametrize(
+    ("instructions", "times"),
+    [(1, 15), (1_000_000, 15), (1_200_000, 9), (2_000_000, 5), (3_333_334, 3), (9_999_999, 3), (10_000_000, 1)],
+)
+def test_short_calls_are_counted_several_times(instructions: int, times: int) -> None:
+    assert calls.repeats(instructions) == times
 
 
 def test_without_a_cache_there_is_no_traffic() -> None:

@@ -12,7 +12,7 @@ from greengate.profiler import isolation
 from greengate.profiler.hardware import memory_limit
 from greengate.profiler.hearing import Heard, answer_of
 from greengate.profiler.instructions import valgrind
-from greengate.profiler.instructions.callgrind import Simulated, UnreadableError, read
+from greengate.profiler.instructions.callgrind import Simulated, UnreadableError, middle, read
 from greengate.profiler.jobs import Called, SimulateJob, WorkerFailed
 from greengate.simulation import Simulation
 
@@ -64,11 +64,12 @@ def _understood(
     if called.needed:
         return _too_slow(called, job)
     try:
-        counts = tuple(read(text, called.calls) for text in valgrind.dumps(files)[: called.counted])
+        found = [read(text) for text in valgrind.dumps(files)[: called.counted * called.calls]]
     except UnreadableError as error:
         raise WorkerFailed(f"what valgrind counted cannot be read: {error}") from error
-    if len(counts) < called.counted:
-        raise WorkerFailed(f"valgrind wrote {len(counts)} of {called.counted} counts")
+    if len(found) < called.counted * called.calls:
+        raise WorkerFailed(f"valgrind wrote {len(found)} of {called.counted * called.calls} counts")
+    counts = tuple(middle(found[first : first + called.calls]) for first in range(0, len(found), called.calls))
     cache = valgrind.CACHE if job.cache else ""
     what = Simulation(version, valgrind.instruction_set(log), called.libraries, cache, counts[0].kernels)
     return Simulated(counts, what, took)

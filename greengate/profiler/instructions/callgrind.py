@@ -7,7 +7,7 @@ after `calls=` is what the called function did and is not the caller's own, and 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from greengate.profiler.instructions.valgrind import LINE
@@ -47,8 +47,13 @@ class Simulated:
     seconds: float = 0.0
 
 
-def read(text: str, calls: int = 1) -> Count:
-    """Return what a call took, by the dump of several. Raises UnreadableError."""
+def middle(calls: Sequence[Count]) -> Count:
+    """Return the call in the middle of several, by instructions."""
+    return sorted(calls, key=lambda one: one.instructions)[len(calls) // 2]
+
+
+def read(text: str) -> Count:
+    """Return what a call took, by its dump. Raises UnreadableError."""
     events = re.search(r"^events: (.+)$", text, re.MULTILINE)
     if events is None or "Ir" not in events[1].split():
         raise UnreadableError("valgrind wrote no count of instructions")
@@ -62,11 +67,10 @@ def read(text: str, calls: int = 1) -> Count:
         padded = costs + [0] * (len(names) - len(costs))
         sums[0] += padded[names.index("Ir")]
         sums[1] += LINE * sum(padded[place] for place in moved)
-    instructions, traffic = (sum(sums[place] for sums in found.values()) / calls for place in (0, 1))
+    instructions, traffic = (sum(sums[place] for sums in found.values()) for place in (0, 1))
     if not instructions:
         raise UnreadableError("valgrind counted no instruction")
-    each = {key: [round(total / calls) for total in sums] for key, sums in found.items()}
-    kernels = [Kernel(name, library, *sums) for (library, name), sums in each.items() if any(sums)]
+    kernels = [Kernel(name, library, *sums) for (library, name), sums in found.items() if any(sums)]
     return Count(instructions, traffic if "D1mr" in names else None, _told(kernels))
 
 

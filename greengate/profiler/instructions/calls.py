@@ -11,10 +11,10 @@ from greengate.profiler.instructions.requests import Callgrind
 from greengate.profiler.jobs import Called, SimulateJob
 from greengate.profiler.worker import Stage
 
-#: A call of fewer instructions is repeated, MOST times at most: its own work is then small beside the interpreter's,
-#: which takes many calls to settle and differs a little from call to call. How often depends on instructions and not on
-#: a clock, or a slow neighbour would have a part in the count.
-ENOUGH, MOST = 10_000_000, 16
+#: Calls of fewer instructions are counted several times, each by itself, and the one in the middle is taken: now and
+#: then an allocator tidies up inside of one, and the interpreter takes many calls to settle. How often depends on
+#: instructions and not on a clock, or a slow neighbour would have a part in the count.
+ENOUGH, TIMES = 10_000_000, (1, 3, 5, 9, 15)
 
 
 def count(call: Callable[[int], object], feeds: int, job: SimulateJob, stage: Stage) -> Called:
@@ -33,26 +33,26 @@ def count(call: Callable[[int], object], feeds: int, job: SimulateJob, stage: St
         return _too_long(job, 1, took, took)
     stage(f"counting; a call takes {took:.1f} s")
     once = _timed(lambda: tool.count(lambda: call(0)))
-    calls = repeats(tool.counted())
-    if calls > 1:
+    times = repeats(tool.counted())
+    if times > 1:
         tool.forget()
-        if time.monotonic() + 3 * calls * once > job.deadline:
-            return _too_long(job, calls, once, 3 * calls * once)
-        _repeat(call, 0, 2 * calls)
-        once = _timed(lambda: tool.count(lambda: _repeat(call, 0, calls))) / calls
-    if feeds < 2 or time.monotonic() + calls * once > job.deadline:
-        return Called(1, calls, once, libraries=_libraries())
+        once = _timed(lambda: call(0))  # the one before was translated too
+        rest = (3 * times - 1) * once
+        if time.monotonic() + rest > job.deadline:
+            return _too_long(job, times, once, rest)
+        for _ in range(2 * times - 1):
+            call(0)
+        _each(tool, lambda: call(0), times)
+    if feeds < 2 or time.monotonic() + times * once > job.deadline:
+        return Called(1, times, once, libraries=_libraries())
     stage("counting a call on other values")
-    tool.count(lambda: _repeat(call, 1, calls))
-    return Called(2, calls, once, libraries=_libraries())
+    _each(tool, lambda: call(1), times)
+    return Called(2, times, once, libraries=_libraries())
 
 
 def repeats(instructions: int) -> int:
-    """Return how many calls a count is made of: a power of two, so that counts that hardly differ agree in it."""
-    calls = 1
-    while calls < MOST and calls * instructions < ENOUGH:
-        calls *= 2
-    return calls
+    """Return how many calls are counted: one of few numbers, so that counts that hardly differ agree in it."""
+    return next((times for times in TIMES if times * instructions >= ENOUGH), TIMES[-1])
 
 
 def _too_long(job: SimulateJob, calls: int, call: float, rest: float) -> Called:
@@ -66,9 +66,9 @@ def _timed(work: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def _repeat(call: Callable[[int], object], feed: int, times: int) -> None:
+def _each(tool: Callgrind, call: Callable[[], object], times: int) -> None:
     for _ in range(times):
-        call(feed)
+        tool.count(call)
 
 
 def _libraries() -> dict[str, str]:

@@ -11,6 +11,7 @@ import mmap
 import platform
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from greengate.profiler.jobs import WorkerFailed
@@ -33,36 +34,42 @@ MACHINE_CODE = {
     ),
 }
 
-#: The start of the line in which a dump sums up; instructions are the first event.
-_TOTAL = re.compile(r"^(?:summary|totals): (\d+)", re.MULTILINE)
+#: The start of the line in which a dump sums up, and where it is; instructions are the first event.
+_TOTAL, _HEAD = re.compile(rb"^summary: (\d+)", re.MULTILINE), 4096
 
 _RUNNING_ON_VALGRIND = 0x1001
 _CALLGRIND = (ord("C") << 24) + (ord("T") << 16)
-_DUMP, _ZERO, _START, _STOP = _CALLGRIND, _CALLGRIND + 1, _CALLGRIND + 4, _CALLGRIND + 5
+_DUMP, _ZERO, _START = _CALLGRIND, _CALLGRIND + 1, _CALLGRIND + 4
 
 
 class Callgrind:
     """The tool this process runs under. Raises WorkerFailed where there is none to talk to."""
 
     def __init__(self) -> None:
-        self._request = _door()
-        if not self._request(_RUNNING_ON_VALGRIND):
+        self._door = request = _door()  # what the requests jump into lives as long as it
+        if not request(_RUNNING_ON_VALGRIND)():
             raise WorkerFailed("this process does not run under valgrind")
+        # Made ready before, so that little but the call lies between two of them.
+        self._start, self._zero, self._dump = (request(number) for number in (_START, _ZERO, _DUMP))
         self._dumps = 0
 
     def count(self, call: Callable[[], object]) -> None:
-        """Count the instructions of one call, and write them to a file of their own, the next number of `calls`."""
-        request = self._request
-        request(_START)
-        request(_ZERO)
+        """Count the instructions of one call, and write them to a file of their own, the next number of `calls`.
+
+        From the first on the tool counts whatever runs: each switch makes it translate all code again.
+        """
+        zero, dump = self._zero, self._dump
+        if not self._dumps:
+            self._start()
+        zero()
         call()
-        request(_DUMP)
-        request(_STOP)
+        dump()
         self._dumps += 1
 
     def counted(self) -> int:
         """Return the instructions of the newest count. Raises WorkerFailed where its file does not say."""
-        found = _TOTAL.search(self._newest().read_text("utf-8", "replace"))
+        with self._newest().open("rb") as file:
+            found = _TOTAL.search(file.read(_HEAD))
         if found is None:
             raise WorkerFailed("valgrind wrote no count of instructions")
         return int(found[1])
@@ -75,7 +82,8 @@ class Callgrind:
         return Path(f"{CALLS}.{self._dumps}")
 
 
-def _door() -> Callable[[int], int]:
+def _door() -> Callable[[int], Callable[[], int]]:
+    """Return what makes a request ready by its number."""
     try:
         code = MACHINE_CODE[platform.machine()]
         page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
@@ -90,9 +98,12 @@ def _door() -> Callable[[int], int]:
         ctypes.addressof(ctypes.c_char.from_buffer(page))
     )
 
-    def request(number: int) -> int:
-        words = (ctypes.c_size_t * 6)(number)
-        return int(call(0, ctypes.addressof(words)))
+    kept: list[object] = [page]
 
-    request.page = page  # type: ignore[attr-defined]  # lives as long as what jumps into it
+    def request(number: int) -> Callable[[], int]:
+        words = (ctypes.c_size_t * 6)(number)
+        kept.append(words)
+        return partial(call, 0, ctypes.addressof(words))
+
+    request.kept = kept  # type: ignore[attr-defined]
     return request
