@@ -137,7 +137,7 @@ def test_a_larger_product_fails_and_its_kernel_is_named(tmp_path: Path, monkeypa
     product("old.onnx", 256)
     product("net.onnx", 384)
     budget("metric: instructions, max_increase: 5%", path="net.onnx")
-    checked = check(against="file:old.onnx")
+    checked = check(against="file:old.onnx", simulation_seconds=300.0)
     (outcome,) = checked.verdict.outcomes
     assert outcome.status.name == "FAIL", outcome.reason
     (model,) = checked.verdict.case.models

@@ -333,11 +333,11 @@ def test_an_instruction_that_valgrind_does_not_know_is_missing_with_its_bytes() 
 
 @pytest.mark.system("valgrind")
 def test_a_call_too_slow_for_the_time_says_how_long_it_needs() -> None:
-    found = border.simulate("counted_deeds", _job("linger:1", 9.0), LIMITS)
+    found = border.simulate("counted_deeds", _job("linger:1", 60.0), LIMITS)
     assert isinstance(found, Missing)
     assert found.kind == "unsettled"
-    assert re.match(r"one call takes [1-8]\.\d s under valgrind, so that a count needs about \d+ s", found.reason)
-    assert "and 9 s were left for it" in found.reason
+    assert re.match(r"one call takes [2-5]\d\.\d s under valgrind, so that a count needs about \d+ s", found.reason)
+    assert "and 60 s were left for it" in found.reason
     assert "--max-seconds" in found.help
     late = border.simulate("counted_deeds", _job("sleep:30", 2.0), LIMITS)
     assert isinstance(late, Missing)
@@ -359,7 +359,7 @@ def test_a_model_is_counted_alike_in_two_processes(tmp_path: Path, monkeypatch: 
     save(linear(columns=256), Path("m.onnx"))
     subject = Subject("m", "m.onnx", "m.onnx", WorkloadSpec())
     found = counting.simulate(
-        subject, profile({}), frozenset({"instructions", "data_traffic"}), 60.0, LIMITS, progress=silent
+        subject, profile({}), frozenset({"instructions", "data_traffic"}), 300.0, LIMITS, progress=silent
     )
     instructions, traffic = (found.measurements[name] for name in ("instructions", "data_traffic"))
     assert isinstance(instructions, Measurement)
