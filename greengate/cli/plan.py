@@ -10,7 +10,9 @@ import click
 @click.option(
     "--shards", type=click.IntRange(1, 255), default=1, show_default=True, metavar="N", help="Jobs on hosted runners."
 )
-@click.option("--hosted", default="ubuntu-latest", show_default=True, metavar="LABELS", help="Their labels.")
+@click.option(
+    "--hosted", metavar="LABELS", help="Their labels.", show_default="ubuntu-latest; with --gitlab none", default=None
+)
 @click.option(
     "--box", default="", metavar="LABELS", help="Labels of the machine with GPU, counters, or that is the reference."
 )
@@ -18,16 +20,18 @@ import click
 @click.option("--skip-unchanged", is_flag=True, help="Leave out what `check --skip-unchanged` would.")
 @click.option("--tools", is_flag=True, help="Name what jobs need beside Python instead: valgrind, or nothing.")
 @click.option("--max-seconds", type=click.FloatRange(min=1), default=60, show_default=True, help="For a model.")
+@click.option("--gitlab", metavar="FILE", help="Print a child pipeline of GitLab; FILE says what its `.greengate` is.")
 @click.option("-o", "--output", default="-", metavar="FILE", help="Write the plan here. [default: stdout]")
 def plan(
     budget: str,
     shards: int,
-    hosted: str,
+    hosted: str | None,
     box: str,
     policy_ref: str,
     skip_unchanged: bool,
     tools: bool,
     max_seconds: float,
+    gitlab: str | None,
     output: str,
 ) -> int:
     """Share the budget's models among the jobs of a matrix; print it as GitHub's `matrix` takes it.
@@ -43,6 +47,7 @@ def plan(
     from greengate import gate
     from greengate.cli.output import clock, environment, save
     from greengate.gate import parts
+    from greengate.tasks import child
     from greengate.tasks import plan as task
 
     request = gate.Request(
@@ -52,14 +57,17 @@ def plan(
         skip_unchanged=skip_unchanged,
         environ=environment(),
     )
+    if gitlab is not None and not gitlab.endswith((".yml", ".yaml")):
+        raise click.BadParameter("GitLab includes files that end in .yml or .yaml", param_hint="--gitlab")
     if tools:
         for name in task.tools(request, clock()):
             click.echo(name)
         return 0
-    found, lacks = task.plan(request, clock(), shards, _labels(hosted, "--hosted"), _labels(box, "--box"))
+    labels = _labels(hosted or ("" if gitlab else "ubuntu-latest"), "--hosted")
+    found, lacks = task.plan(request, clock(), shards, labels, _labels(box, "--box"))
     for line in lacks:
         click.echo(f"note: {line}", err=True)
-    save(output, parts.dump(found))
+    save(output, parts.dump(found) if gitlab is None else child.pipeline(found, request, gitlab))
     return 0
 
 

@@ -26,15 +26,20 @@ def test_the_component_is_the_template() -> None:
     assert (ROOT / "templates" / "greengate.yml").read_bytes() == TEMPLATE.read_bytes()
 
 
+def is_what_gitlab_takes(*paths: Path) -> None:
+    """Hold pipelines against GitLab's schema for them."""
+    tool = str(Path(sysconfig.get_path("scripts")) / "check-jsonschema")
+    command = [tool, "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", *map(str, paths)]
+    found = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert found.returncode == 0, found.stdout
+
+
 def test_gitlabs_schema_takes_it(tmp_path: Path) -> None:
     text = TEMPLATE.read_text("utf-8").split("\n---\n", 1)[1]
     path = tmp_path / "job.yml"
     # What stands for a list is a list in the end; GitLab puts inputs in before it reads the rest.
     path.write_text(text.replace("exit_codes: $[[ inputs.allow-failure-exit-codes ]]", "exit_codes: [3]"))
-    tool = str(Path(sysconfig.get_path("scripts")) / "check-jsonschema")
-    command = [tool, "--builtin-schema", "vendor.gitlab-ci", "--data-transform", "gitlab-ci", str(path)]
-    found = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert found.returncode == 0, found.stdout
+    is_what_gitlab_takes(path)
 
 
 def test_inputs_are_documented_and_used_and_reach_the_script_as_variables() -> None:
@@ -152,6 +157,33 @@ def test_a_matrix_of_three_models_becomes_one_note(pipeline: Pipeline) -> None:
     pipeline.write("budgets.yaml", f"version: 1\nmodels:\n{rows}rules:\n  - {{metric: size, max: 5 MB}}\n")
     said = pipeline.run_this(block)
     assert len(re.findall(r"^ (?:PASS|WARN) +measure: \[hosted-\d\]", said, re.MULTILINE)) == 3, said
+    assert re.search(r"^ FAIL +judge", said, re.MULTILINE), said
+    (body,) = pipeline.state.bodies(pipeline.state.me)
+    assert body.split("\n")[1].startswith("❌ **FAIL** 1 of 3 rules over budget: size")
+    assert body.count("| ✅ PASS |") == 2
+
+
+@pytest.mark.system("node")
+@pytest.mark.system("rsync")
+def test_a_plan_makes_the_jobs_of_a_child_pipeline(pipeline: Pipeline) -> None:
+    """The pipelines of docs/ci.md. gitlab-ci-local passes `trigger` by: what was printed runs as one of its own."""
+    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
+    blocks = re.findall(r"```yaml\n# (\S+)\n(.*?)```", page, re.DOTALL)
+    (parent,) = (text for name, text in blocks if name == ".gitlab-ci.yml" and "trigger:" in text)
+    (job,) = (text for name, text in blocks if name == ".gitlab/greengate.yml")
+    for name, size in {"a": "4 MB", "b": "10 MB", "c": "4 MB"}.items():
+        pipeline.write(f"{name}.fake.yaml", MODEL.replace("10 MB", size))
+    rows = "".join(f"  - {{name: {name}, path: {name}.fake.yaml}}\n" for name in "abc")
+    pipeline.write("budgets.yaml", f"version: 1\nmodels:\n{rows}rules:\n  - {{metric: size, max: 5 MB}}\n")
+    pipeline.write(".gitlab/greengate.yml", job)
+    said = pipeline.run_this(parent.replace("--shards 3", "--shards 2"))
+    assert re.search(r"^ PASS +plan", said, re.MULTILINE), said
+    child = pipeline.repository.folder / "greengate-jobs.yml"
+    is_what_gitlab_takes(child, pipeline.repository.folder / ".gitlab-ci.yml")
+    assert {name for name in yaml.safe_load(child.read_text()) if "-" in name} == {"hosted-1", "hosted-2"}
+
+    said = pipeline.run_this(child.read_text())
+    assert len(re.findall(r"^ (?:PASS|WARN) +hosted-\d", said, re.MULTILINE)) == 2, said
     assert re.search(r"^ FAIL +judge", said, re.MULTILINE), said
     (body,) = pipeline.state.bodies(pipeline.state.me)
     assert body.split("\n")[1].startswith("❌ **FAIL** 1 of 3 rules over budget: size")

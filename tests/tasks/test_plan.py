@@ -109,6 +109,28 @@ def test_tools_that_rules_need_are_named(here: Path, capsys: pytest.CaptureFixtu
     assert capsys.readouterr().out.strip() == named
 
 
+def test_a_child_pipeline_has_a_job_for_each_part_on_its_machine(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "sub dir").mkdir()
+    budget(SIZE, more={"b": ", device: cuda"})
+    Path("budgets.yaml").rename("sub dir/b.yaml")
+    words = ("--gitlab", "x.yml", "--box", "gpu", "--skip-unchanged", "--policy-ref", "none", "--max-seconds", "9")
+    assert door.run(["plan", "-b", "sub dir/b.yaml", *words]) == 0
+    child = json.loads(capsys.readouterr().out)
+    assert child["include"] == [{"local": "x.yml"}]
+    assert "tags" not in child["hosted-1"], "a hosted runner of GitLab needs none"
+    assert child["box"]["tags"] == ["gpu"]
+    (_, line) = child["box"]["script"]
+    words = ("-u GREENGATE_GITLAB_TOKEN", "--skip-unchanged", "--policy-ref none", "--max-seconds 9", "--part box")
+    assert all(word in line for word in words)
+    assert "--budget 'sub dir/b.yaml'" in line
+    assert child["box"]["artifacts"]["paths"] == ["sub dir/.greengate/parts/"]
+    assert "--profile 'sub dir/.greengate/parts'" in child["judge"]["script"][1]
+    plan = json.loads(child["variables"]["GREENGATE_PLAN"])
+    assert [(row["part"], row["models"]) for row in plan["include"]] == [("hosted-1", ["a", "c"]), ("box", ["b"])]
+
+
 def test_a_model_that_the_change_left_out_is_planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The target branch's policy still judges it, so somebody has to measure it."""
     monkeypatch.chdir(tmp_path)
@@ -232,6 +254,7 @@ def test_a_plan_that_is_none_is_refused(
         ["plan", "--shards", "0"],
         ["plan", "--shards", "256"],
         ["plan", "--box", "a,,b"],
+        ["plan", "--gitlab", "jobs.json"],
     ],
 )
 def test_usage(here: Path, words: list[str]) -> None:
