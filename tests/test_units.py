@@ -82,6 +82,7 @@ def test_quantities(text: str, dimension: Dimension, value: float) -> None:
         ("120 mb", "bytes", "unknown-unit", "'mb' is not a unit of memory", "write `MB`"),
         ("120 MB", "time", "unknown-unit", "'MB' is not a unit of time", "use one of"),
         ("4 GFLOPS", "flops", "unknown-unit", "'GFLOPS' is not a unit of operations", "write `GFLOP`, operations"),
+        ("4 GFLOPS", "bytes", "unknown-unit", "'GFLOPS' is not a unit of memory", "use one of B, kB"),
         ("5 ms", "ratio", "unknown-unit", "'ms' is not a unit of a ratio", "write the number alone"),
         ("5 k", "count", "unknown-unit", "'k' is not a unit of a count", "write `K`"),
         ("5%", "time", "unknown-unit", "'%' is not a unit of time", "use one of"),

@@ -289,3 +289,10 @@ def test_no_text_breaks_the_reader(text: str) -> None:
             1 <= item.span.line <= lines and 1 <= item.span.column <= len(item.span.source) + 1
         )
         assert str(item)
+
+
+def test_what_a_parser_says_that_nobody_put_in_plain_words_is_told_as_it_is() -> None:
+    _, (mistake,) = yamlspan.examine("a: !<bad\n", "f.yaml")
+    assert (mistake.code, mistake.help) == ("bad-yaml", "see the YAML reference")
+    assert mistake.message.startswith(("did not find the expected '>'", "expected '>'"))
+    assert "\n" not in mistake.message

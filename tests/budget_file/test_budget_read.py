@@ -303,3 +303,32 @@ def test_what_a_language_model_is_to_generate() -> None:
     text = START.replace("sentiment.onnx", "writer") + "    generate: {prompt_tokens: 128, new_tokens: 64}\n"
     (entry,) = budget_file.parse(text + "rules:\n  - {metric: tokens_per_second, min: 20/s}\n", "budgets.yaml").models
     assert entry.workload.generate == Generation(128, 64)
+
+
+@pytest.mark.parametrize(("metric", "edge", "upper"), [("flops", 0.1, True), ("quantized_share", -0.1, False)])
+def test_a_drift_is_bounded_on_the_side_where_it_gets_worse(metric: str, edge: float, upper: bool) -> None:
+    change = "10 pp" if metric == "quantized_share" else "10%"
+    text = rule(f"metric: {metric}, max_drift: {{limit: {change}, over: 90 d}}")
+    (limit,) = budget_file.parse(text, "budgets.yaml").rules[0].limits
+    assert (limit.kind, limit.edge, limit.upper, limit.over) == ("max_drift", edge, upper, 90)
+    assert limit.text == f"{change} in 90 d"
+
+
+@pytest.mark.parametrize(
+    ("written", "called"),
+    [
+        ("2027-01-31", "the text '2027-01-31'"),
+        ("m.onnx", "the text 'm.onnx'"),
+        ("20", "the number 20"),
+        ("2.5", "the number 2.5"),
+        ("yes", "the text 'yes'"),
+        ("true", "true"),
+        ("{}", "a mapping"),
+    ],
+)
+def test_what_is_no_list_is_called_what_it_is(written: str, called: str) -> None:
+    with pytest.raises(BudgetError) as caught:
+        budget_file.parse(f"version: 1\nmodels: {written}\nrules: [{{metric: size, max: 1 MB}}]\n", "budgets.yaml")
+    assert [(one.code, one.message) for one in caught.value.diagnostics] == [
+        ("wrong-type", f"`models` must be a list, not {called}")
+    ]

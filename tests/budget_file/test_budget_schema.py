@@ -67,12 +67,20 @@ def codes(path: Path) -> set[str]:
     return {item.code for item in caught.value.diagnostics}
 
 
-def test_it_is_a_schema_of_its_draft() -> None:
-    schema = budget_file.schema()
+@pytest.mark.parametrize(
+    ("shared", "name", "title"),
+    [(False, "budget", "greengate budget"), (True, "policy", "greengate shared policy")],
+)
+def test_it_is_a_schema_of_its_draft_and_says_of_what(shared: bool, name: str, title: str) -> None:
+    schema = budget_file.schema(shared)
     jsonschema.Draft202012Validator.check_schema(schema)
-    assert schema["$id"] == "urn:greengate:budget:1"
-    assert schema["$schema"].endswith("2020-12/schema")
     assert json.loads(json.dumps(schema)) == schema
+    assert {key: text for key, text in schema.items() if isinstance(text, str) and key != "type"} == {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": f"urn:greengate:{name}:1",
+        "title": title,
+        "description": "What a model may cost, and by how much a change may move it.",
+    }
 
 
 def test_every_key_is_described_and_every_mapping_closed() -> None:

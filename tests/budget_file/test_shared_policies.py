@@ -353,6 +353,21 @@ def test_mistakes_of_all_files_are_told_at_once_the_budgets_first(tmp_path: Path
     ]
 
 
+def test_what_takes_two_places_to_see_is_told_before_the_mistakes_of_other_files(tmp_path: Path) -> None:
+    rules = "rules: [{metric: params, max: 1}, {metric: params, max: 2}]\n"
+    found = wrong(tmp_path, budgets=BUDGET + rules, policy__org=ORG.replace("5%", "5"))
+    assert [(one.code, one.span and one.span.file) for one in found] == [
+        ("duplicate-id", "budgets.yaml"),
+        ("missing-unit", "policy/org.yaml"),
+    ]
+
+
+def test_one_name_for_two_metrics_names_both_places(tmp_path: Path) -> None:
+    (found,) = wrong(tmp_path, budgets=BUDGET + "rules: [{id: size, metric: flops, max: 1 GFLOP}]\n", policy__org=ORG)
+    assert found.message.startswith("the rule 'size' is on size in policy/org.yaml:")
+    assert found.help == "give this one another `id`"
+
+
 @pytest.mark.parametrize("linked", ["policy/org.yaml", "policy"])
 def test_a_linked_file_or_folder_is_not_followed(tmp_path: Path, linked: str) -> None:
     write(tmp_path, {"real/org.yaml": ORG, "budgets.yaml": BUDGET})
