@@ -214,7 +214,7 @@ def format_quantity(value: float, dimension: Dimension, unit: str | None = None,
 def format_change(value: float, relative: bool = True, digits: int = 1) -> str:
     """Write a change: 0.05 is `+5.0 %` when relative, `+5.0 pp` for a ratio."""
     number = f"{value * 100:+,.{digits}f}"
-    if float(number.replace(",", "")) == 0:
+    if not number.strip("+-0."):
         number = f"{0:.{digits}f}"
     return f"{number} {'%' if relative else 'pp'}"
 

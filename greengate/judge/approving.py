@@ -6,7 +6,7 @@ from greengate.bound import matches
 from greengate.budget import Approvers, Rule
 from greengate.judge.grounds import Ground, Matter
 from greengate.metrics import METRICS
-from greengate.verdict import Approval, Case, Status, Step
+from greengate.verdict import Approval, Case, Status
 
 #: The limits an approval of a metric may name: those on the side where it gets worse, and a look at what is too good.
 CEILINGS = {
@@ -24,15 +24,15 @@ def approved(matter: Matter, look: bool = False) -> Ground:
     An approval whose ceiling may or may not hold leaves it open.
     """
     rule, model, policy, case = matter.rule, matter.model, matter.policy, matter.case
-    asked = [one for one in case.approvals if one.rule == rule.id and one.model == model.bound_as]
-    asked = [one for one in asked if one.ceiling.kind.startswith("suspicious") is look]
+    known = matter.exceptions.approvals.get(matter.pair, ())
+    asked = [one for one in known if one.ceiling.kind.startswith("suspicious") is look]
     seats = [one for one in policy.approvers if matches(rule.id, one.rules)]
     found: list[tuple[Approval, Status, str]] = [(one, *_weigh(one, matter)) for one in asked]
-    steps = tuple(Step(0, f"{one.by} in {one.source}", status, why, one.ceiling.span) for one, status, why in found)
+    each = [Ground(f"{one.by} in {one.source}", status, why, span=one.ceiling.span) for one, status, why in found]
     counted: Counted = [(one, status) for one, status, _ in found if status is not Status.FAIL]
     status = max((_seated(seat, counted, case) for seat in seats), default=_enough(1, counted))
     help_ = f"ask for `greengate approve {rule.id} --model {model.bound_as}`"
-    return Ground("it is approved", status, _reason(found, status, seats), steps, help=help_)
+    return Ground("it is approved", status, _reason(found, status, seats), each, help=help_)
 
 
 def _weigh(one: Approval, matter: Matter) -> tuple[Status, str]:

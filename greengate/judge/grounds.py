@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from greengate.budget import Budget, Limit, Rule
+from greengate.budget import Budget, Limit, Rule, Waiver
 from greengate.comparison import Comparison
 from greengate.errors import Span
 from greengate.judge.drift import drifted
 from greengate.judge.limits import compared, deferred, judge_limit
 from greengate.metrics import METRICS
-from greengate.verdict import Case, Check, ModelCase, Status, Step
+from greengate.verdict import Approval, Case, Check, ModelCase, Status, Step
+
+
+#: A rule's id and the name that a model is bound by.
+Pair = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Exceptions:
+    """What may let rules of a policy hold although their limits do not: its waivers, and approvals, each by its pair."""
+
+    waivers: Mapping[Pair, Waiver] = field(default_factory=dict)
+    approvals: Mapping[Pair, Sequence[Approval]] = field(default_factory=dict)
+
+
+NO_EXCEPTIONS = Exceptions()
+
+
+def exceptions(policy: Budget, case: Case) -> Exceptions:
+    """Return the exceptions of a policy, laid out so that no rule has to look through those of others."""
+    approvals: dict[Pair, list[Approval]] = {}
+    for one in case.approvals:
+        approvals.setdefault((one.rule, one.model), []).append(one)
+    # Where two are for one pair, which the reader refuses, the first counts.
+    return Exceptions({(one.rule, one.model): one for one in reversed(policy.waivers)}, approvals)
 
 
 @dataclass(frozen=True)
 class Matter:
-    """What is judged: a rule as it holds for a model (see bound.rules_for), under one policy."""
+    """What is judged: a rule as it holds for a model (see bound.rules_for), under one policy with its exceptions."""
 
     rule: Rule
     model: ModelCase
     policy: Budget
     case: Case
+    exceptions: Exceptions = NO_EXCEPTIONS
+
+    @property
+    def pair(self) -> Pair:
+        """What exceptions are found by."""
+        return self.rule.id, self.model.bound_as
 
     @property
     def comparison(self) -> Comparison:
@@ -39,9 +69,11 @@ class Matter:
     @property
     def elsewhere(self) -> str:
         """Why what was measured here is not judged: it depends on the machine, and this is not the reference's."""
-        metric, reference = METRICS[self.rule.metric], self.policy.reference
+        if (reference := self.policy.reference) is None:
+            return ""
+        metric = METRICS[self.rule.metric]
         machine = self.model.measured_on(metric.source or metric.id)
-        if reference is None or machine is None:
+        if machine is None:
             return ""
         if metric.kind in ("noisy", "derived"):
             return reference.differs(machine.hardware, machine.runtime)
@@ -60,23 +92,18 @@ class Matter:
 
 @dataclass(frozen=True)
 class Ground:
-    """A claim that was judged, in one sentence; `below` are the steps it rests on, `help` what would make it hold."""
+    """A claim that was judged, in one sentence; `below` is what it rests on, `help` what would make it hold."""
 
     claim: str
     status: Status
     reason: str
-    below: tuple[Step, ...] = ()
+    below: Sequence[Ground] = ()
     span: Span | None = None
     help: str = ""
 
-    def steps(self, depth: int = 0) -> tuple[Step, ...]:
+    def steps(self, depth: int = 0) -> list[Step]:
         """Return the claim and what it rests on, as lines of a proof."""
-        deeper = (Step(one.depth + depth + 1, one.claim, one.status, one.reason, one.span) for one in self.below)
-        return (Step(depth, self.claim, self.status, self.reason, self.span), *deeper)
-
-
-def every(claim: str, parts: Sequence[Ground], span: Span | None = None) -> Ground:
-    """Combine claims that must all hold: the worst of them decides."""
-    worst = max(parts, key=lambda part: part.status)
-    below = tuple(step for part in parts for step in part.steps())
-    return Ground(claim, worst.status, worst.reason, below, span, worst.help)
+        lines = [Step(depth, self.claim, self.status, self.reason, self.span)]
+        for one in self.below:
+            lines += one.steps(depth + 1)
+        return lines

@@ -111,9 +111,10 @@ def _judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
 def refused_estimate(limit: Limit, rule: Rule, comparison: Comparison) -> str:
     """Say why an estimate does not judge this limit; empty where nothing is estimated, or it may."""
     sides = [comparison.candidate] if limit.absolute else [comparison.candidate, comparison.baseline]
-    found = next((one for one in sides if isinstance(one, Measurement) and one.method == "estimated"), None)
-    if found is None:
+    estimates = [one for one in sides if isinstance(one, Measurement) and one.method == "estimated"]
+    if not estimates:
         return ""
+    found = estimates[0]
     if not rule.allow_estimated:
         return f"it is only estimated here ({found.detail}), and the rule does not say `allow_estimated: true`"
     if METRICS[rule.metric].kind == "declared":

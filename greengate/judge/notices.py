@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 
 from greengate.bound import rules_for
 from greengate.budget import Budget, Rule, Waiver
-from greengate.judge.grounds import Matter
+from greengate.errors import Span
+from greengate.judge.grounds import Exceptions, Matter, exceptions
 from greengate.judge.loosened import against_locks, differences
 from greengate.judge.rules import judge_rule
 from greengate.judge.waiving import lapse
@@ -35,45 +37,81 @@ def notices(case: Case) -> tuple[Notice, ...]:
     return tuple(found)
 
 
-def _waivers(policy: Budget, case: Case, skip: set[tuple[str, str]] | None = None) -> Iterator[Notice]:
+@dataclass(frozen=True)
+class _Known:
+    """What waivers of a policy are held against, by name, so that none looks through all that the policy has."""
+
+    policy: Budget
+    case: Case
+    rules: frozenset[str]
+    models: frozenset[str]
+    bound: Mapping[str, Mapping[str, Rule]]
+    measured: Mapping[str, Sequence[ModelCase]]
+    locks: Sequence[tuple[str, frozenset[str], frozenset[Span]]]
+    exceptions: Exceptions
+
+
+def _known(policy: Budget, case: Case) -> _Known:
+    models = frozenset(model.name for model in policy.models)
+    excused = models & {one.model for one in policy.waivers}
+    measured: dict[str, list[ModelCase]] = {}
+    for model in case.models:
+        measured.setdefault(model.bound_as, []).append(model)
+    return _Known(
+        policy,
+        case,
+        frozenset(rule.id for rule in policy.rules),
+        models,
+        {name: {rule.id: rule for rule in rules_for(policy, name)} for name in excused},
+        measured,
+        [
+            (one.file, frozenset(rule.id for rule in one.rules if rule.locked), frozenset(w.span for w in one.waivers))
+            for one in reversed(policy.shared)
+        ],
+        exceptions(policy, case),
+    )
+
+
+def _waivers(policy: Budget, case: Case, skip: Set[tuple[str, str]] = frozenset()) -> Iterator[Notice]:
+    known = _known(policy, case)
     for waiver in policy.waivers:
-        if (waiver.rule, waiver.model) in (skip or set()):
-            continue
-        name = f"the waiver of {waiver.rule!r} for {waiver.model!r}"
-        if text := _waiver(waiver, policy, case):
-            yield Notice("waiver", f"{name} {text}", waiver.span)
+        if (waiver.rule, waiver.model) not in skip and (text := _waiver(waiver, known)):
+            yield Notice("waiver", f"the waiver of {waiver.rule!r} for {waiver.model!r} {text}", waiver.span)
 
 
-def _waiver(waiver: Waiver, policy: Budget, case: Case) -> str:
-    if not any(rule.id == waiver.rule for rule in policy.rules):
+def _waiver(waiver: Waiver, known: _Known) -> str:
+    if waiver.rule not in known.rules:
         return "counts as absent: there is no such rule"
-    if not any(model.name == waiver.model for model in policy.models):
+    if waiver.model not in known.models:
         return "counts as absent: there is no such model"
-    if over := lapse(waiver, case.today):
+    if over := lapse(waiver, known.case.today):
         return f"counts as absent: {over}"
-    if file := _locked(waiver, policy):
+    if file := _locked(waiver, known):
         return f"does not count: {file} locks the rule"
-    bound = [model for model in case.models if model.bound_as == waiver.model]
-    rule = next((one for one in rules_for(policy, waiver.model) if one.id == waiver.rule), None)
+    rule = known.bound[waiver.model].get(waiver.rule)
     if rule is None:
         return "counts as absent: the rule does not bind this model, or is off"
-    if bound and all(_idle(rule, model, policy, case) for model in bound):
+    measured = known.measured.get(waiver.model, ())
+    if measured and all(_idle(rule, model, known) for model in measured):
         return "can be removed: the rule holds without it"
-    days = (waiver.expires - case.today) // datetime.timedelta(days=1)
+    days = (waiver.expires - known.case.today) // datetime.timedelta(days=1)
     if days <= SOON:
         when = {0: "today", 1: "tomorrow"}.get(days, f"in {days} days")
         return f"ends {when}, on {waiver.expires}"
     return ""
 
 
-def _locked(waiver: Waiver, policy: Budget) -> str:
+def _locked(waiver: Waiver, known: _Known) -> str:
     """Return the farthest file that locks the rule of a waiver and has no such waiver itself; empty for none."""
-    known = (one for one in reversed(policy.shared) if any(r.id == waiver.rule and r.locked for r in one.rules))
-    return next((one.file for one in known if all(own.span != waiver.span for own in one.waivers)), "")
+    return next(
+        (file for file, locked, own in known.locks if waiver.rule in locked and waiver.span not in own),
+        "",
+    )
 
 
-def _idle(rule: Rule, model: ModelCase, policy: Budget, case: Case) -> bool:
-    return judge_rule(Matter(rule, model, policy, case), waivers=False).status <= Status.TRADED
+def _idle(rule: Rule, model: ModelCase, known: _Known) -> bool:
+    matter = Matter(rule, model, known.policy, known.case, known.exceptions)
+    return judge_rule(matter, waivers=False).status <= Status.TRADED
 
 
 def _pending(base: Budget, head: Budget) -> Iterator[Notice]:

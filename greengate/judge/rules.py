@@ -24,13 +24,12 @@ def judge_rule(matter: Matter, waivers: bool = True) -> Outcome:
     grounds = [] if worst.status is Status.PASS else _grounds(matter, checks, waivers)
     # `or`: the best ground decides; the rule's own limits where none is better.
     best = min(grounds, key=lambda ground: ground[1].status, default=None)
-    status, reason = worst.status, worst.reason
-    help_ = _ELSEWHERE if matter.elsewhere else next_step(worst, rule, matter.judged_on(worst.limit)[0])
     if best is not None and best[1].status is Status.PASS:
         status, reason, help_ = best[0], best[1].reason, ""
-    elif best is not None:
-        status = min(worst.status, best[1].status)
+    else:
+        status = worst.status if best is None else min(worst.status, best[1].status)
         reason = "; ".join([worst.reason, *(ground.reason for _, ground in grounds)])
+        help_ = _ELSEWHERE if matter.elsewhere else next_step(worst, rule, matter.judged_on(worst.limit)[0])
         help_ = help_ or next((ground.help for _, ground in grounds if ground.help), "")
     proof = _proof(rule, checks, grounds, status) if grounds else ()
     return Outcome(

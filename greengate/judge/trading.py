@@ -8,12 +8,15 @@ from greengate.budget import Limit, Rule, TradeOff
 from greengate.comparison import Change, Comparison
 from greengate.judge.advice import samples_that_decide
 from greengate.judge.approving import approved
-from greengate.judge.grounds import Ground, Matter, every
+from greengate.judge.grounds import Ground, Matter
 from greengate.judge.limits import compared, judge_gain
 from greengate.metrics import name_of
 from greengate.profile import Measurement
 from greengate.units import format_change
 from greengate.verdict import Case, Check, Status
+
+
+_CLAIM = "a gain pays for it"
 
 
 def traded(matter: Matter, offer: TradeOff) -> Ground:
@@ -24,9 +27,9 @@ def traded(matter: Matter, offer: TradeOff) -> Ground:
     if offer.approved:
         parts.append(approved(matter))
     parts += [_wider(matter, limit, offer, paying) for limit in widened(rule, offer)]
-    ground = every("a gain pays for it", parts, offer.span)
-    if ground.status is not Status.PASS:
-        return ground
+    worst = max(parts, key=lambda part: part.status)
+    if worst.status is not Status.PASS:
+        return Ground(_CLAIM, worst.status, worst.reason, parts, offer.span, worst.help)
     price = matter.comparison.change
     paid = (
         f"{format_change(price.value, price.relative)} of {name_of(rule.metric)} is "
@@ -34,7 +37,8 @@ def traded(matter: Matter, offer: TradeOff) -> Ground:
         else ""
     )
     by = f", {parts[1].reason}" if offer.approved else ""
-    return replace(ground, reason=f"{paid}paid for by {name_of(offer.metric)}: {parts[0].reason}{by}")
+    reason = f"{paid}paid for by {name_of(offer.metric)}: {parts[0].reason}{by}"
+    return Ground(_CLAIM, Status.PASS, reason, parts, offer.span)
 
 
 def widened(rule: Rule, offer: TradeOff) -> tuple[Limit, ...]:

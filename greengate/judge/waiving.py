@@ -12,10 +12,8 @@ from greengate.verdict import Status
 
 def waived(matter: Matter) -> Ground | None:
     """Judge the waiver of a rule for a model; None where there is none."""
-    for waiver in matter.policy.waivers:
-        if (waiver.rule, waiver.model) == (matter.rule.id, matter.model.bound_as):
-            return _judge(waiver, matter)
-    return None
+    waiver = matter.exceptions.waivers.get(matter.pair)
+    return None if waiver is None else _judge(waiver, matter)
 
 
 def lapse(waiver: Waiver, today: datetime.date) -> str:
