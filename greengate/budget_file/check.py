@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import abc
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from typing import Any
 
 from greengate.budget_file.scalars import Refusal, closest, quoted, scalar, wrong_type
 from greengate.budget_file.shape import (
+    NAME,
     Anything,
     AsIs,
     Either,
@@ -116,7 +118,7 @@ def _scalar(shape: Shape, node: Node, name: str, fix: str, found: Findings) -> o
     if isinstance(shape, Text) and shape.code == "unknown-metric":
         # A file that others extend has no models: it names an accuracy by its id, `accuracy.f1`.
         id = found.scores.get(node.text, node.text)
-        if id in METRICS:
+        if id in METRICS and re.search(NAME, name_of(id)):
             return id
         shape = replace(shape, choices=(*shape.choices, *found.scores))
     return scalar(shape, node, name, fix)

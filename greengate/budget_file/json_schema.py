@@ -29,7 +29,7 @@ from greengate.budget_file.shape import (
     Whole,
     bind,
 )
-from greengate.metrics import METRICS
+from greengate.metrics import FAMILIES, METRICS
 from greengate.units import UNITS, Dimension, delta_pattern, quantity_pattern
 
 Schema = dict[str, Any]
@@ -40,13 +40,30 @@ def schema(shared: bool = False) -> Schema:
 
     It accepts what the reader accepts, but for what takes two places of the file to see.
     """
+    found = _keys(SHARED if shared else BUDGET)
+    known = {"properties": {"rules": {"items": {"properties": {"metric": _KNOWN, "unless": _PAYS}}}}}
+    found.setdefault("allOf", []).append(known if shared else {"if": _NAMES_ACCURACIES, "else": known})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "$id": "urn:greengate:policy:1" if shared else "urn:greengate:budget:1",
         "title": "greengate shared policy" if shared else "greengate budget",
         "description": "What a model may cost, and by how much a change may move it.",
-        **_keys(SHARED if shared else BUDGET),
+        **found,
     }
+
+
+#: The ids of accuracies with names, as files write them that do not say what models call theirs.
+_NAMED = rf"^(?:{'|'.join(FAMILIES.values())})\.{NAME.removeprefix('^')}"
+
+#: What rules may write for a metric where no model gives its accuracy a name.
+_KNOWN: Schema = {"anyOf": [{"enum": list(METRICS)}, {"type": "string", "pattern": _NAMED}]}
+_PAYS: Schema = {"properties": {"metric": _KNOWN}}
+
+#: Holds for a budget of which some model does: what rules may write stands in another place of the file then.
+_HAS_NAME: Schema = {"type": "object", "required": ["name"]}
+_ACCURACY: Schema = {"anyOf": [_HAS_NAME, {"type": "array", "contains": _HAS_NAME}]}
+_MODEL: Schema = {"type": "object", "properties": {"accuracy": _ACCURACY}, "required": ["accuracy"]}
+_NAMES_ACCURACIES: Schema = {"properties": {"models": {"contains": _MODEL}}, "required": ["models"]}
 
 
 def _schema(shape: Shape) -> Schema | bool:
@@ -76,8 +93,8 @@ def _scalar(shape: Shape) -> Schema:
         case Text(choices=()):
             return {"type": "string", "pattern": shape.pattern}
         case Text(code="unknown-metric"):
-            # What a model calls its accuracies stands in another place of the file.
-            return {"anyOf": [{"enum": list(shape.choices)}, {"type": "string", "pattern": NAME}]}
+            # Any name may be what a model calls an accuracy; see _KNOWN.
+            return {"anyOf": [*_KNOWN["anyOf"], {"type": "string", "pattern": NAME}]}
         case Text():
             return {"enum": list(shape.choices)}
         case Whole(low=low, high=high):
@@ -143,20 +160,28 @@ def _one_of(names: tuple[str, ...]) -> list[Schema]:
 
 
 def _by_metric(shape: Keys) -> list[Schema]:
-    """Return an if and a then for each group of metrics whose limits look alike."""
+    """Return an if and a then for each group of metrics whose limits look alike.
+
+    A name that is no metric's is an accuracy of one kind or another.
+    """
     groups: dict[tuple[str, str], list[str]] = {}
     for metric in METRICS.values():
         groups.setdefault((metric.dimension, metric.better), []).append(metric.id)
-    return [
-        {
-            "if": {"properties": {"metric": {"enum": ids}}, "required": ["metric"]},
-            "then": {
-                "properties": {
-                    name: _schema(key.shape)
-                    for name, key in bind(shape, ids[0]).keys.items()
-                    if key.shape != shape.keys[name].shape
-                }
-            },
-        }
-        for ids in groups.values()
-    ]
+    found = [_where(_of(ids), _limits(shape, ids[0])) for ids in groups.values()]
+    others = {"type": "string", "not": _KNOWN}
+    return [*found, _where(others, {"anyOf": [_limits(shape, family) for family in FAMILIES.values()]})]
+
+
+def _of(ids: list[str]) -> Schema:
+    """Return what the ids of a group match: the accuracies with names too, where their family is one of it."""
+    named = [{"type": "string", "pattern": rf"^{id}\."} for id in ids if id in FAMILIES.values()]
+    return {"anyOf": [{"enum": ids}, *named]} if named else {"enum": ids}
+
+
+def _where(metric: Schema, then: Schema) -> Schema:
+    return {"if": {"properties": {"metric": metric}, "required": ["metric"]}, "then": then}
+
+
+def _limits(shape: Keys, metric: str) -> Schema:
+    bound = bind(shape, metric).keys.items()
+    return {"properties": {name: _schema(key.shape) for name, key in bound if key.shape != shape.keys[name].shape}}

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from greengate import budget_file, yamlspan
+from greengate.budget_file import scores
 from greengate.budget_file.check import Findings, check
 from greengate.budget_file.format import BUDGET
-from greengate.budget_file.shape import NAME
 from greengate.errors import CODES, BudgetError
 from greengate.metrics import METRICS
 
@@ -48,7 +47,6 @@ UNSEEN = {
     "missing-key-granted",
     "unknown-unit-gain",
     "unknown-unit-waiver",
-    "unknown-metric",
     "unknown-metric-accuracy",
     "unmatched-selector",
     "unmatched-selector-approvers",
@@ -97,6 +95,7 @@ def test_every_key_is_described_and_every_mapping_closed() -> None:
 
     schema = budget_file.schema()
     schema["properties"]["rules"]["items"].pop("allOf")  # the limits once more, by metric
+    schema.pop("allOf")  # the names of metrics once more, by models
     walk(schema)
 
 
@@ -306,16 +305,60 @@ def test_the_reader_and_the_schema_agree(document: Any) -> None:
     # JSON is YAML, so the document reaches the reader as it reached the schema.
     node = yamlspan.parse(json.dumps(document, ensure_ascii=False), "b.yaml")
     assert yamlspan.data(node) == document
-    found = Findings()
+    found = Findings(scores=scores.declared(node))
     check(BUDGET, node, "the budget", "version: 1", found)
     wrong = [f"{list(error.path)}: {error.message}" for error in VALIDATOR.iter_errors(document)]
-    # Which names models give their accuracies stands in another place of the file.
-    seen = [one for one in found if one.code != "unknown-metric" or not names_something(one.message)]
+    # Where models name their accuracies, which names those are stands in another place of the file.
+    seen = found if wrong or not found.scores else [one for one in found if one.code not in OF_NAMES]
     assert bool(seen) == bool(wrong), f"reader: {found}\nschema: {wrong}"
 
 
-def names_something(message: str) -> bool:
-    return re.search(NAME, message.removeprefix("no metric is called '").removesuffix("'")) is not None
+#: What is wrong with a rule may depend on what kind of number the accuracy is that it names.
+OF_NAMES = ("unknown-metric", "wrong-direction", "percent-of-ratio", "unknown-unit", "bad-value")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "metric", "limit", "flagged"),
+    [
+        (None, "latncy_p95", {"max": "45 ms"}, True),
+        (None, "f1", {"min": 0.5}, True),
+        ({"file": "e.json", "key": "f1"}, "latncy_p95", {"max_increase": "5%"}, True),
+        ({"file": "e.json", "key": "f1"}, "accuracy.f1", {"min": 0.5}, False),
+        ({"file": "e.json", "key": "f1"}, "accuracy.", {"min": 0.5}, True),
+        ({"file": "e.json", "key": "f1"}, "accuracy.a b", {"min": 0.5}, True),
+        ({"file": "e.json", "key": "f1"}, "accuracy." + 100 * "x", {"min": 0.5}, False),
+        ({"file": "e.json", "key": "f1"}, "accuracy." + 101 * "x", {"min": 0.5}, True),
+        ({"file": "e.json", "key": "f1"}, "precision.f1", {"min": 0.5}, True),
+        ({"file": "e.json", "key": "f1", "name": "f1"}, "f1", {"min": 0.5}, False),
+        ([{"file": "e.json", "key": "f1", "name": 100 * "x"}], 100 * "x", {"min": 0.5}, False),
+        ([{"file": "e.json", "key": "f1", "name": "f1"}], "latncy_p95", {"max": "45 ms"}, True),
+        ([{"file": "e.json", "key": "f1", "name": "f1", "ratio": False}], "f1", {"max_decrease": "5%"}, False),
+        ([{"file": "e.json", "key": "f1", "name": "f1"}], "accuracy.f1", {"min": 1.5}, True),
+    ],
+)
+def test_a_metric_that_is_none_is_flagged_by_both(accuracy: Any, metric: str, limit: Any, flagged: bool) -> None:
+    model = {"path": "a.onnx"} if accuracy is None else {"path": "a.onnx", "accuracy": accuracy}
+    paying = {"metric": "size", "max_increase": "5%", "unless": {"metric": metric, "min_increase": "1 pp"}}
+    if flagged and limit == {"min": 0.5}:
+        assert not VALIDATOR.is_valid({"version": 1, "models": [model], "rules": [paying]})
+    document = {"version": 1, "models": [model], "rules": [{"metric": metric, **limit}]}
+    assert VALIDATOR.is_valid(document) is not flagged
+    if flagged:
+        with pytest.raises(BudgetError):
+            budget_file.parse(json.dumps(document), "b.yaml")
+    else:
+        budget_file.parse(json.dumps(document), "b.yaml")
+
+
+def test_a_shared_file_names_metrics_and_ids_only() -> None:
+    validator = jsonschema.Draft202012Validator(budget_file.schema(shared=True))
+    for metric, limit, right in (
+        ("latency_p95", {"max": "45 ms"}, True),
+        ("accuracy.f1", {"min": 0.5}, True),
+        ("latncy_p95", {"max_increase": "5%"}, False),
+        ("f1", {"min": 0.5}, False),
+    ):
+        assert validator.is_valid({"version": 1, "rules": [{"metric": metric, **limit}]}) is right
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
