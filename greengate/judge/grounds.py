@@ -13,14 +13,13 @@ from greengate.judge.limits import compared, deferred, judge_limit
 from greengate.metrics import METRICS
 from greengate.verdict import Approval, Case, Check, ModelCase, Status, Step
 
-
 #: A rule's id and the name that a model is bound by.
 Pair = tuple[str, str]
 
 
 @dataclass(frozen=True)
 class Exceptions:
-    """What may let rules of a policy hold although their limits do not: its waivers, and approvals, each by its pair."""
+    """What may let rules of a policy hold although their limits do not: waivers and approvals, by pair."""
 
     waivers: Mapping[Pair, Waiver] = field(default_factory=dict)
     approvals: Mapping[Pair, Sequence[Approval]] = field(default_factory=dict)

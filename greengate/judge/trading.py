@@ -15,7 +15,6 @@ from greengate.profile import Measurement
 from greengate.units import format_change
 from greengate.verdict import Case, Check, Status
 
-
 _CLAIM = "a gain pays for it"
 
 
