@@ -5,8 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import subprocess
 import tempfile
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,11 +78,15 @@ def load(content: bytes, source: str) -> Approval:
         raise ApprovalError("it is not UTF-8 text") from error
     except codec.CodecError as error:
         raise ApprovalError(str(error)) from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except ApprovalError:
+        raise
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits is a ValueError of its own
         raise ApprovalError("it is not JSON") from error
     named = (written.rule, written.model, written.candidate, written.baseline, written.reason, written.approver)
     if not all(text.strip() for text in named):
         raise ApprovalError("a field is empty")
+    if not is_name(written.approver):
+        raise ApprovalError(f"{written.approver!r} cannot name who approves: write plain text, without lookalikes")
     if len(written.ceiling) != 1 or (kind := next(iter(written.ceiling))) not in _KINDS:
         raise ApprovalError(f"its ceiling must be one of {', '.join(_KINDS)}")
     if written.expires < written.granted:
@@ -117,7 +123,7 @@ def sign(path: Path, key: Path) -> Path:
     """
     signature = path.with_name(f"{path.name}.sig")
     signature.unlink(missing_ok=True)
-    code, said = _keygen("-Y", "sign", "-f", str(key), "-n", NAMESPACE, str(path), given=None, asks=True)
+    code, said, _ = _keygen("-Y", "sign", "-f", str(key), "-n", NAMESPACE, str(path), given=None, asks=True)
     if code != 0 or not signature.is_file():
         help = "name the private key, or a public key whose agent is running, with --key"
         raise GreengateError(Diagnostic("signing-failed", f"{path} cannot be signed: {said}", help))
@@ -132,12 +138,20 @@ class Signers:
     revoked: bytes | None = None
 
 
-def verify(content: bytes, signature: bytes, by: str, signers: Signers, now: datetime.datetime) -> str:
-    """Say why a signature does not prove that `by` wrote these bytes, or nothing."""
+@dataclass(frozen=True)
+class Proof:
+    """What a signature proves: nothing, for the reason `flaw`, or that the key of this fingerprint signed."""
+
+    flaw: str = ""
+    key: str = ""
+
+
+def verify(content: bytes, signature: bytes, by: str, signers: Signers, now: datetime.datetime) -> Proof:
+    """Return whether a signature proves that `by` wrote these bytes."""
     if signers.allowed is None:
-        return f"the target branch has no {SIGNERS}"
-    if not by.strip() or by.startswith("-"):
-        return f"{by!r} cannot be the name of a signer"
+        return Proof(f"the target branch has no {SIGNERS}")
+    if not is_name(by):
+        return Proof(f"{by!r} cannot be the name of a signer")
     with tempfile.TemporaryDirectory(prefix="greengate-") as scratch:
         paths = {name: Path(scratch, name) for name in ("signers", "signature", "revoked")}
         paths["signers"].write_bytes(signers.allowed)
@@ -147,14 +161,23 @@ def verify(content: bytes, signature: bytes, by: str, signers: Signers, now: dat
         words = ["-Y", "verify", "-f", str(paths["signers"]), "-I", by, "-n", NAMESPACE, "-s", str(paths["signature"])]
         words += ["-O", f"verify-time={when}"]
         words += ["-r", str(paths["revoked"])] if signers.revoked is not None else []
-        code, said = _keygen(*words, given=content)
+        code, said, told = _keygen(*words, given=content)
     # Its copies lie elsewhere each time; what it says goes into a verdict, which must not.
     said = said.replace(str(paths["signers"]), SIGNERS).replace(str(paths["revoked"]), REVOKED)
-    return "" if code == 0 else f"its signature is not one by {by}: {said}"
+    key = re.search(r" key (SHA256:\S+)$", told, re.MULTILINE)
+    if code == 0 and key is None:
+        return Proof(f"ssh-keygen does not say which key signed: {said}")
+    return Proof(key=key[1]) if code == 0 and key else Proof(f"its signature is not one by {by}: {said}")
 
 
-def _keygen(*words: str, given: bytes | None, asks: bool = False) -> tuple[int, str]:
-    """Run ssh-keygen; return its code and the first thing it said. Only signing may ask for a passphrase."""
+def is_name(text: str) -> bool:
+    """Tell whether a text can name a person: nothing in it is invisible, looks like an option, or has a twin."""
+    plain = unicodedata.normalize("NFKC", text.strip()) == text != ""
+    return plain and text.isprintable() and not text.startswith("-")
+
+
+def _keygen(*words: str, given: bytes | None, asks: bool = False) -> tuple[int, str, str]:
+    """Run ssh-keygen; return its code, the first thing it said, and all. Only signing may ask for a passphrase."""
     environ = dict(os.environ) | {"LC_ALL": "C", "TZ": "UTC"}
     if not asks:
         environ |= {"SSH_ASKPASS_REQUIRE": "never"}
@@ -169,8 +192,9 @@ def _keygen(*words: str, given: bytes | None, asks: bool = False) -> tuple[int, 
             check=False,
         )
     except FileNotFoundError:
-        return 127, "ssh-keygen is not installed"
+        return 127, "ssh-keygen is not installed", ""
     except subprocess.TimeoutExpired:
-        return 124, "ssh-keygen did not answer"
+        return 124, "ssh-keygen did not answer", ""
     lines = [line.strip() for line in (done.stderr + b"\n" + done.stdout).decode("utf-8", "replace").splitlines()]
-    return done.returncode, next((line for line in lines if line), f"ssh-keygen ended with {done.returncode}")
+    first = next((line for line in lines if line), f"ssh-keygen ended with {done.returncode}")
+    return done.returncode, first, "\n".join(lines)

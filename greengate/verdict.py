@@ -97,7 +97,8 @@ class Approval:
     """A person's yes to one candidate: it may be as far from one baseline as `ceiling` lets it, until it expires.
 
     Digests are of the models' files. `source` is the file it stands in; `flaw` says why its proof does not hold, and
-    is empty where a reviewed file on the base branch or a signature proves who said yes.
+    is empty where a reviewed file on the base branch or a signature proves who said yes. `key` is the fingerprint of
+    the key that signed it, `also` are authors of the change whom its signature would stand for as well.
     """
 
     rule: str
@@ -112,6 +113,8 @@ class Approval:
     source: str
     proof: Literal["reviewed", "signed"] = "signed"
     flaw: str = ""
+    key: str = ""
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -29,13 +29,14 @@ class NotAtHand(Exception):  # noqa: N818 - an answer, not an accident
 def inside(top: Path, path: Path) -> str | None:
     """Return a work tree path from the repository's root, forward slashes; None outside of it.
 
-    The last part may be a symlink or absent: it is what git knows it as.
+    Links inside of the repository are not followed: the path is what git knows it as in any commit, whatever folders a
+    change has made links of. What leads into the repository may be links.
     """
-    real = Path(os.path.realpath(path.parent), path.name)
-    try:
-        return real.relative_to(os.path.realpath(top)).as_posix()
-    except ValueError:
-        return None
+    real, named = os.path.realpath(top), Path(os.path.abspath(path))  # noqa: PTH100 - follows no links
+    for above in (*reversed(named.parents), named):
+        if os.path.realpath(above) == real:
+            return named.relative_to(above).as_posix()
+    return None
 
 
 def model(top: Path, commit: str, path: str, scratch: Path) -> Path | None:

@@ -65,7 +65,7 @@ def _of_request(folder: Path, target: Target, asked: str) -> Source:
         commit = _named(folder, asked)
         if commit is None:
             raise unreadable(f"{asked!r} names no commit of this checkout", target.deeper)
-        if commit in (head, target.head, target.merge):
+        if commit in (head, target.head, target.merge) or _is_of_change(folder, target, head, commit):
             help = "name a ref that the change cannot move, or remove --policy-ref"
             raise GreengateError(Diagnostic("usage", f"--policy-ref {asked} is the change itself", help))
         return Source(commit, asked, request=True, fix=target.deeper)
@@ -79,6 +79,15 @@ def _of_request(folder: Path, target: Target, asked: str) -> Source:
             lacks.append(error.diagnostics[0].message)
     lack = lacks[0] if lacks else "it is not in this checkout"
     raise unreadable(f"the tip of {target.branch} is not at hand: {lack}", target.deeper)
+
+
+def _is_of_change(folder: Path, target: Target, head: str, commit: str) -> bool:
+    """Tell whether a commit is part of the history of the change, and not of its target's as far as that is at hand."""
+    if not plumbing.contains(folder, head, commit):
+        return False
+    merged = git.parents(folder, head)[:1] if head == target.merge else ()
+    known = (git.commit(folder, f"refs/remotes/origin/{target.branch}"), target.tip, *merged)
+    return not any(plumbing.contains(folder, tip, commit) for tip in known if tip is not None)
 
 
 def _tips(folder: Path, target: Target, head: str, lacks: list[str]) -> Iterator[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from greengate import files, git
 from greengate.baselines import extract
-from greengate.bound import paying_or_paid, policies
+from greengate.bound import paying_or_paid, policies, rules_for
 from greengate.budget import AccuracySource, Budget, ModelEntry
 from greengate.errors import BaselineError, Diagnostic
 from greengate.git import branch as plumbing
@@ -21,7 +21,8 @@ OLD = "@base"
 def bind(head: Budget, base: Budget | None) -> Budget:
     """Return the budget to measure by: the change's models, run as the base says, and those the change left out.
 
-    A model that is gone from the budget, or points at another file, is still judged while its file remains.
+    A model that is gone from the budget, or points at another file, is still judged while its file remains; where
+    that is gone too, what the change adds is judged as if it had taken the model's place.
     """
     if base is None:
         return head
@@ -42,6 +43,7 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         if (folder / known.path).resolve() != (folder / own.path).resolve() and stands(folder / known.path):
             found.append(replace(known, name=f"{known.name}{OLD}", rules_of=known.name))
     found += [model for model in before.values() if stands(folder / model.path)]
+    found += _successors(head, base)
     return replace(
         head,
         models=tuple(found),
@@ -51,6 +53,29 @@ def bind(head: Budget, base: Budget | None) -> Budget:
         calibration=base.calibration,
         carbon=base.carbon,
     )
+
+
+def _successors(head: Budget, base: Budget) -> list[ModelEntry]:
+    """Return models that only the change has, each as a model of the base that it may be by another name and file.
+
+    Only where rules of the base bind the one and not the other: else nothing is gained by another name.
+    """
+    folder = Path(head.path).parent
+    now, then = {model.name for model in head.models}, {model.name for model in base.models}
+    gone = [model for model in base.models if model.name not in now and not stands(folder / model.path)]
+    fresh = [model for model in head.models if model.name not in then]
+    return [
+        replace(
+            old,
+            name=f"{old.name}{OLD}" if len(fresh) == 1 else f"{new.name}@{old.name}",
+            path=new.path,
+            recipe=new.recipe,
+            rules_of=old.name,
+        )
+        for old in gone
+        for new in fresh
+        if any(set(rules_for(each, old.name)) - set(rules_for(each, new.name)) for each in policies(base))
+    ]
 
 
 def _sources(own: ModelEntry, known: ModelEntry, base: Budget) -> tuple[AccuracySource, ...]:
@@ -77,9 +102,8 @@ def reworked(head: Budget, base: Budget | None) -> frozenset[str]:
     if base is None:
         return frozenset()
     before = {model.name: model for model in base.models}
-    return frozenset(
-        own.name for own in head.models if own.name in before and own.workload != before[own.name].workload
-    )
+    named = {own.name for own in head.models if own.name in before and own.workload != before[own.name].workload}
+    return frozenset(named | {model.name for model in _successors(head, base)})
 
 
 @dataclass(frozen=True)
@@ -107,13 +131,14 @@ class BaseFiles:
                 raise BaselineError(Diagnostic("baseline-missing", str(lack), lack.help)) from lack
             return own if found is None else found
         listed = plumbing.listing(self.top, self.commit)
-        below = {name: blob for name, blob in listed.items() if name.startswith(f"{inside}/")}
+        folder = git.followed(self.top, self.commit, inside)
+        below = {name: blob for name, blob in listed.items() if folder and name.startswith(f"{folder}/")}
         if not below:
             return self._absent(inside) if self._is_of_the_change(inside) else own
         with files.cannot_write(self.scratch):
             copy = Path(tempfile.mkdtemp(dir=self.scratch, prefix="base-"))
             for name, content in zip(below, plumbing.read_blobs(self.top, list(below.values())), strict=True):
-                target = copy / name.removeprefix(f"{inside}/")
+                target = copy / name.removeprefix(f"{folder}/")
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
         return copy
@@ -122,7 +147,9 @@ class BaseFiles:
         head = git.head(self.top)
         if head is None:
             return False
-        return git.find(self.top, head, inside) is not None or any(
+        # A link of the change that leads out of the repository is of the change all the same.
+        above = (parent.as_posix() for parent in PurePosixPath(inside, "x").parents)
+        return any(git.exactly(self.top, head, one) is not None for one in above) or any(
             name.startswith(f"{inside}/") for name in plumbing.listing(self.top, head)
         )
 

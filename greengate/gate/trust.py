@@ -37,6 +37,10 @@ def read(request: Request, budget: Budget, now: datetime.datetime) -> Trust:
     own = Policy(f"{budget.path} as it stands in the work tree", budget.digest, notes=found.notes)
     if found.commit is None or (top := git.root(folder)) is None:
         return _noted(Trust(own), *_approvals(_work_tree(folder), {}, None, now))
+    if found.request and (above := git.superproject(top)) is not None:
+        # A change can make a submodule of any folder, and so choose whose branch is asked for the policy.
+        why = f"{budget.path} lies in a submodule of {above.name}"
+        raise unreadable(why, "keep the budget in the repository that the request is for")
     path = extract.inside(top, Path(budget.path))
     if path is None:
         if found.request:
@@ -50,7 +54,7 @@ def read(request: Request, budget: Budget, now: datetime.datetime) -> Trust:
     reviewed = dict(zip(kept, plumbing.read_blobs(top, list(kept.values())), strict=True))
     authors = _authors(top, found, request)
     trust = Trust(policy, base, (), authors, top, found.commit)
-    return _noted(trust, *_approvals(_work_tree(folder), reviewed, found, now))
+    return _noted(trust, *_approvals(_work_tree(folder), reviewed, found, now, authors))
 
 
 def _authors(top: Path, found: Source, request: Request) -> tuple[str, ...]:
@@ -153,7 +157,11 @@ def _work_tree(folder: Path) -> dict[str, bytes]:
 
 
 def _approvals(
-    own: dict[str, bytes], reviewed: dict[str, bytes], found: Source | None, now: datetime.datetime
+    own: dict[str, bytes],
+    reviewed: dict[str, bytes],
+    found: Source | None,
+    now: datetime.datetime,
+    authors: tuple[str, ...] = (),
 ) -> tuple[tuple[Approval, ...], tuple[str, ...]]:
     """Return every approval with what is wrong with its proof, and what to say of files that are none."""
     told: list[str] = []
@@ -170,12 +178,13 @@ def _approvals(
             continue
         for one in _read(content, name, "signed", told):
             signature = own.get(f"{name}.sig")
-            flaw = (
-                "it is part of the change, and nobody signed it"
-                if signature is None
-                else approval.verify(content, signature, one.by, signers, now)
-            )
-            approvals.append(replace(one, flaw=flaw))
+            if signature is None:
+                approvals.append(replace(one, flaw="it is part of the change, and nobody signed it"))
+                continue
+            proof = approval.verify(content, signature, one.by, signers, now)
+            proven = () if proof.flaw else authors
+            also = tuple(each for each in proven if not approval.verify(content, signature, each, signers, now).flaw)
+            approvals.append(replace(one, flaw=proof.flaw, key=proof.key, also=also))
     return tuple(approvals), tuple(told)
 
 

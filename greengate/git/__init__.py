@@ -6,33 +6,26 @@ import os
 import re
 import shutil
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from greengate.git.command import COPY as _COPY
 from greengate.git.command import REMOTE as _REMOTE
-from greengate.git.command import error as _error
 from greengate.git.command import failed as _failed
 from greengate.git.command import full as _hash
 from greengate.git.command import git as _git
 from greengate.git.command import is_hash as is_hash
 from greengate.git.command import run as _run
 from greengate.git.kept import kept as kept
+from greengate.git.tree import Entry as Entry
+from greengate.git.tree import exactly as exactly
+from greengate.git.tree import find as find
+from greengate.git.tree import followed as followed
+from greengate.git.tree import show as show
 
 _LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\n")
 LFS_LARGEST = 1024
-_LINKS = 8
 _LONGEST_BRANCH = 255
 _NOT_IN_A_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|\.$|/$|^[-/.]")
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of a tree: path from the repository's root, blob id, bytes, and whether it is a symlink."""
-
-    path: str
-    blob: str
-    size: int
-    link: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,6 +35,10 @@ class Edit:
     commit: str
     path: str
     what: str
+
+
+#: Trailers that forges write for those who wrote a commit together; git folds capital letters in their names.
+_CO_AUTHORS = "%(trailers:key=co-authored-by,valueonly)"
 
 
 def root(folder: Path) -> Path | None:
@@ -58,6 +55,12 @@ def root(folder: Path) -> Path | None:
     if "not a git repository" in answer.err or "must be run in a work tree" in answer.err:
         return None
     raise _failed(answer)
+
+
+def superproject(folder: Path) -> Path | None:
+    """Return the top of the repository that has the one of `folder` as a submodule; None where none has."""
+    out = _git(folder, "rev-parse", "--show-superproject-working-tree").out.removesuffix(b"\n")
+    return Path(os.fsdecode(out)) if out else None
 
 
 def head(folder: Path) -> str | None:
@@ -96,12 +99,13 @@ def merge_base(folder: Path, left: str, right: str) -> str | None:
 
 
 def authors(folder: Path, base: str, head: str) -> tuple[str, ...] | None:
-    """Return the e-mails of who made what `head` has beyond `base`; None where history is cut off."""
+    """Return the e-mails of who made what `head` has beyond `base`, co-authors too; None where history is cut off."""
     if is_shallow(folder) or merge_base(folder, base, head) is None:
         return None
-    words = ("log", "--format=%ae%n%ce", f"{_hash(base)}..{_hash(head)}")
+    words = ("log", "--no-mailmap", f"--format=%ae%n%ce%n{_CO_AUTHORS}", f"{_hash(base)}..{_hash(head)}")
     lines = _git(folder, *words).out.decode("utf-8", "replace").splitlines()
-    return tuple(dict.fromkeys(line for line in lines if line))
+    found = (line.rpartition("<")[2].rpartition(">")[0] if line.endswith(">") else line for line in lines)
+    return tuple(dict.fromkeys(line for line in found if line))
 
 
 def is_shallow(folder: Path) -> bool:
@@ -123,31 +127,6 @@ def fetch(folder: Path, commit: str, remote: str = "origin") -> None:
     depth = ("--depth=1",) if is_shallow(folder) else ()
     quiet = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules", *depth)
     _git(folder, "fetch", *quiet, "--end-of-options", remote, _hash(commit), timeout=_REMOTE)
-
-
-def find(folder: Path, commit: str, path: str) -> Entry | None:
-    """Return the file at `path` (from the root, forward slashes) in a commit, through symlinks; None when absent."""
-    for _ in range(_LINKS):
-        if (path := _inside(path)) == "":
-            return None
-        entry = _entry(folder, commit, path)
-        if entry is None or not entry.link:
-            return entry
-        target = os.fsdecode(_blob(folder, entry.blob))
-        path = str(PurePosixPath(path).parent / target)
-    return None
-
-
-def exactly(folder: Path, commit: str, path: str) -> Entry | None:
-    """Return what stands at `path` (from the root) in a commit, a symlink as itself; None when absent."""
-    inside = _inside(path)
-    return None if inside == "" else _entry(folder, commit, inside)
-
-
-def show(folder: Path, commit: str, path: str) -> bytes | None:
-    """Return the bytes of `path` (from the root) in a commit; None when it is not there."""
-    entry = find(folder, commit, path)
-    return None if entry is None else _blob(folder, entry.blob)
 
 
 def save_blob(folder: Path, blob: str, target: Path) -> None:
@@ -251,34 +230,3 @@ def user(folder: Path) -> str | None:
         if text := answer.out.decode("utf-8", "replace").strip():
             return text
     return None
-
-
-def _inside(path: str) -> str:
-    """Return the path without `.` and `..`; empty for one that leaves the repository or names its root."""
-    if path.startswith("/") or "\0" in path:
-        return ""
-    parts: list[str] = []
-    for part in path.split("/"):
-        if part == "..":
-            if not parts:
-                return ""
-            parts.pop()
-        elif part not in ("", "."):
-            parts.append(part)
-    return "/".join(parts)
-
-
-def _entry(folder: Path, commit: str, path: str) -> Entry | None:
-    answer = _git(folder, "ls-tree", "-z", "-l", "--full-tree", _hash(commit), "--", path)
-    for line in filter(None, answer.out.split(b"\0")):
-        fields, _, name = line.partition(b"\t")
-        mode, kind, blob, size = fields.decode("ascii").split()
-        if kind == "blob" and os.fsdecode(name) == path:
-            if not size.isdecimal():
-                raise _error(f"the content of {path!r} at {commit[:12]} is damaged", "run `git fsck`")
-            return Entry(path, blob, int(size), link=mode == "120000")
-    return None
-
-
-def _blob(folder: Path, blob: str) -> bytes:
-    return _git(folder, "cat-file", "blob", _hash(blob), timeout=_COPY).out

@@ -37,7 +37,7 @@ def judge(case: Case) -> Verdict:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Look for no garbage meanwhile: all that judging makes is kept, and looking through it takes a third of the time."""
+    """Look for no garbage meanwhile: all that judging makes is kept, and looking takes a third of the time."""
     enabled = gc.isenabled()
     gc.disable()
     try:

@@ -74,7 +74,7 @@ def _seated(seat: Approvers, counted: Counted, case: Case) -> Status:
     mine = [
         (one, status)
         for one, status in counted
-        if matches(one.by.casefold(), folded) and not (seat.four_eyes and one.by.casefold() in authors)
+        if matches(one.by.casefold(), folded) and not (seat.four_eyes and authors & _names(one))
     ]
     if seat.four_eyes and not authors:
         # Who wrote the change is not known, so nobody is known to be somebody else.
@@ -82,12 +82,24 @@ def _seated(seat: Approvers, counted: Counted, case: Case) -> Status:
     return _enough(seat.needed, mine)
 
 
+def _names(one: Approval) -> set[str]:
+    return {name.casefold() for name in (one.by, *one.also)}
+
+
 def _enough(needed: int, counted: Counted) -> Status:
-    sure = {one.by.casefold() for one, status in counted if status is Status.PASS}
-    perhaps = {one.by.casefold(): status for one, status in counted if one.by.casefold() not in sure}
-    if len(sure) >= needed:
+    if _people([one for one, status in counted if status is Status.PASS]) >= needed:
         return Status.PASS
-    return max(perhaps.values()) if perhaps and len(sure) + len(perhaps) >= needed else Status.FAIL
+    open_ = [status for _, status in counted if status is not Status.PASS]
+    return max(open_) if open_ and _people([one for one, _ in counted]) >= needed else Status.FAIL
+
+
+def _people(approvals: list[Approval]) -> int:
+    """Count who approved: one name is one person, and so is one key, under whatever names it may sign."""
+    people: list[set[str]] = []
+    for one in approvals:
+        known = {one.by.casefold(), one.key} - {""}
+        people = [each for each in people if not each & known] + [known.union(*(e for e in people if e & known))]
+    return len(people)
 
 
 def _reason(found: list[tuple[Approval, Status, str]], status: Status, seats: list[Approvers]) -> str:

@@ -43,6 +43,9 @@ def approve(verdict: Verdict, yes: Yes, today: datetime.date) -> list[Path]:
     wrong: list[Diagnostic] = []
     if not by:
         wrong.append(Diagnostic("bad-value", "who approves is not known", "name yourself with --by"))
+    elif not approval.is_name(by):
+        help = "write plain text with --by: nothing invisible, no lookalikes, no dash before it"
+        wrong.append(Diagnostic("bad-value", f"{by!r} cannot name who approves", help))
     if not yes.reason.strip():
         wrong.append(Diagnostic("bad-value", "an approval needs a reason", 'write --reason "why it is worth it"'))
     if yes.expires < today:

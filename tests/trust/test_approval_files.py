@@ -66,7 +66,7 @@ def test_what_stands_in_it_is_what_counts(kind: str, value: float, text: str) ->
     )
 
 
-@given(st.text(min_size=1).filter(str.strip), st.floats(0, 1e15), st.dates())
+@given(st.text(min_size=1).filter(str.strip).filter(approval.is_name), st.floats(0, 1e15), st.dates())
 def test_what_is_written_is_read_back(text: str, value: float, day: datetime.date) -> None:
     limit = Limit("max", value, f"{value:g}", Span("a.json", 1))
     made = Approval(text, text, text, text, limit, text, text, day, day, "a.json")
@@ -132,20 +132,24 @@ def keygen(place: Path, script: str, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def proof(by: str = "lead@example.org", signers: Signers | None = None) -> str:
-    return approval.verify(b"what is signed", b"a signature", by, signers or Signers(b"signers", b"revoked"), NOW)
+    return approval.verify(b"what is signed", b"a signature", by, signers or Signers(b"signers", b"revoked"), NOW).flaw
 
 
-@pytest.mark.parametrize("by", ["", "  ", "-f", "-Overify-time=20200101"])
+#: What it says where all is well.
+GOOD = """echo 'Good "greengate-approval" signature for lead with ED25519 key SHA256:0aZ+/b'"""
+
+
+@pytest.mark.parametrize("by", ["", "  ", "-f", "-Overify-time=20200101", " lead", "lead\u200b", "\uff4cead"])
 def test_a_name_that_ssh_keygen_would_take_for_something_else_signs_nothing(
     by: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keygen(tmp_path / "bin", "exit 0", monkeypatch)
+    keygen(tmp_path / "bin", GOOD, monkeypatch)
     assert proof(by) == f"{by!r} cannot be the name of a signer"
     assert proof("lead") == ""
 
 
 def test_without_signers_on_the_target_nothing_is_proven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keygen(tmp_path / "bin", "exit 0", monkeypatch)
+    keygen(tmp_path / "bin", GOOD, monkeypatch)
     assert proof(signers=Signers(None)) == "the target branch has no .greengate/allowed_signers"
     assert proof(signers=Signers(b"")) == ""
 
@@ -164,7 +168,7 @@ exit 255"""
     east = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
     said = approval.verify(
         b"what is signed", b"a signature", "lead", Signers(b"the signers", b"r"), NOW.astimezone(east)
-    )
+    ).flaw
     assert said == ("its signature is not one by lead: .greengate/allowed_signers: bad; .greengate/revoked_keys: bad")
     read = {
         name: Path(f"{told}.{name}").read_text() for name in ("content", "words", "signers", "signature", "environ")
@@ -196,8 +200,19 @@ exit 255"""
     assert not any(Path(word).exists() for word in places.values())  # nothing is left behind
 
 
+def test_the_key_is_told_and_a_signature_of_an_unknown_one_proves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = keygen(tmp_path / "bin", f"echo warning >&2; {GOOD}", monkeypatch)
+    told = approval.verify(b"x", b"y", "lead", Signers(b"s"), NOW)
+    assert (told.flaw, told.key) == ("", "SHA256:0aZ+/b")
+    program.write_text("#!/bin/sh\necho fine\n")
+    told = approval.verify(b"x", b"y", "lead", Signers(b"s"), NOW)
+    assert (told.flaw, told.key) == ("ssh-keygen does not say which key signed: fine", "")
+
+
 def test_without_revoked_keys_none_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    keygen(tmp_path / "bin", 'for word in "$@"; do test "$word" = -r && exit 1; done; exit 0', monkeypatch)
+    keygen(tmp_path / "bin", 'for word in "$@"; do test "$word" = -r && exit 1; done; ' + GOOD, monkeypatch)
     assert proof(signers=Signers(b"signers")) == ""
     assert proof(signers=Signers(b"signers", b"")) != ""
 
@@ -258,11 +273,11 @@ def test_a_real_signature_proves_its_signer_and_no_other(tmp_path: Path) -> None
     path.write_bytes(json.dumps(WRITTEN).encode())
     signature = approval.sign(path, key).read_bytes()
     signers = Signers(b"lead@example.org " + public)
-    assert approval.verify(path.read_bytes(), signature, "lead@example.org", signers, NOW) == ""
+    assert approval.verify(path.read_bytes(), signature, "lead@example.org", signers, NOW).flaw == ""
     for content, by, trusted in [
         (path.read_bytes() + b" ", "lead@example.org", signers),
         (path.read_bytes(), "other@example.org", signers),
         (path.read_bytes(), "lead@example.org", Signers(signers.allowed, public)),
         (path.read_bytes(), "lead@example.org", Signers(b'lead@example.org valid-before="20261123" ' + public)),
     ]:
-        assert approval.verify(content, signature, by, trusted, NOW) != ""
+        assert approval.verify(content, signature, by, trusted, NOW).flaw != ""
