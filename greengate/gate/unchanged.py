@@ -163,11 +163,11 @@ def _reach(one: Chosen, setting: Setting, top: Path) -> _Reach:
     folders: list[str] = []
     for path in named:
         (folders if path.is_dir() else files).append(_inside(top, path))
-    home = _inside(top, one.path.parent)
     if not names_code(entry.path):
+        _inside(top, one.path)
         is_folder, place = _lies(one.path)
         (folders if is_folder else files).append(_inside(top, place))
-        home = _inside(top, one.path) if one.path.is_dir() else home
+    home = _inside(top, one.path if one.path.is_dir() else one.path.parent)
     if "." in folders:
         raise _InDoubt("it may read any file of the repository, at whose top it lies")
     return _Reach(tuple(files), tuple(folders), home, code)

@@ -10,8 +10,10 @@ import pytest
 from repository import Repository
 from world import World, fake
 
+from greengate import budget_file
 from greengate.cli import door, output
 from greengate.gate import parts, unchanged
+from greengate.gate.request import Chosen, Request, Setting
 from greengate.git import trees
 from greengate.git.trees import Leaf
 
@@ -133,6 +135,7 @@ FILE, PROGRAM, LINK, MODULE = "100644", "100755", "120000", "160000"
         ("models/a/README.md", FILE, True, True),
         ("models/a/train.py", FILE, False, False),
         ("eval.md", FILE, False, False),  # what the budget names as its accuracy
+        ("Eval.md", FILE, False, False),  # and where case is none, this is the same file
         ("models/b/b.onnx", FILE, True, False),
         ("models/b/b.onnx", LINK, False, False),
         ("models/b/train.py", FILE, True, False),
@@ -213,7 +216,7 @@ def test_a_model_behind_a_link_is_measured(world: World) -> None:
     (world.dev.folder / "models/c").symlink_to("a")
     world.land({"budgets.yaml": BUDGET.replace("models/a/", "models/c/")})
     assert outcome(world, {"README.md": "two\n"}) == {"a": "pass", "b": "deferred"}
-    assert why(world) == "c is reached through a symbolic link"
+    assert why(world) == "a.fake.yaml is reached through a symbolic link"
 
 
 def test_a_merge_that_brings_something_of_its_own_is_seen(landed: World) -> None:
@@ -370,6 +373,47 @@ def test_git_lfs_pointers_speak_for_their_content(world: World) -> None:
     (folder / "models/a/a.fake.yaml").write_text(BIG)
     assert outcome(world, folder=folder)["a"] != "deferred"
     assert why(world) == "models/a/a.fake.yaml is not what is committed"
+
+
+def reach(folder: Path, entry: str, **files: bytes) -> unchanged._Reach | str:
+    """Return what a verdict on one model rests on, or why that cannot be told."""
+    for name, content in files.items():
+        (folder / name.replace("__", ".")).write_bytes(content)
+    head = "version: 1\nmodels:\n"
+    (folder / "budgets.yaml").write_text(f"{head}  - {{{entry}}}\nrules:\n  - {{metric: size, max: 1 GB}}\n")
+    budget = budget_file.read(folder / "budgets.yaml")
+    (model,) = budget.models
+    setting = Setting(budget, Request(), folder)
+    try:
+        return unchanged._reach(Chosen(model, folder / model.path, model.path), setting, folder)
+    except unchanged._InDoubt as doubt:
+        return str(doubt)
+
+
+def test_what_a_verdict_rests_on(tmp_path: Path) -> None:
+    folder = tmp_path.resolve()
+    (folder / "sub").mkdir()
+    assert reach(folder, "path: a.pt, inputs: {from: x.npz}, training: t.json", a__pt=b"x") == unchanged._Reach(
+        ("x.npz", "t.json", "a.pt"), (), ".", code=False
+    )
+    assert reach(folder, "path: a.pt, accuracy: {data: e.npz, metric: top1}, baseline: 'dir:sub'") == unchanged._Reach(
+        ("e.npz", "a.pt"), ("sub",), ".", code=False
+    )
+    made = reach(folder, "path: 'nets:make', weights: w.safetensors, inputs: {x: {shape: [1]}}")
+    assert made == unchanged._Reach(("w.safetensors",), (), ".", code=True)
+    fed = reach(folder, "path: a.pt, inputs_from: 'nets:inputs'")
+    assert isinstance(fed, unchanged._Reach)
+    assert fed.code
+    assert reach(folder, "path: ../a.pt") == "a.pt lies outside of the repository"
+    at_the_top = reach(folder, "path: a.onnx", a__onnx=b"\x08location")
+    assert at_the_top == "it may read any file of the repository, at whose top it lies"
+
+
+def test_a_shared_policy_that_the_change_edits_is_another_policy(landed: World) -> None:
+    shared = "version: 1\nrules:\n  - {metric: params, max_increase: 5%}\n"
+    landed.land({"budgets.yaml": f"extends: policy.md\n{BUDGET}", "policy.md": shared})
+    assert outcome(landed, {"policy.md": shared + "# a word\n"})["a"] == "pass"
+    assert why(landed) == "the policy is not the target branch's"
 
 
 # --- where it can be told ---------------------------------------------------------------------------------------------
