@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from pathlib import Path
 import fakes
 import pytest
 
+from greengate import gate
 from greengate.power import Domain
 from greengate.profiler.meters import METERS, Found, Health, Tick, calibration
 from greengate.profiler.meters.bench import Energy, discover, opened
@@ -89,6 +91,16 @@ def test_what_cannot_be_believed_is_dropped(meter: Scripted, why: str) -> None:
     found = calibrated(meter)
     assert found.domains == ()
     assert why in found.absent[0].reason
+
+
+def test_how_long_a_frozen_counter_was_watched_is_told() -> None:
+    (absent,) = calibrated(Scripted(lambda _: 7)).absent
+    assert re.fullmatch(r"it is frozen: it did not change twice in \d\d?\.\d s", absent.reason)
+
+
+def test_a_comparison_of_energy_has_four_minutes_and_nothing_beside_counters_unless_asked_for() -> None:
+    assert Energy() == Energy(seconds=240.0, estimates=False, log=None, offset=0.0)
+    assert gate.Request().energy_seconds == Energy().seconds
 
 
 def test_a_counter_beside_its_power_sensor_is_told_about_beyond_five_percent() -> None:

@@ -92,6 +92,34 @@ def test_health_tells_what_the_board_tells(board: pytest.MonkeyPatch, meter: Nvm
     assert health.watts == pytest.approx(220, rel=0.01)
 
 
+@pytest.mark.parametrize("knob", ["FAKE_NVML_NO_INSTANT", "FAKE_NVML_NO_POWER"])
+def test_power_is_told_by_either_sensor(knob: str, board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    """An older driver knows the average alone; a board that supports neither question tells no watts."""
+    board.setenv(knob, "1")
+    (domain,) = meter.discover().domains
+    watts = meter.health(domain).watts
+    assert watts == (pytest.approx(200, rel=0.01) if knob == "FAKE_NVML_NO_INSTANT" else None)
+
+
+@pytest.mark.parametrize(
+    ("bits", "said"),
+    [
+        (0x8, ("a hardware slowdown",)),
+        (0x20, ("heat",)),
+        (0x40, ("heat, by hardware",)),
+        (0x80, ("the power brake",)),
+        (0x60, ("heat", "heat, by hardware")),
+        (0x1 | 0x2 | 0x4 | 0x10 | 0x100, ()),  # idle, clocks as set, a power cap, in step with others, a display
+    ],
+)
+def test_only_what_spoils_a_measurement_is_throttling(
+    bits: int, said: tuple[str, ...], board: pytest.MonkeyPatch, meter: Nvml
+) -> None:
+    board.setenv("FAKE_NVML_THROTTLE", str(bits))
+    (domain,) = meter.discover().domains
+    assert meter.health(domain).throttled == said
+
+
 @pytest.mark.parametrize(
     ("code", "says"), [(9, "driver is not loaded"), (12, "not installed"), (999, "does not start")]
 )
