@@ -178,8 +178,9 @@ def test_nothing_the_change_writes_makes_room_under_an_organisation_s_lock(
     assert said.rules[PERIOD] == ("fail", under)
 
 
-def test_a_budget_that_moved_still_counts_the_records_that_a_lock_names(world: World) -> None:
-    files: dict[str, str | bytes | None] = {"old/budgets.yaml": EXTENDING, "old/policy/org.yaml": ORG}
+@pytest.mark.parametrize("own", ["", "carbon_budget: {max: 200 kg, period: 2026-Q4}\n"], ids=["shared", "both"])
+def test_a_budget_that_moved_still_counts_the_records_that_a_lock_names(world: World, own: str) -> None:
+    files: dict[str, str | bytes | None] = {"old/budgets.yaml": EXTENDING + own, "old/policy/org.yaml": ORG}
     world.land({**files, "old/net.fake.yaml": MODEL, "old/training/a.json": text(25.0)})
     moved = BUDGET.replace("net.fake.yaml", "old/net.fake.yaml")
     world.propose({"old/budgets.yaml": None, "budgets.yaml": moved})
