@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import needs
 import pytest
@@ -314,6 +315,15 @@ from urllib3.util import connection
 print(len(opened), connection.HAS_IPV6 == socket.has_ipv6, "requests" in sys.modules)
 """
     assert run_with(code, Path()) == "0 True True"
+
+
+def test_kilowatt_hours_of_the_processor_s_tasks_add_up_to_joules() -> None:
+    """A millionth of a kilowatt-hour is 3.6 J; what codecarbon says of memory is in none of them."""
+    meter, done = Codecarbon(), SimpleNamespace(cpu_energy=1e-6, ram_energy=5.0, energy_consumed=6.0)
+    meter._tracker = SimpleNamespace(stop_task=lambda: done, start_task=lambda: None)
+    domain = Domain("codecarbon:cpu", "cpu", "estimated", "", 1e-6)
+    counts = [meter.read(domain)[0].count for _ in range(3)]
+    assert [count * domain.joules for count in counts] == pytest.approx([3.6, 7.2, 10.8])
 
 
 def test_codecarbon_that_broke_is_a_meter_error() -> None:
