@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import nouns
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +17,7 @@ from greengate import gate
 from greengate.gate import simulating
 from greengate.metrics import SIMULATED
 from greengate.profile import Measurement, Missing, Profile, Trial
+from greengate.profiler.backends import fake
 from greengate.profiler.instructions import counting
 
 NOW = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
@@ -69,6 +73,42 @@ def test_both_sides_are_counted_each_in_its_half_of_the_time(calls: list[Call]) 
     assert calls[0] == ("net.fake.yaml", asked, 20.0)
     assert calls[1] == ("old.fake.yaml", asked, 40.0)  # all that is left, on the fake's clock
     assert all(isinstance(one, Measurement) for one in sides(found))
+
+
+@pytest.mark.parametrize(("spent", "left"), [(15.0, 25.0), (50.0, 0.0)])
+def test_what_the_first_took_is_not_there_for_the_second(
+    calls: list[Call], monkeypatch: pytest.MonkeyPatch, spent: float, left: float
+) -> None:
+    noting = simulating.counting.simulate
+
+    def simulate(*args, progress):  # type: ignore[no-untyped-def]
+        found = noting(*args, progress=progress)
+        fake._spend(spent)
+        return found
+
+    monkeypatch.setattr(simulating.counting, "simulate", simulate)
+    budget("metric: instructions, max_increase: 5%")
+    check(against="file:old.fake.yaml", simulation_seconds=40.0)
+    assert [one[2] for one in calls] == [20.0, pytest.approx(left)]
+
+
+@pytest.mark.parametrize(
+    ("digest", "feed", "after", "same"),
+    [
+        ("d", "f", "f", True),
+        ("other", "f", "f", False),
+        ("d", "f", "g", False),
+        ("", "f", "f", False),
+        ("d", "", "", False),
+    ],
+)
+def test_the_same_bytes_fed_otherwise_are_not_the_same(digest: str, feed: str, after: str, same: bool) -> None:
+    before, now = nouns.profile({}), nouns.profile({})
+    before = replace(before, model=replace(before.model, digest=digest), workload=replace(before.workload, feed=feed))
+    now = replace(now, model=replace(now.model, digest=digest and "d"), workload=replace(now.workload, feed=after))
+    ready = SimpleNamespace(counted_before=before, counted=now)
+    assert simulating._same(ready) is same  # type: ignore[arg-type]
+    assert not simulating._same(SimpleNamespace(counted_before=None, counted=now))  # type: ignore[arg-type]
 
 
 def test_the_very_same_model_is_counted_once(calls: list[Call]) -> None:

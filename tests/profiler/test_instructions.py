@@ -122,6 +122,16 @@ def test_no_instruction_is_lost_however_many_functions_there_are(costs: Sequence
     assert named == sorted(named, reverse=True)
 
 
+@pytest.mark.parametrize("more", [0, 1, 2])
+def test_the_largest_kernels_are_told_and_the_others_summed_up(more: int) -> None:
+    lines = [f"ob=(1) /lib/a.so\nfn=({place}) f{place}\n0 {1000 - place}" for place in range(TOLD + more)]
+    found = read("events: Ir\n" + "\n".join(lines)).kernels
+    assert [kernel.name for kernel in found] == [f"f{place}" for place in range(TOLD)] + [""] * (more > 0)
+    assert sum(kernel.instructions for kernel in found[TOLD:]) == sum(
+        1000 - place for place in range(TOLD, TOLD + more)
+    )
+
+
 def test_dumps_are_read_in_the_order_of_their_numbers() -> None:
     files = {"calls.10": "tenth", "calls.2": "second", "calls": "", "calls.1": "first", "valgrind.log": ""}
     assert valgrind.dumps(files) == ["first", "second", "tenth"]
@@ -211,6 +221,12 @@ def test_the_value_is_the_mean_of_the_two_that_agree_best_and_the_interval_spans
 @pytest.mark.parametrize(("second", "agrees"), [(1001.0, True), (1001.1, False), (999.0, False), (999.1, True)])
 def test_a_tenth_of_a_percent_is_agreement(second: float, agrees: bool) -> None:
     assert isinstance(measured(1000.0, second), Measurement) is agrees
+
+
+def test_one_count_is_none() -> None:
+    found = measured(1000.0)
+    assert isinstance(found, Missing)
+    assert found.reason.startswith("1 counts in processes apart")
 
 
 def test_counts_that_do_not_agree_are_none() -> None:
