@@ -57,6 +57,22 @@ def test_what_may_be_no_change_comes_from_nowhere() -> None:
     assert attribute(before, after, compare_profiles(before, after))["instructions"].where == ()
 
 
+def test_kernels_are_of_a_call_and_what_they_explain_of_an_item() -> None:
+    assert [one.delta for one in contributions({"f": 300}, {"f": 100}, 50.0, 4)] == [50, 0]
+
+
+def test_a_decrease_comes_from_somewhere_too() -> None:
+    before, after = counted({"f": 1000, "g": 50}), counted({"f": 700, "g": 50})
+    (first, *_) = attribute(before, after, compare_profiles(before, after))["instructions"].where
+    assert (first.delta, first.share) == (-300, 1.0)
+
+
+@pytest.mark.parametrize(("small", "named"), [(10, ["f", "g", ""]), (9, ["f", ""])])
+def test_a_hundredth_of_the_change_is_worth_a_name(small: int, named: list[str]) -> None:
+    found = contributions({"f": 1000 - small, "g": small}, {}, 1000.0, 1)
+    assert [one.path for one in found] == named
+
+
 def test_without_kernels_nothing_is_said() -> None:
     before, after = counted({"f": 10}), counted({"f": 20})
     bare = profile(before.measurements)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import datetime
 import json
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from greengate import calibration_file, gate
-from greengate.calibration import FEWEST, Fit, Gauged
+from greengate.calibration import FEWEST, Calibrated, Fit, Gauged
+from greengate.compare import compare_trial
 from greengate.comparison import Change
 from greengate.errors import GreengateError
+from greengate.metrics import SIMULATED
 from greengate.profile import Measurement, Missing, Trial
 from greengate.profiler.calibration_models import MAKERS, SIZES
 from greengate.profiler.trial import silent
@@ -101,6 +104,9 @@ def test_an_estimate_says_what_it_is_and_how_far_off_it_may_be(known: task.Done)
     error = known.calibration.error
     assert (energy.method, energy.detail) == ("estimated", known.calibration.about)
     assert f"{FEWEST} models, ±{100 * error:.2g} %" in energy.detail
+    counts = [trial.candidate.measurements[metric] for metric in SIMULATED]
+    values = [one.value for one in counts if isinstance(one, Measurement)]
+    assert energy.value == pytest.approx(1000 * known.calibration.fit.joules(*values))
     assert energy.interval.high == pytest.approx(energy.value * (1 + error))
     assert outcome.status is Status.PASS
     case = found.verdict.case.models[0]
@@ -163,6 +169,17 @@ def test_a_counter_says_more_than_a_calibration(known: task.Done) -> None:
     assert energy.method == "counter"
     assert trial.candidate.calibrated is None
     assert outcome.status is Status.FAIL
+
+
+def test_estimates_by_two_calibrations_are_no_change(known: task.Done) -> None:
+    _, found = judged(1.0)
+    trial = found.measured["net"]
+    assert isinstance(trial, Trial)
+    assert isinstance(compare_trial(trial)["energy_per_1k"].change, Change)
+    other = replace(trial, baseline=replace(trial.baseline, calibrated=Calibrated("of another machine", 0.01)))
+    assert isinstance(compare_trial(other)["energy_per_1k"].change, Missing)
+    none = replace(trial, baseline=replace(trial.baseline, calibrated=None))
+    assert isinstance(compare_trial(none)["energy_per_1k"].change, Missing)
 
 
 def test_a_second_look_at_something_else_leaves_it(known: task.Done) -> None:
