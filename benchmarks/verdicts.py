@@ -34,6 +34,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import instructions
 from pairs import HERE, append, heavier, machine, neighbour, originals, records, reserialised, revision
 
 from greengate import estimate, gate, stats
@@ -288,6 +289,8 @@ def _table(rows: list[dict[str, Any]]) -> Iterator[str]:
                     yield _row(load, model, change, -true / (1 + true) if kind < 0 else true, cell)
     yield ""
     yield from _targets(found, truth)
+    yield from ("", "Counted instructions, on pairs of their own ([instructions.md](instructions.md)):")
+    yield from instructions.told(records(instructions.RAW))
 
 
 def _row(load: str, model: str, change: str, true: float, cell: list[dict[str, Any]]) -> str:

@@ -41,8 +41,8 @@ def estimated(found: Profile | Trial, known: Calibration | None) -> Profile | Tr
         return found
     if isinstance(found, Profile):
         return _with(found, known)
-    if isinstance(found.candidate.measurements.get(CALIBRATED), Measurement) and found.candidate.calibrated is None:
-        return found
+    if isinstance(found.candidate.measurements.get(CALIBRATED), Measurement):
+        return found  # what counters say of one side is not held beside an estimate of the other
     return replace(found, baseline=_with(found.baseline, known), candidate=_with(found.candidate, known))
 
 

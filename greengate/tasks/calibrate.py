@@ -80,8 +80,7 @@ def _point(found: Profile, family: str, first: Profile | None) -> Gauged | Missi
     if first is not None and (unlike := _unlike(first, found)):
         return Missing(f"it was counted otherwise than the first model: {unlike}", "incomparable")
     joules, seconds, instructions, traffic = values
-    batch = found.workload.batch_size
-    return Gauged(found.model.name, family, instructions, traffic, seconds / batch, joules / 1000)
+    return Gauged(found.model.name, family, instructions, traffic, seconds, joules / 1000)
 
 
 def _unlike(first: Profile, other: Profile) -> str:

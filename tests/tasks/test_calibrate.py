@@ -160,6 +160,15 @@ def test_what_lies_outside_is_refused_and_said(known: task.Done) -> None:
     assert isinstance(trial.candidate.measurements["energy_per_1k"], Missing)
 
 
+def test_a_calibration_says_more_than_a_model_of_processor_time(known: task.Done) -> None:
+    _, found = judged(1.0, more="meter: estimated\n")
+    trial = found.measured["net"]
+    assert isinstance(trial, Trial)
+    energy = trial.candidate.measurements["energy_per_1k"]
+    assert isinstance(energy, Measurement)
+    assert energy.detail == known.calibration.about
+
+
 def test_a_counter_says_more_than_a_calibration(known: task.Done) -> None:
     outcome, found = judged(1.5, more="")
     trial = found.measured["net"]
