@@ -237,6 +237,10 @@ def told(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         "",
         "Limit +0.5 %, beside a noisy neighbour on every core. Fail / pass / inconclusive; seconds are medians.",
     )
+    loads = sorted(one["load_average"] for one in found)
+    if loads:
+        most = "processes, the neighbour and the counts among them"
+        yield f"The machine's load average was {loads[0]:.0f} to {loads[-1]:.0f} {most}."
     yield ""
     heads = ("model", "change", "true, instructions", "true, FLOPs", "n", "instructions", "seconds", "farthest off")
     yield f"| {' | '.join((*heads, 'wall clock', 'seconds'))} |"
@@ -252,8 +256,12 @@ def told(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         if cell:
             ours = sum(one["ours"]["status"] == right for one in cell)
             clocks = [one["wall"]["status"] == right for one in cell if one["wall"]]
-            yield f"`{change}`, where {right} is right: {ours} of {len(cell)} counts say so, "
-            yield f"{sum(clocks)} of {len(clocks)} clocks.  "
+            told = f"{ours} of {len(cell)} counts say so, {sum(clocks)} of {len(clocks)} clocks"
+            yield f"`{change}`, where {right} is right: {told}."
+            yield ""
+    few = sum(isinstance(one["wall"]["candidate"], str) for one in found if one["wall"])
+    if few:
+        yield f"Of the clocks {few} had too little time for the launches they need: {TIMING:.0f} s were given."
 
 
 def _row(model: str, change: str, truth: dict[str, Any], cell: list[dict[str, Any]]) -> str:
@@ -262,8 +270,9 @@ def _row(model: str, change: str, truth: dict[str, Any], cell: list[dict[str, An
     true = [
         f"{truth[what]:+.3%}" if heavy and truth else "0 %" if not heavy else "" for what in ("instructions", "flops")
     ]
-    off = max((abs(one.get("value", 0.0) - (truth["instructions"] if heavy else 0.0)) for one in ours), default=0.0)
-    farthest = f"{off:.4%}" if model or not heavy else ""
+    known = truth.get("instructions") if heavy else 0.0
+    off = [abs(one["value"] - known) for one in ours if "value" in one] if known is not None else []
+    farthest = f"{max(off):.4%}" if off else ""
     return (
         f"| {model or 'all'} | {change} | {true[0]} | {true[1]} | {len(cell)} | {_split(ours)} | {_seconds(ours)} "
         f"| {farthest} | {_split(wall)} | {_seconds(wall)} |"
