@@ -290,6 +290,7 @@ def test_a_model_that_falls_back_is_counted_and_not_timed(fallen: dict[str, str]
     assert isinstance(found.measurements["macs"], Measurement)
     assert found.unrun is not None
     assert found.unrun.reason.endswith("does not take them): MatMul")
+    assert found.measurements["activation_memory"] == found.unrun
     assert not any(note.startswith("all ") for note in found.notes)
 
 
@@ -348,6 +349,7 @@ def test_what_is_bound_computes_the_same() -> None:
     loaded = onnx_runtime.load(graph(), 1)
     feed = {"x": np.arange(16, dtype=np.float32).reshape(2, 8)}
     binding: list[Any] = []
+    waited: list[bool] = []
     session = loaded.session
     real = session.io_binding
 
@@ -357,10 +359,13 @@ def test_what_is_bound_computes_the_same() -> None:
 
         def io_binding(self) -> Any:
             binding.append(real())
+            wait = binding[0].synchronize_outputs
+            binding[0].synchronize_outputs = lambda: waited.append(True) or wait()
             return binding[0]
 
     onnx_device.bound(Watched(), loaded.outputs, feed, Place())()
     np.testing.assert_array_equal(binding[0].copy_outputs_to_cpu()[0], session.run(None, feed)[0])
+    assert waited == [True], "a call returns when the board is done"
 
 
 @pytest.mark.parametrize(

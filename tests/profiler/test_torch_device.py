@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import needs
 import pytest
@@ -30,7 +31,17 @@ from greengate.profiler.backends.torch_device import BLOCK, Board, board, out_of
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory  # noqa: E402
 from greengate.profiler.exact import Subject  # noqa: E402
 from greengate.profiler.hardware import this_machine  # noqa: E402
-from greengate.profiler.jobs import Counted, CountJob, FootprintJob, LaunchJob, Refused, WorkerFailed  # noqa: E402
+from greengate.profiler.jobs import (  # noqa: E402
+    Counted,
+    CountJob,
+    EnergyJob,
+    FootprintJob,
+    LaunchJob,
+    Ran,
+    Refused,
+    Sampled,
+    WorkerFailed,
+)
 
 X = (InputSpec("input", (1, 4)),)
 
@@ -143,6 +154,37 @@ def test_a_board_out_of_memory_is_told_from_a_wrong_input(error: RuntimeError, e
     if isinstance(told, WorkerFailed):
         assert told.out_of_memory, "the trial tries again with one model at a time"
         assert "the GPU ran out of memory" in told.reason
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> Cuda:
+    """Let the worker run on a board that holds 1,000 bytes already, and 500 more with a model."""
+    api, real = Cuda(), torch_session.ready
+    api.hold(1000)
+
+    def ready(*given: Any, **more: Any) -> Any:
+        api.hold(500)
+        return real(*given, **more)
+
+    monkeypatch.setattr(torch_session, "on_board", lambda _: Board(api, 0))
+    monkeypatch.setattr(torch_session, "ready", ready)
+    return api
+
+
+def test_a_model_weighs_what_the_board_holds_more(stand_in: Cuda) -> None:
+    found = torch_session.run(FootprintJob(own(), WorkloadSpec(inputs=X), 0), lambda _: None)
+    assert isinstance(found, Sampled)
+    assert found.samples["candidate"]["peak"] == (500,)
+    assert "had reserved 3,000 B" in found.notes[0]
+
+
+def test_every_call_of_a_window_is_waited_for(stand_in: Cuda) -> None:
+    """Else work of one window would draw its energy in the next."""
+    job = EnergyJob({"candidate": own()}, ("candidate",), WorkloadSpec(inputs=X), 0, 0.01, 3, 0.0)
+    ran = torch_session.run(job, lambda _: None)
+    assert isinstance(ran, Ran)
+    assert ran.devices == ("cpu", "GPU-uuid-0")
+    assert stand_in.log.count("synchronize") >= sum(one.calls for one in ran.stretches) > 0
 
 
 @pytest.mark.parametrize(
