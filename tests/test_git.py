@@ -139,6 +139,37 @@ def test_links_are_followed_inside_the_commit_only(repo: Repository) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("path", "real"),
+    [
+        ("real/sub/a", "real/sub/a"),
+        ("near/sub/a", "real/sub/a"),  # a folder that is a link
+        ("deep/link/a", "real/sub/a"),  # below another, upwards
+        ("near/file", "real/sub/a"),  # a link in a folder that is one
+        ("near/none", "real/none"),  # what is not there is somewhere all the same
+        ("round/a", ""),
+        ("out/a", ""),
+        ("rooted/a", ""),
+        ("../a", ""),
+        ("", ""),
+    ],
+)
+def test_paths_lead_through_the_links_of_the_commit_not_of_the_work_tree(
+    repo: Repository, path: str, real: str
+) -> None:
+    repo.write("real/sub/a", "content")
+    (repo.folder / "deep").mkdir()
+    links = {"near": "real", "deep/link": "../near/sub", "real/file": "sub/a", "round": "round", "out": "../elsewhere"}
+    for name, target in {**links, "rooted": "/"}.items():
+        (repo.folder / name).symlink_to(target)
+    made = repo.commit()
+    (repo.folder / "near").unlink()
+    (repo.folder / "near").symlink_to("deep")
+    assert git.followed(repo.folder, made, path) == real
+    found = git.show(repo.folder, made, path)
+    assert found == (b"content" if real.endswith("/a") else None)
+
+
 def test_a_large_blob_goes_to_a_file_byte_for_byte(repo: Repository, tmp_path: Path) -> None:
     content = os.urandom(5 << 20) + b"\r\n\0"
     made = repo.commit({"x": content, ".gitattributes": "* text=auto eol=crlf\n"})

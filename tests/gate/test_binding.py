@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from repository import Repository
 
 from greengate import budget_file
-from greengate.gate.binding import OLD, bind
+from greengate.gate.binding import OLD, BaseFiles, bind, reworked
 
 RULES = "rules: [{metric: params, max_increase: 5%}]\n"
 FILES = ("net.onnx", "src/own/net.py", "src/pack/__init__.py", "folder/config.json")
@@ -39,3 +40,60 @@ def test_what_still_stands_is_still_judged(tmp_path: Path, path: str, stands: bo
     names = [model.name for model in bind(read["head"], read["base"]).models]
     own = "a" if moved else "b"
     assert names == ([own, f"a{OLD}" if moved else "a"] if stands else [own])
+
+
+@pytest.mark.parametrize(
+    ("selector", "judged"),
+    [
+        ("", ["b"]),
+        (", models: ['*']", ["b"]),
+        (", models: [a]", ["b", f"a{OLD}"]),
+        (", models: ['[ac]']", ["b", f"a{OLD}"]),
+    ],
+)
+def test_a_model_that_took_another_name_and_file_is_judged_as_what_it_was(
+    tmp_path: Path, selector: str, judged: list[str]
+) -> None:
+    """Its own file, run as the target branch ran the one that is gone, under that one's rules."""
+    rules = f"rules: [{{metric: params, max_increase: 5%{selector}}}]\n"
+    base, head = (
+        budget_file.parse(
+            f"version: 1\nmodels: [{{name: {name}, path: {name}.onnx}}]\n{said}{more}", str(tmp_path / "budgets.yaml")
+        )
+        for name, said, more in (("a", rules, "workload: {batch_size: 8}\n"), ("b", RULES, ""))
+    )
+    bound = bind(head, base).models
+    assert [model.name for model in bound] == judged
+    for model in bound[1:]:
+        assert (model.path, model.bound_as, model.workload.batch_size) == ("b.onnx", "a", 8)
+    assert reworked(head, base) == set(judged[1:])
+
+
+def files_of(repo: Repository, commit: str, scratch: Path) -> BaseFiles:
+    scratch.mkdir()
+    return BaseFiles(repo.folder, commit, repo.folder, scratch)
+
+
+def test_a_folder_behind_a_link_of_the_target_branch_is_the_targets(tmp_path: Path) -> None:
+    repo = Repository(tmp_path / "repo")
+    (repo.folder / "store").symlink_to("kept/stores")
+    base = repo.commit({"kept/stores/net/1.json": "base"})
+    repo.commit({"kept/stores/net/1.json": "change", "kept/stores/net/2.json": "change"})
+    found = files_of(repo, base, tmp_path / "scratch").at("store/net")
+    assert {path.name: path.read_text() for path in found.iterdir()} == {"1.json": "base"}
+
+
+@pytest.mark.parametrize("target", ["../outside", "more"])
+def test_a_link_that_only_the_change_has_leads_to_nothing(tmp_path: Path, target: str) -> None:
+    """A folder that git does not know at all is taken as it is; one behind a link of the change is the change's."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/data.npz").write_text("easy")
+    repo = Repository(tmp_path / "repo")
+    base = repo.commit({"note": "x"})
+    (repo.folder / "data").symlink_to(target)
+    repo.commit({"more/data.npz": "easy"})
+    files = files_of(repo, base, tmp_path / "scratch")
+    assert not files.at("data/data.npz").exists()
+    (repo.folder / "unknown").mkdir()
+    (repo.folder / "unknown/data.npz").write_text("mine")
+    assert files.at("unknown/data.npz").read_text() == "mine"
