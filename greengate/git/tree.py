@@ -38,7 +38,8 @@ def followed(folder: Path, commit: str, path: str) -> str:
             return ""
         steps = [path, *(above.as_posix() for above in PurePosixPath(path).parents)][:-1]
         found = _entries(folder, commit, steps)
-        link = next((found[step] for step in reversed(steps) if step in found and found[step].link), None)
+        # One at most: below a link a commit has nothing.
+        link = next((entry for entry in found.values() if entry.link), None)
         if link is None:
             return path
         target = os.fsdecode(_blob(folder, link.blob))

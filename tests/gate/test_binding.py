@@ -67,6 +67,9 @@ def test_a_model_that_took_another_name_and_file_is_judged_as_what_it_was(
     for model in bound[1:]:
         assert (model.path, model.bound_as, model.workload.batch_size) == ("b.onnx", "a", 8)
     assert reworked(head, base) == set(judged[1:])
+    (tmp_path / "a.onnx").write_text("")  # where the old file stays, it is judged itself
+    assert [model.name for model in bind(head, base).models] == ["b", "a"]
+    assert reworked(head, base) == set()
 
 
 def files_of(repo: Repository, commit: str, scratch: Path) -> BaseFiles:
