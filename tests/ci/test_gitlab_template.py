@@ -188,3 +188,20 @@ def test_a_plan_makes_the_jobs_of_a_child_pipeline(pipeline: Pipeline) -> None:
     (body,) = pipeline.state.bodies(pipeline.state.me)
     assert body.split("\n")[1].startswith("❌ **FAIL** 1 of 3 rules over budget: size")
     assert body.count("| ✅ PASS |") == 2
+
+
+@pytest.mark.system("node")
+@pytest.mark.system("rsync")
+def test_the_default_branch_accepts_what_passed_and_nothing_else(pipeline: Pipeline) -> None:
+    pipeline.write("budgets.yaml", f"{BUDGET}baseline: git:baselines\n")
+    said = pipeline.run(merge_request=False, accept="true")
+    assert re.search(r"^ FAIL +greengate", said, re.MULTILINE), said
+    assert "baselines" not in pipeline.repository.git("ls-remote", "origin")
+
+    pipeline.write("net.fake.yaml", MODEL.replace("10 MB", "4 MB"))
+    said = pipeline.run(merge_request=False, accept="true")
+    assert re.search(r"^ PASS +greengate", said, re.MULTILINE), said
+    pipeline.repository.git("fetch", "--quiet", "origin", "baselines")
+    kept = pipeline.repository.git("ls-tree", "-r", "--name-only", "FETCH_HEAD").splitlines()
+    assert [name for name in kept if name.startswith("net/")], kept
+    assert pipeline.state.heard == [], "there is no merge request to write on"
