@@ -121,6 +121,10 @@ def test_a_child_pipeline_has_a_job_for_each_part_on_its_machine(
     assert child["include"] == [{"local": "x.yml"}]
     assert "tags" not in child["hosted-1"], "a hosted runner of GitLab needs none"
     assert child["box"]["tags"] == ["gpu"]
+    # The parent's rules are not known there, and what a part could not do the last job has to say.
+    assert all(child[job]["rules"] == [{"when": "always"}] for job in ("hosted-1", "box", "judge"))
+    assert child["box"]["allow_failure"] == {"exit_codes": [1, 3]}
+    assert "allow_failure" not in child["judge"]
     (_, line) = child["box"]["script"]
     words = ("-u GREENGATE_GITLAB_TOKEN", "--skip-unchanged", "--policy-ref none", "--max-seconds 9", "--part box")
     assert all(word in line for word in words)
