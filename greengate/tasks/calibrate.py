@@ -15,6 +15,7 @@ from greengate.errors import Diagnostic, GreengateError
 from greengate.metrics import METRICS, SIMULATED
 from greengate.profile import Missing, Profile
 from greengate.profiler import calibration_models
+from greengate.profiler.meters import METERS
 from greengate.profiler.trial import Progress
 from greengate.units import format_change, format_quantity
 
@@ -38,9 +39,28 @@ def calibrate(request: gate.Request, now: datetime.datetime, progress: Progress)
     """
     if 0 < len(request.models) < FEWEST:
         raise _cannot(f"{len(request.models)} models were named, {FEWEST} are needed", "name more, or none at all")
+    if not request.models and (lacking := _uncounted()):
+        raise _cannot(f"nothing counts energy here: {lacking}", "see `greengate doctor`")
     with tempfile.TemporaryDirectory(prefix="greengate-") as folder:
         families = {path: path for path in request.models} or calibration_models.write(Path(folder))
         return _done(families, request, now, progress)
+
+
+def _uncounted() -> str:
+    """Say why no counter of energy can be read, before minutes are spent; empty where one can."""
+    lacking = []
+    for row in METERS.values():
+        if row.estimates:
+            continue
+        meter = row.make()
+        try:
+            found = meter.discover()
+        finally:
+            meter.close()
+        if found.domains:
+            return ""
+        lacking += [f"{one.what}: {one.reason}" for one in found.absent]
+    return "; ".join(lacking) or "no meter is known"
 
 
 def _done(families: Mapping[str, str], request: gate.Request, now: datetime.datetime, progress: Progress) -> Done:

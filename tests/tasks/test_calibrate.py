@@ -7,6 +7,7 @@ import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -18,6 +19,7 @@ from greengate.errors import GreengateError
 from greengate.metrics import SIMULATED
 from greengate.profile import Measurement, Missing, Trial
 from greengate.profiler.calibration_models import MAKERS, SIZES
+from greengate.profiler.meters import Absent, Found
 from greengate.profiler.trial import silent
 from greengate.tasks import calibrate as task
 from greengate.verdict import Outcome, Status
@@ -235,6 +237,24 @@ def test_a_machine_without_counters_is_told_at_the_first_model(folder: Path) -> 
     assert "this machine cannot: no energy_per_1k" in said
     said = refusal(folder, *models(more="meter: estimated\n"))
     assert "energy_per_1k is only estimated here (6 launches x 2 windows: processor time x 4 W" in said
+
+
+def test_without_models_of_ones_own_it_is_told_before_anything_is_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed: list[str] = []
+
+    def row(name: str, *domains: object) -> SimpleNamespace:
+        found = Found(domains, (Absent(name, "not on this machine"),))  # type: ignore[arg-type]
+        meter = SimpleNamespace(discover=lambda: found, close=lambda: closed.append(name))
+        return SimpleNamespace(estimates=name == "a model", make=lambda: meter)
+
+    monkeypatch.setattr(task, "METERS", {name: row(name) for name in ("nvml", "powercap")} | {"m": row("a model", 1)})
+    said = refusal(folder)
+    assert "nothing counts energy here: nvml: not on this machine; powercap: not on this machine" in said
+    assert closed == ["nvml", "powercap"]
+    monkeypatch.setattr(task, "METERS", {"nvml": row("nvml"), "powercap": row("powercap", 1)})
+    assert not task._uncounted()
 
 
 def test_a_model_that_cannot_be_used_is_left_out_by_name(folder: Path) -> None:
