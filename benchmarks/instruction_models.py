@@ -31,15 +31,24 @@ def _silero_script(_: Path) -> str:
 
 
 def _mobilenet(folder: Path) -> str:
-    """Write MobileNetV2 with random weights, as torch.export stores it."""
+    """Write MobileNetV2 with random weights, as torch.export stores it; what it puts out is a plain tensor."""
     import torch
     from architectures import ARCHITECTURES
     from torch_nets import quiet
 
+    class Logits(torch.nn.Module):
+        def __init__(self, network: torch.nn.Module) -> None:
+            super().__init__()
+            self.network = network
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            logits: torch.Tensor = self.network(image).logits
+            return logits
+
     entry = ARCHITECTURES["mobilenetv2"]
     path = folder / "mobilenetv2.pt2"
     with quiet(), torch.no_grad():
-        torch.export.save(torch.export.export(entry.build(), (entry.input(),)), path)
+        torch.export.save(torch.export.export(Logits(entry.build()), (entry.input(),)), path)
     return str(path)
 
 

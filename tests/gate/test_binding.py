@@ -9,6 +9,7 @@ from repository import Repository
 
 from greengate import budget_file
 from greengate.gate.binding import OLD, BaseFiles, bind, reworked
+from greengate.judge.loosened import differences
 
 RULES = "rules: [{metric: params, max_increase: 5%}]\n"
 FILES = ("net.onnx", "src/own/net.py", "src/pack/__init__.py", "folder/config.json")
@@ -40,6 +41,18 @@ def test_what_still_stands_is_still_judged(tmp_path: Path, path: str, stands: bo
     names = [model.name for model in bind(read["head"], read["base"]).models]
     own = "a" if moved else "b"
     assert names == ([own, f"a{OLD}" if moved else "a"] if stands else [own])
+
+
+def test_the_calibration_of_the_target_branch_binds(tmp_path: Path) -> None:
+    base, head, bare = (
+        budget_file.parse(f"version: 1\nmodels: [{{name: a, path: a.onnx}}]\n{energy}{RULES}", str(tmp_path / "b.yaml"))
+        for energy in ("energy: {calibration: base.json}\n", "energy: {calibration: head.json}\n", "")
+    )
+    assert (base.calibration and base.calibration.file) == "base.json"
+    assert bind(head, base).calibration == base.calibration
+    assert bind(head, bare).calibration is None
+    assert any("`calibration`" in notice.text for notice in differences(base, head))
+    assert not any("`calibration`" in notice.text for notice in differences(base, base))
 
 
 @pytest.mark.parametrize(
