@@ -120,6 +120,21 @@ def test_a_noisy_drift_that_fails_at_a_first_look_asks_for_a_second(change: floa
     assert unconfirmed((case.budget,), model, TODAY) == asked
 
 
+def test_a_derived_failure_asks_for_a_second_look_at_what_it_comes_from() -> None:
+    heavier = {"co2e_per_1k": nouns.compared("co2e_per_1k", exactly(0.2))}
+    case = nouns.case([nouns.rule("co2e_per_1k", nouns.limit("max_increase", 0.05))], heavier)
+    assert unconfirmed((case.budget,), case.models[0], TODAY) == {"energy_per_1k"}
+
+
+def test_more_time_for_emissions_is_more_time_for_energy() -> None:
+    open_ = Change(0.05, 0.03, 0.07, "paired", launches=5, seconds=10.0)
+    found = {"co2e_per_1k": nouns.compared("co2e_per_1k", open_)}
+    (outcome,) = judge(nouns.case([nouns.rule("co2e_per_1k", nouns.limit("max_increase", 0.04))], found)).outcomes
+    assert outcome.status is Status.INCONCLUSIVE
+    assert "--energy-seconds" in outcome.help
+    assert "--max-seconds" not in outcome.help
+
+
 def test_a_drift_below_the_floor_is_ignored() -> None:
     assert judged(past([100], [exactly(0.2)]), ignore_below=25.0).status is Status.PASS
     assert judged(past([100], [exactly(0.2)]), ignore_below=15.0).status is Status.FAIL

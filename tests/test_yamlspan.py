@@ -296,3 +296,15 @@ def test_what_a_parser_says_that_nobody_put_in_plain_words_is_told_as_it_is() ->
     assert (mistake.code, mistake.help) == ("bad-yaml", "see the YAML reference")
     assert mistake.message.startswith(("did not find the expected '>'", "expected '>'"))
     assert "\n" not in mistake.message
+
+
+def test_a_merge_of_mappings_says_what_to_write() -> None:
+    _, (mistake,) = yamlspan.examine("a:\n  <<: {b: 1}\n", "f.yaml")
+    assert (mistake.code, str(mistake.span)) == ("yaml-alias", "f.yaml:2:3")
+    assert (mistake.message, mistake.help) == ("`<<` merges another mapping", "write the keys out")
+
+
+def test_a_text_of_several_lines_is_marked_to_the_end_of_its_first() -> None:
+    node = yamlspan.parse("a: 'one two\n  three'\n", "f.yaml")
+    assert isinstance(node, Mapping)
+    assert [(value.span.line, value.span.column, value.span.length) for _, value in node.pairs] == [(1, 4, 8)]

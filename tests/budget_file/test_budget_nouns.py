@@ -157,3 +157,13 @@ def test_a_gain_that_asks_nothing_or_cannot_be_is_refused(gain: str, told: str) 
     with pytest.raises(BudgetError) as caught:
         read(f"{MODEL}rules: [{{metric: macs, max_increase: 5%, unless: {{{gain}}}}}]\n")
     assert [(one.code, one.message) for one in caught.value.diagnostics] == [("bad-value", told)]
+
+
+@pytest.mark.parametrize("path", ["m.onnx", "m.pt", "m.jit", "m.pt2"])
+def test_only_a_language_model_generates(path: str) -> None:
+    with pytest.raises(BudgetError) as caught:
+        read(f"version: 1\nmodels: [{{path: {path}, generate: {{prompt_tokens: 8, new_tokens: 8}}}}]\n{RULES}")
+    what = "language models, made by code or in a folder with config.json"
+    assert [(one.code, one.message, one.help) for one in caught.value.diagnostics] == [
+        ("bad-value", f"`generate` is for {what}, and '{path}' is none", "remove `generate`, or check the `path`")
+    ]
