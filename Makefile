@@ -18,7 +18,7 @@ PINNED      := pyproject.toml constraints.txt
 export ORT_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-instructions bench-operations bench-energy bench-gpu bench-gpu-energy clean
+.PHONY: help venv demo test lint bless bench-speed bench-verdicts bench-instructions bench-operations bench-energy bench-gpu bench-gpu-energy bench-mutations clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -69,8 +69,15 @@ bench-energy: $(VENV)/.made ## read simulated counters beside Zeus and codecarbo
 bench-gpu-energy: $(VENV)/.extras ## measure what the energy counter of this machine's NVIDIA board is worth; again for the rest
 	$(BIN)/python benchmarks/gpu_energy.py
 
+bench-mutations: $(VENV)/.made ## try the tests on mutants of judge, approvals and reader, in an environment of its own; takes an hour
+	$(PYTHON) -m venv $(VENV)-mutations
+	$(VENV)-mutations/bin/python -m pip install -qq --upgrade pip
+	$(VENV)-mutations/bin/python -m pip install -qq --constraint constraints.txt --editable . --group test \
+	  --requirement benchmarks/mutations.requirements.txt
+	$(VENV)-mutations/bin/python benchmarks/mutations.py run
+
 clean: ## remove .venv and everything that tools left behind
-	rm -rf $(VENV) $(VENV)-operations $(VENV)-energy .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist
+	rm -rf $(VENV) $(VENV)-operations $(VENV)-energy $(VENV)-mutations .cache/mutations .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage .coverage.* dist
 	find greengate tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Each stamp stands for one finished step, so that a second run installs nothing.

@@ -165,6 +165,13 @@ def test_a_rule_of_several_models_wants_one_of_them_named(tmp_path: Path) -> Non
     assert approval.load(path.read_bytes(), "").model == "n"
 
 
+def test_several_rules_are_approved_at_once_each_in_a_file_of_its_own(tmp_path: Path) -> None:
+    found = verdict(tmp_path, [GROWN, rule("macs", limit("max_increase", 0.05))], change(0.25))
+    written = approve(found, yes("size", "macs"), TODAY)
+    assert [approval.load(path.read_bytes(), "").rule for path in written] == ["size", "macs"]
+    assert approve(found, yes("size"), TODAY) == written[:1]  # written anew in its place
+
+
 @pytest.mark.parametrize(
     ("model", "lack"),
     [
