@@ -245,6 +245,7 @@ ASKED = replace(PRICED, unless=offer(approved=True))
         ({"ceiling": limit("max_increase", 0.09)}, F, "is beyond the limit of +9.0 %"),
         ({"ceiling": limit("max", 100)}, T, "approved by"),
         ({"ceiling": limit("max", 99)}, F, "is beyond the limit of 99"),
+        ({"ceiling": limit("min", 1)}, F, "does not bound size"),
         ({"ceiling": limit("max_decrease", 0.5)}, F, "does not bound size"),
         ({"ceiling": limit("min_increase", 0.01)}, F, "does not bound size"),
         ({"ceiling": limit("suspicious_decrease", 0.9)}, F, "nobody approved it"),
