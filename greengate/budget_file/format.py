@@ -53,7 +53,7 @@ _TRADE_OFF = Keys(
             Text(choices=tuple(METRICS), code="unknown-metric"), "Another metric that pays instead.", "latency_p95"
         ),
         "min_decrease": Key(AnyChange(), "By how much that metric must fall.", "20%"),
-        "min_increase": Key(AnyChange(), "By how much that metric must grow.", "20%"),
+        "min_increase": Key(AnyChange(grows=True), "By how much that metric must grow.", "20%"),
         "evaluated": Key(Flag(), "Whether greengate must have evaluated it itself; false if absent.", "true"),
         "approved": Key(Flag(), "Whether a person's approval is needed as well; false if absent.", "true"),
         "per_pp": Key(ByMetric("per_pp"), "How much wider each percentage point gained makes the limit.", "2%"),

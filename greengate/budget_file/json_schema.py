@@ -111,7 +111,7 @@ def _scalar(shape: Shape) -> Schema:
             return _change(shape)
         case AnyChange():
             both: tuple[Dimension, ...] = ("count", "ratio")
-            return {"anyOf": [_change(Change(each, positive=True, below_100=True)) for each in both]}
+            return {"anyOf": [_change(shape.of(each)) for each in both]}
     return {"type": ["string", "number"]}  # a limit before its metric is known
 
 

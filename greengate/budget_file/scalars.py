@@ -87,7 +87,7 @@ def scalar(shape: Shape, node: Scalar, name: str, fix: str) -> Plain | Refusal:
             return _change(shape, node)
         case AnyChange(), "int" | "float" | "str":
             dimension: Dimension = "ratio" if node.text.endswith("pp") else "count"
-            return _change(Change(dimension, positive=True, below_100=True), node)
+            return _change(shape.of(dimension), node)
         case ByMetric(), "int" | "float" | "str":
             return node  # its metric is unknown, and that is noted where it stands
     return wrong_type(shape, node, name, fix)

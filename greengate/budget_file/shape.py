@@ -94,7 +94,16 @@ class Change:
 
 @dataclass(frozen=True)
 class AnyChange:
-    """A change of a metric that stands beside it and is not known here: percent, or percentage points."""
+    """A change of a metric that stands beside it and is not known here: percent, or percentage points.
+
+    What grows may more than double; nothing falls by all of itself, and no ratio moves by 100 points.
+    """
+
+    grows: bool = False
+
+    def of(self, dimension: Dimension) -> Change:
+        """Return what it is for one dimension."""
+        return Change(dimension, positive=True, below_100=not self.grows or dimension == "ratio")
 
 
 @dataclass(frozen=True)

@@ -151,12 +151,20 @@ def test_a_country_or_a_pue_that_nobody_knows_says_what_to_write(more: str, told
         ("metric: latency_p50, min_decrease: 0%", "'0%' is not more than zero"),
         ("metric: latency_p50, min_decrease: 100%", "'100%' allows everything"),
         ("metric: accuracy, min_increase: 0 pp", "'0 pp' is not more than zero"),
+        ("metric: accuracy, min_increase: 100 pp", "'100 pp' allows everything"),
     ],
 )
 def test_a_gain_that_asks_nothing_or_cannot_be_is_refused(gain: str, told: str) -> None:
     with pytest.raises(BudgetError) as caught:
         read(f"{MODEL}rules: [{{metric: macs, max_increase: 5%, unless: {{{gain}}}}}]\n")
     assert [(one.code, one.message) for one in caught.value.diagnostics] == [("bad-value", told)]
+
+
+def test_what_grows_may_be_asked_to_double() -> None:
+    paid = "{metric: macs, max_increase: 5%, unless: {metric: throughput, min_increase: 150%, max_increase: 9%}}"
+    (rule,) = read(f"{MODEL}rules: [{paid}]\n").rules
+    assert rule.unless is not None
+    assert (rule.unless.gain.kind, rule.unless.gain.value) == ("min_increase", 1.5)
 
 
 @pytest.mark.parametrize("path", ["m.onnx", "m.pt", "m.jit", "m.pt2"])
