@@ -329,7 +329,7 @@ def test_the_count_of_a_known_loop_is_exact() -> None:
     assert isinstance(found, Simulated)
     once, twice = found.counts
     around = once.instructions - 2 * turns
-    assert 0 < around < 10_000  # Python's own share of a call
+    assert 0 < around < 50_000  # Python's own share of a call, and what coverage adds where it watches
     assert twice.instructions - once.instructions == pytest.approx(2 * turns, abs=500)
     assert 2 * turns <= once.kernels[0].instructions <= once.instructions
     assert once.traffic is None

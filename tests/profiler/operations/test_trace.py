@@ -14,6 +14,7 @@ from test_counting import loop
 
 from greengate.profile import Measurement, Missing
 from greengate.profiler.backends import onnx_count
+from greengate.profiler.backends.onnx_device import ON_CPU
 from greengate.profiler.backends.onnx_runtime import load
 from greengate.profiler.operations import counting, trace
 
@@ -103,7 +104,7 @@ def test_a_trace_that_was_cut_off_gives_no_count(tmp_path: Path, monkeypatch: py
 
 def test_an_arena_that_tells_nothing_is_missing() -> None:
     nothing = counting.Count(0, 0, 0, {})
-    missing = onnx_count._activation_memory(trace.Trace({}, None, whole=True), nothing)
+    missing = onnx_count._activation_memory(trace.Trace({}, None, whole=True), nothing, ON_CPU)
     assert isinstance(missing, Missing)
     assert missing.kind == "unavailable"
 
