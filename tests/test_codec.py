@@ -141,8 +141,9 @@ def test_what_does_not_fit_is_refused_by_its_place(value: object, where: str, me
     "value", [math.nan, math.inf, -math.inf, {"a": [math.nan]}, object(), {1: "a"}, {None: 1}, b"x"]
 )
 def test_what_json_cannot_carry_is_not_written(value: object) -> None:
-    with pytest.raises(CodecError):
+    with pytest.raises(CodecError) as caught:
         encode(value)
+    assert caught.value.where == "$"
 
 
 def test_a_level_is_written_by_name_and_a_bool_stays_a_bool() -> None:

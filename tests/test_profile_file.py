@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 import string
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 
 from greengate import codec, profile_file
 from greengate.errors import GreengateError
-from greengate.profile import Layer, Method, Missing, MissingKind, Profile, Trial
+from greengate.profile import File, Layer, Method, Missing, MissingKind, Profile, Trial, digest_files
 
 PROFILE = nouns.profile(
     {
@@ -122,6 +123,13 @@ LAYERS = (
     Layer("/encoder/layer.0/ffn/Add", "Add", 0, activation_bytes=64),
     Layer('/odd \u2028 "name"', "Fancy", None),
 )
+
+
+def test_files_have_the_digest_of_what_sha256sum_prints_for_them() -> None:
+    one, two = File("m.onnx", "a" * 64, 100), File("m.onnx.data", "b" * 64, 200)
+    assert digest_files((one,)) == "sha256:" + "a" * 64
+    printed = f"{'a' * 64}  m.onnx\n{'b' * 64}  m.onnx.data\n"
+    assert digest_files((one, two)) == f"sha256:{hashlib.sha256(printed.encode()).hexdigest()}"
 
 
 def test_a_layer_stands_on_one_line_without_its_zeros() -> None:

@@ -529,8 +529,14 @@ def test_a_lock_two_files_away_binds_and_a_file_may_hold_nothing_but_a_carbon_bu
         ("", LOCKED.replace("locked: true", "locked: perhaps"), "wrong-type"),
         ("", LOCKED.replace("size, max", "size, id: carbon_budget, max"), "duplicate-id"),
         ("rules: [{id: carbon_budget, metric: flops, max: 1 GFLOP}]\n", LOCKED, "duplicate-id"),
-        ("", "version: 1\n" + CARBON.format("50 kg", ""), "empty-budget"),  # of no file's rules
     ],
 )
 def test_a_carbon_budget_of_a_shared_file_is_read_as_strictly(tmp_path: Path, own: str, org: str, code: str) -> None:
     assert {one.code for one in wrong(tmp_path, budgets=BUDGET + own, policy__org=org)} == {code}
+
+
+def test_a_carbon_budget_alone_is_no_rule_of_any_file(tmp_path: Path) -> None:
+    (found,) = wrong(tmp_path, budgets=BUDGET, policy__org="version: 1\n" + CARBON.format("50 kg", ""))
+    assert (found.code, found.message) == ("empty-budget", "no file of these has a rule")
+    assert found.span is not None
+    assert "extends" in found.span.source

@@ -153,6 +153,15 @@ def test_a_budget_that_the_change_renames_still_binds(landed: World, where: str)
     assert said.policy["notes"] == ["the change deletes or renames budgets.yaml, which still binds"]
 
 
+def test_a_model_dropped_by_a_budget_that_moves_is_judged_where_it_lies(landed: World) -> None:
+    both = BUDGET.replace("rules:", "  - {name: twin, path: twin.fake.yaml}\nrules:")
+    landed.land({"budgets.yaml": both, "twin.fake.yaml": fake()})
+    own = BUDGET.replace("net.fake.yaml", "../net.fake.yaml")
+    landed.propose({"budgets.yaml": None, "ci/budgets.yaml": own, "twin.fake.yaml": BIG})
+    said = landed.check(landed.checkout(), "-b", "ci/budgets.yaml")
+    assert (said.code, said.rules[("twin", "size")][0]) == (1, "fail")
+
+
 def test_a_change_that_renames_several_budgets_cannot_start(landed: World, golden: object) -> None:
     landed.land({"team/budgets.yaml": BUDGET, "notes.yaml": "rules: none\n"})
     landed.propose({"budgets.yaml": None, "team/budgets.yaml": None, "policy.yaml": LOOSE})
