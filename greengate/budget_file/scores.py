@@ -57,7 +57,9 @@ def find_clashes(model: Value, known: dict[str, Value], found: Findings) -> None
         first = known.setdefault(name.content, source)
         if name.content in METRICS and id != name.content:
             message = f"an accuracy cannot be called {quoted(name.content)}, which is a metric of its own"
-            found.note("bad-value", name.span, message, "give it another `name`")
+            _, _, rest = name.content.partition(".")
+            help_ = f"write `name: {rest}`, and `metric: {rest}` in rules" if rest else "give it another `name`"
+            found.note("bad-value", name.span, message, help_)
         elif id_of(first) != id:
             message = f"{quoted(name.content)} is another kind of number here than in line {first.span.line}"
             found.note("bad-value", name.span, message, "give it another `name`, or the same `better` and `ratio`")
