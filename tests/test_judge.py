@@ -12,7 +12,7 @@ from nouns import case, compared, exact, limit, noisy, rule
 from greengate.comparison import Change, Comparison, FirstLook, Noise
 from greengate.errors import Exit
 from greengate.judge import binds, judge, unconfirmed
-from greengate.profile import Missing
+from greengate.profile import Measurement, Missing
 from greengate.verdict import Outcome, Status
 
 P, D, W, I, F = Status.PASS, Status.DEFERRED, Status.WARN, Status.INCONCLUSIVE, Status.FAIL  # noqa: E741
@@ -246,6 +246,7 @@ QUIET, LOUD = Noise(0.0, -0.004, 0.005), Noise(0.01, -0.07, 0.09)
         # a failure must stand beyond the noise too
         (paired(0.08, 0.01, LOUD), I, "noise alone explains 9.0 %"),
         (paired(0.2, 0.01, LOUD), F, "is beyond the limit"),
+        (paired(0.5, 0.25, Noise(0.0, -0.25, 0.25)), I, "noise alone explains 25.0 %"),  # exactly as far as noise goes
         # two copies of one model that differ for sure
         (paired(0.2, 0.01, Noise(0.03, 0.02, 0.04, broken=True)), I, "two copies of the baseline differ by +3.0 %"),
         (paired(0.0, 0.01, Noise(0.03, 0.02, 0.04, broken=True)), I, "something disturbs this trial"),
@@ -257,6 +258,17 @@ def test_noise_forbids_what_it_could_explain(found: Change, status: Status, word
     outcome = only([rule("latency_p50", limit("max_increase", 0.05))], found_twice)
     assert outcome.status is status
     assert words in outcome.reason
+
+
+def test_a_counted_estimate_says_how_far_off_it_may_be() -> None:
+    made = Measurement(0.5, "estimated", None, 1, "calibrated elsewhere")
+    found = Comparison("energy_per_1k", made, made, Change(0.1, 0.02, 0.18, "counted", irreducible=0.08))
+    asked = replace(rule("energy_per_1k", limit("max_increase", 0.05)), allow_estimated=True)
+    outcome = only([asked], {"energy_per_1k": found})
+    assert outcome.status is I
+    assert outcome.reason.endswith("judges no limit tighter than twice what it may be off, 8.0 %")
+    wide = replace(rule("energy_per_1k", limit("max_increase", 0.2)), allow_estimated=True)
+    assert only([wide], {"energy_per_1k": found}).status is P
 
 
 def test_noise_forbids_on_the_other_side_too() -> None:
