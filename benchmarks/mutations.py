@@ -2,7 +2,8 @@
 
 `run` draws a seeded sample of mutants, stratified by module, lets mutmut try the tests on each, and writes
 results/mutations.jsonl; `again` tries what survived once more, after tests were added; `tell` writes
-results/mutations.md out of it. What is known of a survivor is written into its row of the jsonl, as `why`.
+results/mutations.md out of it. What is known of a survivor is written into its row of the jsonl, as `why`. Another
+sample has another name (`--name mutations-fresh`).
 
 A mutant counts as killed when a test fails, when the tests take far longer than without it, or when they crash. What no
 test reaches counts as survived. mutmut changes what stands in functions and methods, but for those with a decorator:
@@ -30,7 +31,6 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 WORK = ROOT / ".cache" / "mutations"
 RESULTS = Path(__file__).parent / "results"
-ROWS = RESULTS / "mutations.jsonl"
 
 #: As mutmut names exit codes of pytest and signals; anything else is told as it is.
 SAID = {1: "killed", 3: "killed", 0: "survived", 5: "survived", 33: "survived"}
@@ -195,12 +195,12 @@ def shown(here: Path, mutant: str) -> str:
     return "\n".join(line[0] + line[1:].strip() for line in changed)
 
 
-def read() -> list[dict[str, Any]]:
-    return [json.loads(line) for line in ROWS.read_text().splitlines()] if ROWS.exists() else []
+def read(rows: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in rows.read_text().splitlines()] if rows.exists() else []
 
 
-def write(rows: Iterable[Mapping[str, Any]]) -> None:
-    ROWS.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def begin(name: str, here: Path, anew: bool = False) -> list[str]:
@@ -222,7 +222,7 @@ def fewer(here: Path, most: int) -> None:
     path.write_text(json.dumps(known))
 
 
-def run(groups: Iterable[str], share: float, seed: int, children: int) -> None:
+def run(path: Path, groups: Iterable[str], share: float, seed: int, children: int) -> None:
     for name in groups:
         here, group = prepared(name), GROUPS[name]
         drawn = sample(begin(name, here), share, random.Random(seed))
@@ -230,12 +230,12 @@ def run(groups: Iterable[str], share: float, seed: int, children: int) -> None:
         left = [one for one in drawn if outcomes(here)[one] is None]
         if left:
             mutmut(here, left, children)
-        collect(name, here, drawn)
+        collect(path, name, here, drawn)
 
 
-def collect(name: str, here: Path, drawn: Iterable[str]) -> None:
+def collect(path: Path, name: str, here: Path, drawn: Iterable[str]) -> None:
     """Put what became of mutants into their rows; a survivor is tried once more, and shown with its change."""
-    made, rows = outcomes(here), {row["mutant"]: row for row in read()}
+    made, rows = outcomes(here), {row["mutant"]: row for row in read(path)}
     sizes: dict[str, int] = {}
     for one in made:
         sizes[module_of(one)] = sizes.get(module_of(one), 0) + 1
@@ -244,12 +244,12 @@ def collect(name: str, here: Path, drawn: Iterable[str]) -> None:
         row = {"mutant": one, "group": name, "of": sizes[module_of(one)]}
         row["first"] = said if said in DEAD else alone(here, GROUPS[name], one)
         rows[one] = row if row["first"] in DEAD else {**row, "change": shown(here, one)}
-    write(sorted(rows.values(), key=lambda row: (row["group"], row["mutant"])))
+    write(path, sorted(rows.values(), key=lambda row: (row["group"], row["mutant"])))
 
 
-def again() -> None:
+def again(path: Path) -> None:
     """Try what survived once more, with code and tests as they stand now; what is no longer made is gone."""
-    rows = read()
+    rows = read(path)
     for name, group in GROUPS.items():
         left = [row for row in rows if row["group"] == name and at_last(row) not in DEAD and at_last(row) != "gone"]
         here = prepared(name)
@@ -258,7 +258,7 @@ def again() -> None:
         for row in left:
             same = row["mutant"] in outcomes(here) and shown(here, row["mutant"]) == row["change"]
             row["last"] = alone(here, group, row["mutant"]) if same else "gone"
-    write(rows)
+    write(path, rows)
 
 
 def interval(hits: int, of: int) -> tuple[float, float]:
@@ -289,9 +289,24 @@ def room(row: Mapping[str, Any]) -> str:
     return f"{parts[0]}/" if parts[0] in ("judge", "budget_file", "yamlspan") else f"{'/'.join(parts)}.py"
 
 
-def tell() -> None:
-    """Write results/mutations.md from the rows."""
-    rows = read()
+def first_and_last(rows: list[dict[str, Any]], there: list[dict[str, Any]]) -> list[str]:
+    if not any("last" in row for row in rows):
+        return [f"By the tests as they stood: **{rate(rows, at_first)}**."]
+    return [
+        f"- by the tests as they stood, at least: **{rate(rows, at_first)}**; approvals by 30 quick tests",
+        f"- by the tests as they stand now, the same mutants: **{rate(there, at_last)}**; of "
+        f"{len(rows) - len(there)} more the code is gone, since nothing could reach it",
+        "",
+        "The second figure is no estimate for mutants outside of the sample: tests were added for these very mutants.",
+        "The rows were tried before the script had its last form, some with all tests that reach a mutant, others with",
+        "the 100 quickest, survivors with the tests of their rooms. A sample drawn afterwards, by the script alone,",
+        "stands in mutations-fresh.md.",
+    ]
+
+
+def tell(path: Path) -> None:
+    """Write the table beside its rows."""
+    rows = read(path)
     there = [row for row in rows if at_last(row) != "gone"]
     made = {module_of(row["mutant"]): row["of"] for row in rows}
     versions = ", ".join(f"{each} {importlib.metadata.version(each)}" for each in ("mutmut", "pytest", "hypothesis"))
@@ -303,11 +318,7 @@ def tell() -> None:
         "mutants, the same share of every module's.",
         "Intervals are Wilson's, 95 %. What was killed and how the tests were chosen stands at the head of the script.",
         "",
-        f"- by the tests as they stood, at least: **{rate(rows, at_first)}**; approvals by 30 quick tests",
-        f"- by the tests as they stand now, the same mutants: **{rate(there, at_last)}**; of "
-        f"{len(rows) - len(there)} more the code is gone, since nothing could reach it",
-        "",
-        "The second figure is no estimate for mutants outside of the sample: tests were added for these very mutants.",
+        *first_and_last(rows, there),
         "",
         "| module | mutants | tried | killed at first | killed now |",
         "|:--|--:|--:|--:|--:|",
@@ -323,7 +334,7 @@ def tell() -> None:
         for row in left:
             why = f" {row['why']}" if said is at_last and "why" in row else ""
             lines += ["", f"`{row['mutant']}`{why}", "", "```diff", row["change"], "```"]
-    (RESULTS / "mutations.md").write_text("\n".join(lines) + "\n")
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
 
 
 def main() -> int:
@@ -333,12 +344,14 @@ def main() -> int:
     parser.add_argument("--share", type=float, default=0.07, help="of every module's mutants (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--children", type=int, default=1, help="mutants tried at once")
+    parser.add_argument("--name", default="mutations", help="of the files below results (default: %(default)s)")
     asked = parser.parse_args()
+    path = RESULTS / f"{asked.name}.jsonl"
     if asked.do == "run":
-        run(asked.groups or GROUPS, asked.share, asked.seed, asked.children)
+        run(path, asked.groups or GROUPS, asked.share, asked.seed, asked.children)
     elif asked.do == "again":
-        again()
-    tell()
+        again(path)
+    tell(path)
     return 0
 
 
