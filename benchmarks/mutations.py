@@ -86,7 +86,9 @@ GROUPS = {
 _JUDGING = (*(f"tests/judge/test_{name}.py" for name in ("policy", "locked", "reference")), "tests/test_judge.py")
 _READING = tuple(f"tests/budget_file/test_{name}.py" for name in ("budget_read", "budget_nouns", "shared_policies"))
 _TRUSTING = tuple(f"tests/trust/test_{name}.py" for name in ("approvals", "target_branch", "carbon_of_target"))
-#: What is tried on a survivor, in a process of its own: the tests of its room, by the beginning of its name.
+#: What is tried on a survivor, in a process of its own: the tests of its room, by the beginning of its name, and then
+#: the stories and what asks the gate from outside.
+OUTSIDE = ("tests/test_cases.py", "tests/trust", "tests/tasks/test_policy_tests.py", "tests/test_verdict_file.py")
 ROOMS = {
     "judge.carbon": ("tests/test_cases.py", "-k", "carbon"),
     "judge.advice": (*_JUDGING, "tests/test_cases.py"),
@@ -155,16 +157,21 @@ def mutmut(here: Path, names: Iterable[str], children: int) -> None:
 
 
 def alone(here: Path, group: Group, mutant: str) -> str:
-    """Try a mutant in a process of its own, from the first import on, with the tests of its room."""
+    """Try a mutant in fresh processes, from the first import on: the tests of its room, then those from outside."""
     there, short = here / "mutants", mutant.removeprefix("greengate.")
     tests = next(words for begin, words in ROOMS.items() if short.startswith(begin))
-    known = [word for word in tests if not word.startswith("tests/") or (there / word).exists()]
     environ = os.environ | {"PYTHONPATH": f"{there}:{here / 'beside'}", "PYTHONDONTWRITEBYTECODE": "1"}
-    words = [sys.executable, "-m", "pytest", "-x", "-q", *options(group), *known]
-    done = subprocess.run(
-        words, cwd=there, env=environ | {"MUTANT_UNDER_TEST": mutant}, capture_output=True, check=False
-    )
-    return SAID.get(done.returncode, f"unknown {done.returncode}")
+    said = "survived"
+    for chosen in (tests, OUTSIDE):
+        known = [word for word in chosen if not word.startswith("tests/") or (there / word).exists()]
+        words = [sys.executable, "-m", "pytest", "-x", "-q", *options(group), *known]
+        done = subprocess.run(
+            words, cwd=there, env=environ | {"MUTANT_UNDER_TEST": mutant}, capture_output=True, check=False
+        )
+        said = SAID.get(done.returncode, f"unknown {done.returncode}")
+        if said in DEAD:
+            return said
+    return said
 
 
 def outcomes(here: Path) -> dict[str, int | None]:
