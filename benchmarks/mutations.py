@@ -87,8 +87,8 @@ _JUDGING = (*(f"tests/judge/test_{name}.py" for name in ("policy", "locked", "re
 _READING = tuple(f"tests/budget_file/test_{name}.py" for name in ("budget_read", "budget_nouns", "shared_policies"))
 _TRUSTING = tuple(f"tests/trust/test_{name}.py" for name in ("approvals", "target_branch", "carbon_of_target"))
 #: What is tried on a survivor, in a process of its own: the tests of its room, by the beginning of its name, and then
-#: the stories and what asks the gate from outside.
-OUTSIDE = ("tests/test_cases.py", "tests/trust", "tests/tasks/test_policy_tests.py", "tests/test_verdict_file.py")
+#: the stories and the tests of policies.
+OUTSIDE = ("tests/test_cases.py", "tests/tasks/test_policy_tests.py")
 ROOMS = {
     "judge.carbon": ("tests/test_cases.py", "-k", "carbon"),
     "judge.advice": (*_JUDGING, "tests/test_cases.py"),
@@ -157,7 +157,7 @@ def mutmut(here: Path, names: Iterable[str], children: int) -> None:
 
 
 def alone(here: Path, group: Group, mutant: str) -> str:
-    """Try a mutant in fresh processes, from the first import on: the tests of its room, then those from outside."""
+    """Try a mutant in fresh processes, from the first import on: those of its room, then the stories."""
     there, short = here / "mutants", mutant.removeprefix("greengate.")
     tests = next(words for begin, words in ROOMS.items() if short.startswith(begin))
     environ = os.environ | {"PYTHONPATH": f"{there}:{here / 'beside'}", "PYTHONDONTWRITEBYTECODE": "1"}
@@ -302,7 +302,7 @@ def first_and_last(rows: list[dict[str, Any]], there: list[dict[str, Any]]) -> l
     return [
         f"- by the tests as they stood, at least: **{rate(rows, at_first)}**; approvals by 30 quick tests",
         f"- by the tests as they stand now, the same mutants: **{rate(there, at_last)}**; of "
-        f"{len(rows) - len(there)} more the code is gone, since nothing could reach it",
+        f"{len(rows) - len(there)} more the code is gone",
         "",
         "The second figure is no estimate for mutants outside of the sample: tests were added for these very mutants.",
         "The rows were tried before the script had its last form, some with all tests that reach a mutant, others with",
