@@ -72,6 +72,14 @@ def test_nothing_the_change_writes_makes_room(landed: World, softer: dict[str, s
             assert any("carbon_budget" in notice for notice in said.notices)
 
 
+def test_a_budget_that_moves_to_another_folder_leaves_no_carbon_budget_behind(landed: World) -> None:
+    landed.land({"training/b.json": text(6.0)})
+    own = BUDGET.replace("net.fake.yaml", "../net.fake.yaml")
+    landed.propose({"budgets.yaml": None, "ci/budgets.yaml": own})
+    said = landed.check(landed.checkout(), "-b", "ci/budgets.yaml")
+    assert (said.code, said.rules[PERIOD]) == (1, ("fail", "base"))
+
+
 def test_a_run_of_codecarbon_cannot_be_made_smaller(landed: World) -> None:
     allowed = CARBON.replace("records:", "allow_estimated: true, records:")
     landed.land({"budgets.yaml": allowed, "training/e.csv": f"{CSV}2026-11-01T10:00:00,run1,60,6.0,2.0\n"})
