@@ -160,6 +160,13 @@ def test_a_gain_that_asks_nothing_or_cannot_be_is_refused(gain: str, told: str) 
     assert [(one.code, one.message) for one in caught.value.diagnostics] == [("bad-value", told)]
 
 
+def test_an_override_for_a_model_that_is_not_there_is_told_where_it_stands() -> None:
+    with pytest.raises(BudgetError) as caught:
+        read(f"{MODEL}rules: [{{metric: size, max: 1 MB, overrides: [{{models: [nope], max: 2 MB}}]}}]\n")
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message) == ("unmatched-selector", "'nope' matches no model")
+
+
 def test_what_grows_may_be_asked_to_double() -> None:
     paid = "{metric: macs, max_increase: 5%, unless: {metric: throughput, min_increase: 150%, max_increase: 9%}}"
     (rule,) = read(f"{MODEL}rules: [{paid}]\n").rules
