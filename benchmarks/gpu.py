@@ -6,7 +6,7 @@
 
 A comparison is one `greengate check` of a copy of the code against another, as a user would run it, with a limit of
 +3 % on latency_p50: equal models must pass, the others fail. Candidates for +5 % and +10 % carry a product whose width
-is found by trying; what it truly costs is measured once by many launches in this process.
+is found by trying; what both truly cost is measured once, beside the network without it, by launches in this process.
 
 Into the folder go gpu.jsonl (the machine, the truth of each change, every comparison), gpu.md (the table, which is told
 from that alone) and gpu-trials/ (every trial with its raw samples, as `greengate profile -o` writes them). Without a
@@ -16,6 +16,7 @@ board, or with --small, benchmarks/results is refused: nothing there may look li
 from __future__ import annotations
 
 import argparse
+import contextlib
 import datetime
 import gzip
 import json
@@ -25,7 +26,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
 from greengate import estimate, gate, profile_file, stats  # noqa: E402
-from greengate.profile import InputSpec, Launch, Trial, WorkloadSpec  # noqa: E402
+from greengate.profile import InputSpec, Launch, Role, Trial, WorkloadSpec  # noqa: E402
 from greengate.profiler.backends import torch_session  # noqa: E402
 from greengate.profiler.hardware import this_machine  # noqa: E402
 from greengate.profiler.jobs import Counted, CountJob, LaunchJob, Sampled  # noqa: E402
@@ -50,8 +51,10 @@ SMALL: dict[str, tuple[int, tuple[int, ...], int | None]] = {
     "small_resnet50": (1, (3, 64, 64), None),
     "small_bert": (1, (64,), 30522),
 }
-#: Launches and seconds of each by which a change's truth is measured, and tried before.
-TRUTH, TRIED = (8, 1.5), (3, 0.7)
+#: Launches and seconds of each by which the truth of changes is measured, and a width tried before.
+TRUTH, TRIED = (6, 1.0), (2, 0.5)
+#: Columns that are tried first: a board does as many products in a millisecond as a core in a second.
+FIRST = {"cuda": 16384, "cpu": 512}
 
 
 # --- models ---------------------------------------------------------------------------------------------------------
@@ -73,41 +76,48 @@ def workload(options: argparse.Namespace, model: str) -> WorkloadSpec:
 
 
 def ratios(
-    options: argparse.Namespace, model: str, before: Path, after: Path, effort: tuple[int, float]
-) -> list[float]:
-    """Return ln(after / before) of latency_p50 of several launches in this process."""
-    found = []
+    options: argparse.Namespace, model: str, folders: Mapping[Role, Path], effort: tuple[int, float]
+) -> dict[Role, list[float]]:
+    """Return ln(role / baseline) of latency_p50 of every other role, by several launches in this process."""
+    found: dict[Role, list[float]] = {role: [] for role in folders if role != "baseline"}
+    paths = {role: f"{folder}/nets:{model}" for role, folder in folders.items()}
     for seed in range(effort[0]):
-        paths: Any = {"baseline": f"{before}/nets:{model}", "candidate": f"{after}/nets:{model}"}
         order = tuple(paths) if seed % 2 else tuple(reversed(paths))
         job = LaunchJob(paths, order, workload(options, model), seed, effort[1], 10, 100_000)
         told = torch_session.run(job, lambda _: None)
         assert isinstance(told, Sampled)
         launch = Launch(seed, order, told.samples, told.seconds)
-        found.append(estimate.ESTIMATORS["latency_p50"].log_ratio(*_walls(launch)))
+        for role, logs in found.items():
+            walls = [launch.samples[one]["wall"] for one in ("baseline", role)]
+            logs.append(estimate.ESTIMATORS["latency_p50"].log_ratio(*walls))
     return found
 
 
-def _walls(launch: Launch) -> list[tuple[int, ...]]:
-    return [launch.samples[role]["wall"] for role in ("baseline", "candidate")]
-
-
-def calibrate(options: argparse.Namespace, model: str, change: str, folder: Path) -> dict[str, Any]:
-    """Find the width of a change's extra work, and measure what it truly costs."""
-    base, columns = code(folder, "base", 0), 512
-    for _ in range(6):
-        found = math.expm1(statistics.median(ratios(options, model, base, code(folder, change, columns), TRIED)))
-        if abs(found - CHANGES[change]) < 0.1 * CHANGES[change]:
+def calibrate(options: argparse.Namespace, model: str, folder: Path) -> list[dict[str, Any]]:
+    """Find the widths of extra work for all changes, and measure what each truly costs."""
+    base, columns = code(folder, "base", 0), FIRST[options.device.partition(":")[0]]
+    (*less, (most, share)) = [one for one in CHANGES.items() if one[1]]
+    for _ in range(5):
+        tried = ratios(options, model, {"baseline": base, "candidate": code(folder, most, columns)}, TRIED)
+        cost = math.expm1(statistics.median(tried["candidate"]))
+        if abs(cost - share) < 0.1 * share:
             break
-        columns = max(16, round(columns * min(max(CHANGES[change] / max(found, 0.002), 0.1), 10) / 16) * 16)
-    told = stats.across_launches(ratios(options, model, base, code(folder, change, columns), TRUTH), estimate.COMPUTED)
-    true = {"true": math.expm1(told.value), "half_width": told.half_width, "columns": columns}
+        columns = max(16, round(columns * min(max(share / max(cost, 0.002), 0.1), 16) / 16) * 16)
+    widths = {change: max(16, round(columns * part / share / 16) * 16) for change, part in (*less, (most, share))}
+    roles: dict[Role, str] = dict(zip(("candidate", "control"), widths, strict=True))
+    folders = {role: code(folder, change, widths[change]) for role, change in roles.items()}
+    logs = ratios(options, model, {"baseline": base, **folders}, TRUTH)
     if options.device != "cpu":
         import torch
 
         torch.cuda.empty_cache()  # the board is the workers' again
-    print(f"{model} {change}: truly {true['true']:+.2%} with {columns} columns", flush=True)
-    return {"kind": "truth", "model": model, "change": change} | true
+    found = []
+    for role, change in roles.items():
+        told = stats.across_launches(logs[role], estimate.COMPUTED)
+        true = {"true": math.expm1(told.value), "half_width": told.half_width, "columns": widths[change]}
+        print(f"{model} {change}: truly {true['true']:+.2%} with {widths[change]} columns", flush=True)
+        found.append({"kind": "truth", "model": model, "change": change} | true)
+    return found
 
 
 def counted(options: argparse.Namespace, model: str, folder: Path) -> dict[str, Any]:
@@ -164,11 +174,9 @@ def machine(options: argparse.Namespace) -> dict[str, Any]:
     import torch
 
     here = this_machine()
-    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"]
-    revision = subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
     board = torch.cuda.get_device_name(0) if options.device != "cpu" else "no GPU: tried on the CPU"
     told = {"board": board, "cpu": here.cpu, "cores": here.cores, "system": here.system, "torch": torch.__version__}
-    return {"kind": "machine", "date": _now()[:10], "revision": revision, "small": options.small} | told
+    return {"kind": "machine", "date": _now()[:10], "revision": options.revision, "small": options.small} | told
 
 
 def run(options: argparse.Namespace) -> None:
@@ -181,9 +189,9 @@ def run(options: argparse.Namespace) -> None:
         for model in options.models:
             if not any(one["kind"] == "model" and one["model"] == model for one in records(raw)):
                 append(raw, counted(options, model, folder))
-            for change in list(CHANGES)[1:]:
-                if (model, change) not in widths(records(raw)):
-                    append(raw, calibrate(options, model, change, folder))
+            if not any(known == model for known, _ in widths(records(raw))):
+                for truth in calibrate(options, model, folder):
+                    append(raw, truth)
         while time.monotonic() < deadline:
             model, change, index = emptiest(records(raw), list(options.models))
             said, trial = compare(options, model, change, widths(records(raw)).get((model, change), 0), folder)
@@ -264,6 +272,14 @@ def _row(model: str, change: str, truth: dict[str, Any] | None, cell: list[dict[
     return f"| {model} | {change} | {told} | {counts} | {half:.2%} | {seconds:.0f} |"
 
 
+def revision() -> str:
+    """Return which revision of greengate this is; empty where git or its folder is not at hand."""
+    command = ["git", "-C", str(HERE), "describe", "--always", "--dirty", "--abbrev=12"]
+    with contextlib.suppress(OSError):
+        return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
+    return ""
+
+
 def asked(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read the command line. Ends the process where a result would pretend to be a board's."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -272,6 +288,7 @@ def asked(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=9, help="no comparison begins later")
     parser.add_argument("--max-seconds", type=float, default=60, help="for one look of a comparison")
     parser.add_argument("--folder", type=Path, default=RESULTS)
+    parser.add_argument("--revision", default=revision(), help="of greengate, where a copy of its files runs")
     options = parser.parse_args(arguments)
     options.models = SMALL if options.small else MODELS
     if (options.small or options.device == "cpu") and options.folder.resolve() == RESULTS:

@@ -45,9 +45,9 @@ HERE = Path(__file__).parent
 RESULTS = HERE / "results"
 PARTS = ("ticks", "beside", "phase", "compare")
 LOADS = ("idle", "compute", "memory")
-PERIODS = (0.02, 0.05, 0.1, 0.137, 0.2)
-#: Share of work more, items of a batch -> comparisons wanted, in the order they are made in.
-ROWS = {(0.05, 64): 5, (0.10, 64): 5, (0.0, 1): 1, (0.0, 8): 1, (0.0, 64): 20}
+PERIODS = (0.02, 0.1, 0.137, 0.2)
+#: Share of work more, items of a batch -> comparisons wanted; one of each first, since each takes minutes.
+ROWS = {(0.10, 64): 5, (0.0, 64): 20, (0.05, 64): 5, (0.0, 1): 1, (0.0, 8): 1}
 METRIC = "gpu_energy_per_1k"
 LAYERS = 40
 BUDGET = """version: 1
@@ -55,8 +55,16 @@ models: [{{name: net, path: {path}{more}}}]
 workload: {{batch_size: {batch}, seed: {seed}}}
 rules: [{{metric: gpu_energy_per_1k, max_increase: 5%}}]
 """
-CODE = """from torch import nn
-def make(): return nn.Sequential(*[nn.Linear(4096, 4096, bias=False) for _ in range({layers})])
+#: Every layer has weights of its own, copied from one: drawing them all would take longer than what is measured.
+CODE = """import torch
+from torch import nn
+
+def make():
+    drawn = torch.randn(4096, 4096) / 64
+    layers = [nn.utils.skip_init(nn.Linear, 4096, 4096, bias=False) for _ in range({layers})]
+    for layer in layers:
+        layer.weight.data.copy_(drawn)
+    return nn.Sequential(*layers)
 """
 ON_BOARD = ", device: cuda, precision: bf16, inputs: {input: {shape: [1, 4096], dtype: float32}}"
 
@@ -241,7 +249,7 @@ def beside(loads: Loads, seconds: float, _: Path) -> Mapping[str, Any]:
     return found
 
 
-def phase(loads: Loads, seconds: float, _: Path, phases: int = 10) -> Mapping[str, Any]:
+def phase(loads: Loads, seconds: float, _: Path, phases: int = 5) -> Mapping[str, Any]:
     """Run waves of every period at several phases to the counter's tick; beside them, work without a wave."""
     found = {}
     with opened() as (meter, domain):
@@ -292,16 +300,26 @@ def compare(models: Models, minutes: float, out: Path) -> list[dict[str, Any]]:
     kept = out / "compare.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
     end, longest = time.monotonic() + minutes * 60, 0.0
-    for (more, batch), wanted in ROWS.items():
-        for seed in range(sum((one["more"], one["batch"]) == (more, batch) for one in rows), wanted):
-            begun = time.monotonic()
-            if longest and begun + longest > end:
-                return rows
-            rows.append(_compared(models, more, batch, seed, out / "models"))
-            longest = max(longest, time.monotonic() - begun)
-            with kept.open("a") as file:
-                file.write(json.dumps(rows[-1]) + "\n")
+    while (row := _fewest(rows)) is not None:
+        begun = time.monotonic()
+        if longest and begun + longest > end:
+            break
+        more, batch, seed = row
+        rows.append(_compared(models, more, batch, seed, out / "models"))
+        longest = max(longest, time.monotonic() - begun)
+        with kept.open("a") as file:
+            file.write(json.dumps(rows[-1]) + "\n")
     return rows
+
+
+def _fewest(rows: Sequence[Mapping[str, Any]]) -> tuple[float, int, int] | None:
+    """Return the row with the fewest comparisons of those that want more, with how many it has; None: all are there."""
+    done = Counter((one["more"], one["batch"]) for one in rows)
+    open_rows = [row for row, wanted in ROWS.items() if done[row] < wanted]
+    if not open_rows:
+        return None
+    more, batch = min(open_rows, key=lambda row: done[row])
+    return more, batch, done[more, batch]
 
 
 def _compared(models: Models, more: float, batch: int, seed: int, folder: Path) -> dict[str, Any]:
@@ -398,7 +416,7 @@ def _verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 #: Seconds that are followed at a time.
-SECONDS = {"ticks": 6.0, "beside": 15.0, "phase": 2.0}
+SECONDS = {"ticks": 6.0, "beside": 8.0, "phase": 2.0}
 
 
 def run(part: str, out: Path, minutes: float) -> object:

@@ -99,10 +99,13 @@ def test_the_width_of_a_change_is_found(per_column: float, gpu: ModuleType, tmp_
         return Sampled({role: {"wall": wall(path), "cpu": wall(path)} for role, path in job.paths.items()}, 1.0)
 
     gpu.torch_session = SimpleNamespace(run=run)
-    found = gpu.calibrate(options, "small_bert", "+10%", tmp_path)
-    assert found["columns"] % 16 == 0
-    assert found["true"] == pytest.approx(found["columns"] * per_column, abs=1e-6)
-    assert found["true"] == pytest.approx(0.10, rel=0.1) or found["columns"] == 16
+    less, most = gpu.calibrate(options, "small_bert", tmp_path)
+    assert [one["change"] for one in (less, most)] == ["+5%", "+10%"]
+    for found in (less, most):
+        assert found["columns"] % 16 == 0
+        assert found["true"] == pytest.approx(found["columns"] * per_column, abs=1e-6)
+    assert most["true"] == pytest.approx(0.10, rel=0.1) or most["columns"] == 32
+    assert most["columns"] == pytest.approx(2 * less["columns"], abs=16)
 
 
 MACHINE = {

@@ -33,12 +33,11 @@ from greengate.profiler.meters.nvml import Nvml  # noqa: E402
 if not torch.cuda.is_available():
     pytest.skip(f"{ABSENT}NVIDIA GPU (continuous integration has none either)", allow_module_level=True)
 
+#: These run on the torch and onnxruntime found there, whose warnings are theirs.
+pytestmark = pytest.mark.filterwarnings("default")
+
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 import gpu_energy  # noqa: E402
-
-CODE = """from torch import nn
-def make(): return nn.Sequential(*[nn.Linear(4096, 4096, bias=False) for _ in range(LAYERS)])
-"""
 
 
 @pytest.fixture
@@ -83,7 +82,7 @@ def test_extra_work_costs_more_joules_and_equal_models_the_same(tmp_path: Path) 
     subjects = {}
     for role, layers in (("baseline", 40), ("candidate", 50), ("control", 40)):
         (tmp_path / role).mkdir()
-        (tmp_path / role / "own.py").write_text(CODE.replace("LAYERS", str(layers)))
+        (tmp_path / role / "own.py").write_text(gpu_energy.CODE.format(layers=layers))
         subjects[role] = Subject(role, str(tmp_path / role / "own:make"), "own:make", spec)
     launches: list[Launch] = []
     with opened(Energy()) as bench:

@@ -26,6 +26,9 @@ if isinstance(cuda.device("cuda"), Missing):
 if CUDA not in onnxruntime.get_available_providers():
     pytest.skip(f"{ABSENT}onnxruntime-gpu in place of onnxruntime", allow_module_level=True)
 
+#: These run on the onnxruntime found there, whose warnings are its own.
+pytestmark = pytest.mark.filterwarnings("default")
+
 LIMITS = WorkerLimits(timeout=120)
 SPEC = WorkloadSpec(inputs=(InputSpec("x", (64, 1024)),), device="cuda")
 

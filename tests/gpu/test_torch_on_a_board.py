@@ -42,6 +42,9 @@ from greengate.recipe import NO_RECIPE  # noqa: E402
 if not torch.cuda.is_available():
     pytest.skip(f"{ABSENT}NVIDIA GPU (continuous integration has none either)", allow_module_level=True)
 
+#: These run on the torch and onnxruntime found there, whose warnings are theirs.
+pytestmark = pytest.mark.filterwarnings("default")
+
 WIDE = (InputSpec("input", (64, 1024)),)
 CODE = """from torch import nn
 def make(): return nn.Sequential(*[nn.Linear(1024, 1024, bias=False) for _ in range(LAYERS)])

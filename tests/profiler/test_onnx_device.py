@@ -123,6 +123,20 @@ def test_a_board_is_asked_for_with_its_options(precision: Any, tf32: str) -> Non
 
 
 @pytest.mark.usefixtures("there")
+@pytest.mark.parametrize("known", [True, False])
+def test_libraries_that_pip_installed_are_loaded_before_a_session(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded: list[str] = []
+    if known:
+        monkeypatch.setattr(onnxruntime, "preload_dlls", lambda: loaded.append("all"))
+    else:  # onnxruntime before 1.21
+        monkeypatch.delattr(onnxruntime, "preload_dlls")
+    onnx_device.placed(WorkloadSpec())
+    assert not loaded, "the CPU wants none"
+    onnx_device.placed(SPEC)
+    assert loaded == ["all"] * known
+
+
+@pytest.mark.usefixtures("there")
 def test_a_limit_on_the_boards_memory_is_the_arenas(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENGATE_GPU_MEMORY", "16000000000")
     options = onnx_device.placed(SPEC).options

@@ -67,6 +67,8 @@ def place_of(spec: WorkloadSpec) -> Place | Missing:
     found = cuda.device(spec.device)
     if isinstance(found, Missing):
         return found
+    if preload := getattr(onnxruntime, "preload_dlls", None):
+        preload()  # CUDA's libraries where pip put them: the provider itself looks only where the system does
     tf32 = "1" if spec.precision == "tf32" else "0"
     # The search for the fastest convolution would run, and choose, anew in every process.
     options = {"device_id": str(found.index), "use_tf32": tf32, "cudnn_conv_algo_search": "HEURISTIC"}

@@ -111,6 +111,17 @@ def test_comparisons_go_on_where_they_ended_and_the_table_says_what_lacks(
     assert "Not measured: compare." not in said
 
 
+def test_one_comparison_of_each_kind_comes_before_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_energy, "ROWS", {(0.10, 64): 2, (0.0, 1): 1, (0.0, 64): 3})
+    rows: list[dict[str, float]] = []
+    while row := gpu_energy._fewest(rows):
+        rows.append(dict(zip(("more", "batch", "seed"), row, strict=True)))
+    assert [(one["more"], one["batch"], one["seed"]) for one in rows] == [
+        *((0.10, 64, 0), (0.0, 1, 0), (0.0, 64, 0)),
+        *((0.10, 64, 1), (0.0, 64, 1), (0.0, 64, 2)),
+    ]
+
+
 def test_what_was_measured_is_in_the_table(tmp_path: Path) -> None:
     spread = {"p5": 99.0, "p50": 100.0, "p95": 101.0, "p99": 102.0}
     row = {"changes": 60, "tick_ms": spread, "read_us": spread, "watts": 70.0}
