@@ -34,10 +34,12 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 
 from greengate import estimate, gate, profile_file, stats  # noqa: E402
+from greengate.budget import WorkerLimits  # noqa: E402
 from greengate.profile import InputSpec, Launch, Role, Trial, WorkloadSpec  # noqa: E402
+from greengate.profiler.backends import torch as backend  # noqa: E402
 from greengate.profiler.backends import torch_session  # noqa: E402
 from greengate.profiler.hardware import this_machine  # noqa: E402
-from greengate.profiler.jobs import Counted, CountJob, LaunchJob, Sampled  # noqa: E402
+from greengate.profiler.jobs import CountJob, LaunchJob, Sampled  # noqa: E402
 
 RESULTS = HERE / "results"
 LIMIT = 0.03
@@ -122,10 +124,8 @@ def calibrate(options: argparse.Namespace, model: str, folder: Path) -> list[dic
 
 def counted(options: argparse.Namespace, model: str, folder: Path) -> dict[str, Any]:
     """Return what a model is, so that a reader can tell it is the network it is called after."""
-    found = torch_session.run(
-        CountJob(f"{code(folder, 'base', 0)}/nets:{model}", workload(options, model)), lambda _: None
-    )
-    assert isinstance(found, Counted)
+    # In a process of its own: this one would keep the code, and take it for the next copy's.
+    found = backend.run(CountJob(f"{code(folder, 'base', 0)}/nets:{model}", workload(options, model)), WorkerLimits())
     told = {name: getattr(found.measurements[name], "value", None) for name in ("macs", "params")}
     boards = [f"{gpu.name}, {gpu.facts}" for gpu in found.gpus]
     return {"kind": "model", "model": model, "boards": boards, "batch": options.models[model][0]} | told

@@ -295,7 +295,7 @@ class OnBoard:
         return "file:old/own:make"
 
 
-def compare(models: Models, minutes: float, out: Path) -> list[dict[str, Any]]:
+def compare(models: Models, minutes: float, out: Path, seconds: float = 240.0) -> list[dict[str, Any]]:
     """Make comparisons until all are there or the next would not end in time; what was made before counts."""
     kept = out / "compare.jsonl"
     rows = [json.loads(line) for line in kept.read_text().splitlines()] if kept.exists() else []
@@ -304,8 +304,7 @@ def compare(models: Models, minutes: float, out: Path) -> list[dict[str, Any]]:
         begun = time.monotonic()
         if longest and begun + longest > end:
             break
-        more, batch, seed = row
-        rows.append(_compared(models, more, batch, seed, out / "models"))
+        rows.append(_compared(models, *row, out / "models", seconds))
         longest = max(longest, time.monotonic() - begun)
         with kept.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
@@ -322,11 +321,11 @@ def _fewest(rows: Sequence[Mapping[str, Any]]) -> tuple[float, int, int] | None:
     return more, batch, done[more, batch]
 
 
-def _compared(models: Models, more: float, batch: int, seed: int, folder: Path) -> dict[str, Any]:
+def _compared(models: Models, more: float, batch: int, seed: int, folder: Path, seconds: float) -> dict[str, Any]:
     folder.mkdir(parents=True, exist_ok=True)
     against = models.written(folder, more, batch, seed)
     with contextlib.chdir(folder):
-        request = gate.Request("budgets.yaml", against=against, environ={"CI": "true"})
+        request = gate.Request("budgets.yaml", against=against, environ={"CI": "true"}, energy_seconds=seconds)
         found = gate.check(request, datetime.datetime.now(datetime.UTC))
     (outcome,) = found.verdict.outcomes
     trial = found.measured.get("net")
@@ -337,6 +336,7 @@ def _compared(models: Models, more: float, batch: int, seed: int, folder: Path) 
         "seed": seed,
         "status": outcome.status.name.lower(),
         "reason": outcome.reason,
+        "given": seconds,
         "seconds": found.verdict.seconds,
         "joules_per_1k": candidate.value if isinstance(candidate, Measurement) else None,
     }
@@ -419,11 +419,11 @@ def _verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 SECONDS = {"ticks": 6.0, "beside": 8.0, "phase": 2.0}
 
 
-def run(part: str, out: Path, minutes: float) -> object:
+def run(part: str, out: Path, minutes: float, given: float) -> object:
     """Do one part and return what it found."""
     if part == "compare":
         # It must have the board to itself: who loads it would be another process on it.
-        return compare(OnBoard(), minutes, out)
+        return compare(OnBoard(), minutes, out, given)
     loads = Processes("cuda")
     try:
         return {"ticks": ticks, "beside": beside, "phase": phase}[part](loads, SECONDS[part], out)
@@ -436,16 +436,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them if none is named")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu_energy")
     parser.add_argument("--minutes", type=float, default=6.0, help="for comparisons; call again for the rest")
+    parser.add_argument("--energy-seconds", type=float, default=240.0, help="for one comparison, as `check` has it")
     asked = parser.parse_args(arguments)
     if stands_in() and asked.out.is_relative_to(RESULTS):
         raise SystemExit("the management library is the tests' stand-in: no board is here to be measured")
     asked.out.mkdir(parents=True, exist_ok=True)
     if len(asked.parts) == 1:
         (part,) = asked.parts
-        (asked.out / f"{part}.json").write_text(json.dumps(run(part, asked.out, asked.minutes), indent=1) + "\n")
+        (asked.out / f"{part}.json").write_text(
+            json.dumps(run(part, asked.out, asked.minutes, asked.energy_seconds), indent=1) + "\n"
+        )
     else:
         for part in asked.parts or PARTS:
-            command = [sys.executable, __file__, part, "--out", str(asked.out), "--minutes", str(asked.minutes)]
+            more = ["--minutes", str(asked.minutes), "--energy-seconds", str(asked.energy_seconds)]
+            command = [sys.executable, __file__, part, "--out", str(asked.out), *more]
             subprocess.run(command, check=False)
     (asked.out / "gpu_energy.md").write_text(table(asked.out))
     print(table(asked.out))

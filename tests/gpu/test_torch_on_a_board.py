@@ -61,8 +61,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def made(layers: int) -> str:
     folder = Path(f"layers{layers}")
     folder.mkdir(exist_ok=True)
-    (folder / "own.py").write_text(CODE.replace("LAYERS", str(layers)))
-    return str((folder / "own:make").absolute())
+    # A name of its own: here many jobs share a process, which keeps what it imported.
+    (folder / f"own{layers}.py").write_text(CODE.replace("LAYERS", str(layers)))
+    return str((folder / f"own{layers}:make").absolute())
 
 
 def spec(device: str = "cuda", inputs: tuple[InputSpec, ...] = WIDE, **more: Any) -> WorkloadSpec:
@@ -103,13 +104,13 @@ def test_what_does_not_fit_is_said() -> None:
     rows = 2 * torch.cuda.get_device_properties(0).total_memory // (2 * 1024)
     folder = Path("huge")
     folder.mkdir()
-    (folder / "own.py").write_text(
+    (folder / "huge.py").write_text(
         "import torch\nfrom torch import nn\n"
         "class Net(nn.Linear):\n"
         f"    def forward(self, input): return super().forward(input[:1].expand({rows}, 1024).contiguous())\n"
         "def make(): return Net(1024, 1024)\n"
     )
-    job = LaunchJob({"candidate": str((folder / "own:make").absolute())}, ("candidate",), spec(), 0, 0.1, 4, 40)
+    job = LaunchJob({"candidate": str((folder / "huge:make").absolute())}, ("candidate",), spec(), 0, 0.1, 4, 40)
     with pytest.raises(WorkerFailed, match="out of memory") as caught:
         torch_session.run(job, lambda _: None)
     assert caught.value.out_of_memory
