@@ -304,7 +304,7 @@ def compare(models: Models, minutes: float, out: Path, seconds: float = 240.0) -
         begun = time.monotonic()
         if longest and begun + longest > end:
             break
-        rows.append(_compared(models, *row, out / "models", seconds))
+        rows.append(_compared(models, row, out / "models", seconds))
         longest = max(longest, time.monotonic() - begun)
         with kept.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
@@ -321,7 +321,8 @@ def _fewest(rows: Sequence[Mapping[str, Any]]) -> tuple[float, int, int] | None:
     return more, batch, done[more, batch]
 
 
-def _compared(models: Models, more: float, batch: int, seed: int, folder: Path, seconds: float) -> dict[str, Any]:
+def _compared(models: Models, row: tuple[float, int, int], folder: Path, seconds: float) -> dict[str, Any]:
+    more, batch, seed = row
     folder.mkdir(parents=True, exist_ok=True)
     against = models.written(folder, more, batch, seed)
     with contextlib.chdir(folder):
