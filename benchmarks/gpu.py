@@ -127,7 +127,7 @@ def counted(options: argparse.Namespace, model: str, folder: Path) -> dict[str, 
     # In a process of its own: this one would keep the code, and take it for the next copy's.
     found = backend.run(CountJob(f"{code(folder, 'base', 0)}/nets:{model}", workload(options, model)), WorkerLimits())
     told = {name: getattr(found.measurements[name], "value", None) for name in ("macs", "params")}
-    boards = [f"{gpu.name}, {gpu.facts}" for gpu in found.gpus]
+    boards = [", ".join((gpu.name, *(f"{name} {text}" for name, text in gpu.facts.items()))) for gpu in found.gpus]
     return {"kind": "model", "model": model, "boards": boards, "batch": options.models[model][0]} | told
 
 

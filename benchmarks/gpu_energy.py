@@ -1,13 +1,14 @@
 """What the energy counter of a real NVIDIA board is worth, in one call: `python benchmarks/gpu_energy.py`.
 
-Wants a board that is nobody else's, nvidia-ml-py and torch for CUDA. Five parts, each in a process of its own, each
-writes OUT/PART.json; a second call goes on where the first ended (`compare` appends), the table is written from all:
+Wants a board that is nobody else's, nvidia-ml-py and torch for CUDA. Four parts, each in a process of its own, each
+writes OUT/PART.json with machine and date; a second call goes on where the first ended (`compare` appends), on another
+machine if need be. The table, OUT/gpu_energy.md, is written from all that is there:
 
     ticks    how often the counter changes, what a read costs, idle and under load; saves the traces that tests replay
     beside   the counter beside the board's own power, instant and averaged, integrated: idle, compute, memory
     phase    whether energy depends on the phase of a square wave of work with a period of 20 to 200 ms
     compare  whole comparisons by the gate under +5 %: equal models, +5 % and +10 % of real work more; batch 1, 8, 64
-    table    OUT/gpu_energy.md, with machine and date
+    table    nothing anew: the table alone
 
 Nothing is written into benchmarks/results where the library is the stand-in of the tests: no board was seen then.
 """
@@ -66,7 +67,7 @@ def make():
         layer.weight.data.copy_(drawn)
     return nn.Sequential(*layers)
 """
-ON_BOARD = ", device: cuda, precision: bf16, inputs: {input: {shape: [1, 4096], dtype: float32}}"
+ON_BOARD = ", device: cuda, precision: bf16, inputs: {{input: {{shape: [{batch}, 4096], dtype: float32}}}}"
 
 
 class Loads(Protocol):
@@ -220,8 +221,7 @@ def saved(load: str, domain: Domain, trace: Trace) -> str:
     start, _, counts = trace.changes[0]
     watts, span = trace.reading(domain)
     told = {
-        "machine": machine(),
-        "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}",
+        **where(),
         "load": load,
         "domain": {"id": domain.id, "kind": domain.kind, "method": domain.method, "joules": domain.joules},
         "changes": [(before - start, seen - before, count - counts) for before, seen, count in trace.changes],
@@ -290,7 +290,7 @@ class OnBoard:
         for role, layers in (("old", LAYERS), ("new", round(LAYERS * (1 + more)))):
             (folder / role).mkdir(exist_ok=True)
             (folder / role / "own.py").write_text(CODE.format(layers=layers) + f"# {role}\n")
-        budget = BUDGET.format(path="'new/own:make'", more=ON_BOARD, batch=batch, seed=seed)
+        budget = BUDGET.format(path="'new/own:make'", more=ON_BOARD.format(batch=batch), batch=batch, seed=seed)
         (folder / "budgets.yaml").write_text(budget)
         return "file:old/own:make"
 
@@ -337,6 +337,7 @@ def _compared(models: Models, row: tuple[float, int, int], folder: Path, seconds
         "seed": seed,
         "status": outcome.status.name.lower(),
         "reason": outcome.reason,
+        **where(),
         "given": seconds,
         "seconds": found.verdict.seconds,
         "joules_per_1k": candidate.value if isinstance(candidate, Measurement) else None,
@@ -357,6 +358,11 @@ def machine() -> str:
     return f"{told}; {platform.system()} {platform.release()}, Python {platform.python_version()}"
 
 
+def where() -> dict[str, str]:
+    """Say on which machine something is measured, and when."""
+    return {"machine": machine(), "date": f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}"}
+
+
 def stands_in() -> bool:
     """Tell whether the library is the one that the tests compile."""
     return "Fake" in machine()
@@ -368,14 +374,16 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def table(out: Path) -> str:
-    """Return the results as text; a part that was not run is named so."""
-    told = {part: json.loads((out / f"{part}.json").read_text()) for part in PARTS if (out / f"{part}.json").exists()}
-    lines = [
-        "# The energy counter of a real board",
-        "",
-        f"Written by benchmarks/gpu_energy.py on {datetime.datetime.now(datetime.UTC):%Y-%m-%d}: {machine()}.",
-        "",
-    ]
+    """Return the results as text, with machines and dates; a part that was not run is named so."""
+    kept = {part: json.loads((out / f"{part}.json").read_text()) for part in PARTS if (out / f"{part}.json").exists()}
+    told = {part: one["found"] for part, one in kept.items()}
+    measured: dict[str, list[str]] = {}
+    for part, one in kept.items():
+        for row in told[part] if part == "compare" else [one]:
+            parts = measured.setdefault(f"on {row['date']}: {row['machine']}", [])
+            parts += [] if part in parts else [part]
+    lines = ["# The energy counter of a real board", ""]
+    lines += [f"{', '.join(parts)} {text}.\n" for text, parts in measured.items()]
     lines += [f"Not measured: {part}.\n" for part in PARTS if part not in told]
     for load, row in told.get("ticks", {}).items():
         tick, cost = row["tick_ms"], row["read_us"]
@@ -434,20 +442,20 @@ def run(part: str, out: Path, minutes: float, given: float) -> object:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}; all of them if none is named")
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(PARTS)}, or table; all parts if none is named")
     parser.add_argument("--out", type=Path, default=RESULTS / "gpu_energy")
     parser.add_argument("--minutes", type=float, default=6.0, help="for comparisons; call again for the rest")
     parser.add_argument("--energy-seconds", type=float, default=240.0, help="for one comparison, as `check` has it")
     asked = parser.parse_args(arguments)
-    if stands_in() and asked.out.is_relative_to(RESULTS):
+    telling = asked.parts == ["table"]
+    if not telling and stands_in() and asked.out.is_relative_to(RESULTS):
         raise SystemExit("the management library is the tests' stand-in: no board is here to be measured")
     asked.out.mkdir(parents=True, exist_ok=True)
-    if len(asked.parts) == 1:
+    if len(asked.parts) == 1 and not telling:
         (part,) = asked.parts
-        (asked.out / f"{part}.json").write_text(
-            json.dumps(run(part, asked.out, asked.minutes, asked.energy_seconds), indent=1) + "\n"
-        )
-    else:
+        found = run(part, asked.out, asked.minutes, asked.energy_seconds)
+        (asked.out / f"{part}.json").write_text(json.dumps({**where(), "found": found}, indent=1) + "\n")
+    elif not telling:
         for part in asked.parts or PARTS:
             more = ["--minutes", str(asked.minutes), "--energy-seconds", str(asked.energy_seconds)]
             command = [sys.executable, __file__, part, "--out", str(asked.out), *more]

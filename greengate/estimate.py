@@ -24,7 +24,7 @@ BROKEN = 0.999
 #: ln(change), for one thread and for several. Measured: docs/decisions/0005.
 BETWEEN_ONE_THREAD, BETWEEN_SEVERAL = 0.03, 0.12
 
-#: The share of the time that the first look may take; the rest can confirm a failure.
+#: The share of the time that the first look may take, but for its fewest launches; the rest can confirm a failure.
 FIRST_SHARE = 0.6
 
 _MORE_TIME = "give it more time with --max-seconds"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections.abc import Callable
@@ -17,6 +18,8 @@ needs.package("torch")
 
 import torch  # noqa: E402
 
+from greengate import estimate, profile_file  # noqa: E402
+from greengate.profile import Missing, Trial  # noqa: E402
 from greengate.profiler.jobs import Sampled  # noqa: E402
 
 HOME = Path(__file__).parents[1] / "benchmarks"
@@ -83,7 +86,6 @@ def test_nothing_pretends_to_be_a_boards(arguments: list[str], gpu: ModuleType) 
     with pytest.raises(SystemExit) as caught:
         gpu.asked(arguments)
     assert caught.value.code == 2
-    assert not (HOME / "results" / "gpu.md").exists() or torch.cuda.is_available()
 
 
 @pytest.mark.parametrize("per_column", [0.00002, 0.0001, 0.002])
@@ -171,3 +173,30 @@ def test_records_are_read_back(gpu: ModuleType, tmp_path: Path) -> None:
         gpu.append(raw, one)
     assert gpu.records(raw) == json.loads(json.dumps(RECORDS))
     assert gpu.widths(gpu.records(raw)) == {("bert", "+5%"): 64}
+
+
+# --- what a real board gave -----------------------------------------------------------------------------------------
+
+
+def test_the_results_are_told_from_their_records(gpu: ModuleType) -> None:
+    told = "\n".join(gpu.table(gpu.records(HOME / "results" / "gpu.jsonl"))) + "\n"
+    assert told == (HOME / "results" / "gpu.md").read_text()
+
+
+def compared_there() -> list[dict[str, Any]]:
+    rows = (json.loads(line) for line in (HOME / "results" / "gpu.jsonl").read_text().splitlines())
+    return [one for one in rows if one["kind"] == "comparison"]
+
+
+@pytest.mark.parametrize("said", compared_there(), ids=lambda one: f"{one['model']}{one['change']}")
+def test_the_raw_samples_of_a_comparison_still_give_its_interval(said: dict[str, Any]) -> None:
+    """Whoever doubts a verdict of the board can do so from what was kept of it."""
+    name = f"{said['model']}{said['change'].replace('%', '')}-0.json.gz"
+    text = gzip.decompress((HOME / "results" / "gpu-trials" / name).read_bytes()).decode()
+    trial = profile_file.load(text, name)
+    assert isinstance(trial, Trial)
+    assert [*trial.looks] == said["launches"]
+    found = estimate.change(trial.launches, "latency_p50", trial.candidate.workload)
+    assert not isinstance(found, Missing)
+    assert [found.value, found.low, found.high] == pytest.approx([said["value"], said["low"], said["high"]], rel=1e-6)
+    assert all("H100" in board.name for board in trial.candidate.hardware.gpus)

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from greengate import estimate
+from greengate import estimate, stats
 from greengate.profile import Ended, Launch, Missing
 from greengate.profiler.backends import format_of
 from greengate.profiler.exact import Subject, refused
@@ -26,12 +26,14 @@ LOOKS = (LAUNCHES, 8, 11, 15, 20, 27, 36, 48, 64)
 class Effort:
     """How much to measure: noisy metrics with the half-width of ln(change) each needs, and seconds to spend.
 
-    Energy has seconds of its own.
+    Energy has seconds of its own. Of the seconds, `part` may be spent; more only on the fewest launches that can be
+    judged, since what is kept back is of no use without them.
     """
 
     precision: Mapping[str, float]
     max_seconds: float = 60.0
     energy: Energy = field(default_factory=Energy)
+    part: float = 1.0
 
     def only(self, metered: bool) -> Effort:
         """Return the part of the effort that meters energy, with its own seconds, or the other."""
@@ -42,10 +44,9 @@ class Effort:
         """Return the same for the other metrics only."""
         return replace(self, precision={name: need for name, need in self.precision.items() if name not in metrics})
 
-    def share(self, part: float) -> Effort:
-        """Return the same with a part of the time."""
-        energy = replace(self.energy, seconds=self.energy.seconds * part)
-        return replace(self, max_seconds=self.max_seconds * part, energy=energy)
+    def seconds(self, launches: int) -> float:
+        """Return the seconds by whose end another launch must be over, after so many."""
+        return self.max_seconds * (self.part if launches >= stats.MIN_LAUNCHES else 1.0)
 
 
 @dataclass(frozen=True)
@@ -111,9 +112,10 @@ def launch_until_precise(
         spent = backend.clock() - started
         longest = max((launch.took for launch in (*begun, *launches)), default=0.0)
         # A launch that would overrun is not begun; the very first is, so that it can be said how long one takes.
-        if (launches or begun) and spent + longest > effort.max_seconds:
+        if (launches or begun) and spent + longest > effort.seconds(len(launches)):
             return ended("time")
-        progress(Step(model.name, f"launch {len(launches) + 1}", spent, max(0.0, effort.max_seconds - spent)))
+        left = max(0.0, effort.seconds(stats.MIN_LAUNCHES) - spent)
+        progress(Step(model.name, f"launch {len(launches) + 1}", spent, left))
         try:
             made, found = once(wanted, len(begun) + len(launches), together)
         except WorkerFailed as failed:

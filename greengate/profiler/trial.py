@@ -31,12 +31,12 @@ def profile(
 ) -> tuple[Profile, float]:
     """Add the noisy metrics of one model, measured by itself, to its counted profile; return the seconds it took.
 
-    The first look takes at most estimate.FIRST_SHARE of the time, as in a trial.
+    The first look takes estimate.FIRST_SHARE of the time, as in a trial.
     Raises ModelError when the model is at fault.
     """
     if unrun(counted) is not None:
         return counted, 0.0
-    run = _measure({"candidate": subject}, effort.share(estimate.FIRST_SHARE), limits, progress)
+    run = _measure({"candidate": subject}, replace(effort, part=estimate.FIRST_SHARE), limits, progress)
     measured = _with_noisy(counted, "candidate", run, effort)
     kept = (run.launches, (len(run.launches),)) if run.launches else ((), ())
     return replace(measured, notes=(*measured.notes, *run.notes), launches=kept[0], looks=kept[1]), run.seconds
@@ -51,14 +51,14 @@ def trial(
 ) -> Trial:
     """Measure baseline and candidate together, with the baseline a second time as the control.
 
-    The first look takes at most estimate.FIRST_SHARE of the time. A role that cannot run here, or whose worker broke
-    while counting, is left out: its numbers are Missing, and so is every change. Raises ModelError when a model is at
-    fault.
+    The first look takes estimate.FIRST_SHARE of the time, more where the fewest launches need it. A role that cannot
+    run here, or whose worker broke while counting, is left out: its numbers are Missing, and so is every change. Raises
+    ModelError when a model is at fault.
     """
     sound = {role: subject for role, subject in subjects.items() if unrun(counted[role]) is None}
     if "candidate" not in sound:  # nobody judges a baseline by itself
         return Trial(untimed(counted["baseline"]), counted["candidate"], (), "none", 0.0)
-    run = _measure(_with_control(sound), effort.share(estimate.FIRST_SHARE), limits, progress)
+    run = _measure(_with_control(sound), replace(effort, part=estimate.FIRST_SHARE), limits, progress)
     before, after = (
         _with_noisy(counted[role], role, run, effort) if role in sound else counted[role]
         for role in ("baseline", "candidate")

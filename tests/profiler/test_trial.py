@@ -242,12 +242,23 @@ def test_a_second_look_takes_as_many_fresh_launches(tmp_path: Path) -> None:
 
 def test_a_second_look_keeps_to_the_same_time(tmp_path: Path) -> None:
     both = subject(tmp_path, "a", "launch_noise: 2%"), subject(tmp_path, "b", "latency: 30 ms\nlaunch_noise: 2%")
-    for seconds in (12, 20, 40):
+    for seconds in (16, 20, 40):
         made = run(*both, Effort(STEADY, seconds))
         pair = dict(zip(("baseline", "candidate"), both, strict=True))
         again = trial.confirm(made, pair, Effort(STEADY, seconds), LIMITS)  # type: ignore[arg-type]
         assert again.seconds <= seconds
         assert len(again.launches) > len(made.launches)
+
+
+def test_the_fewest_launches_may_take_what_is_kept_for_a_second_look(tmp_path: Path) -> None:
+    """Two launches cannot be judged: to keep time back for confirming what they say would be of no use."""
+    both = subject(tmp_path, "a", "launch_noise: 2%"), subject(tmp_path, "b", "latency: 30 ms\nlaunch_noise: 2%")
+    made = run(*both, Effort(STEADY, 12))
+    assert len(made.launches) == stats.MIN_LAUNCHES
+    assert 12 * estimate.FIRST_SHARE < made.seconds <= 12
+    assert isinstance(estimate.change(made.launches, "latency_p50", WORKLOAD), Change)
+    pair = dict(zip(("baseline", "candidate"), both, strict=True))
+    assert trial.confirm(made, pair, Effort(STEADY, 12), LIMITS) == made  # type: ignore[arg-type]
 
 
 def test_without_time_for_one_more_launch_there_is_no_second_look(tmp_path: Path) -> None:

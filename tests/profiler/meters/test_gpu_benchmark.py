@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import datetime
 import json
 import os
 import sys
@@ -11,8 +13,10 @@ from pathlib import Path
 import needs
 import pytest
 
+from greengate import gate
 from greengate.power import Domain
 from greengate.profiler.meters.ticks import Series
+from greengate.verdict import Status
 
 BENCHMARKS = Path(__file__).parents[3] / "benchmarks"
 TRACES = sorted((Path(__file__).parent / "traces").glob("*.json"))
@@ -104,11 +108,29 @@ def test_comparisons_go_on_where_they_ended_and_the_table_says_what_lacks(
     assert [one["status"] for one in rows[1:]] == ["pass", "pass"]
     assert [one["seed"] for one in rows] == [0, 0, 1]
     assert rows[1]["joules_per_1k"] == pytest.approx(3000 / 64, rel=0.05)
-    (tmp_path / "compare.json").write_text(json.dumps(rows))
+    (tmp_path / "compare.json").write_text(json.dumps({**gpu_energy.where(), "found": rows}))
     said = gpu_energy.table(tmp_path)
     assert "+10 %, batch 64: 1 of 1: 0 pass, 1 fail, 0 inconclusive" in said
     assert "Not measured: ticks." in said
     assert "Not measured: compare." not in said
+
+
+@pytest.mark.parametrize("batch", [1, 64])
+def test_models_of_the_board_take_the_batch_that_their_budget_names(batch: int, tmp_path: Path) -> None:
+    """The gate reads them and runs them, on the processor."""
+    needs.package("torch")
+    against = gpu_energy.OnBoard().written(tmp_path, 0.10, batch, 0)
+    budget = (tmp_path / "budgets.yaml").read_text().replace("device: cuda, precision: bf16", "device: cpu")
+    (tmp_path / "budgets.yaml").write_text(budget.replace("gpu_energy_per_1k", "macs"))
+    for name in ("old", "new"):
+        text = (tmp_path / name / "own.py").read_text()
+        (tmp_path / name / "own.py").write_text(text.replace("4096", "64"))
+    (tmp_path / "budgets.yaml").write_text((tmp_path / "budgets.yaml").read_text().replace("4096", "64"))
+    with contextlib.chdir(tmp_path):
+        request = gate.Request("budgets.yaml", against=against, static_only=True)
+        verdict = gate.check(request, datetime.datetime.now(datetime.UTC)).verdict
+    (outcome,) = verdict.outcomes
+    assert outcome.status is Status.FAIL, "44 layers against 40 are 10 % more"
 
 
 def test_one_comparison_of_each_kind_comes_before_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,12 +148,14 @@ def test_what_was_measured_is_in_the_table(tmp_path: Path) -> None:
     spread = {"p5": 99.0, "p50": 100.0, "p95": 101.0, "p99": 102.0}
     row = {"changes": 60, "tick_ms": spread, "read_us": spread, "watts": 70.0}
     sides = {"counter": 70.0, "instant": 71.0, "average": 72.0, "instant_ratio": 0.986, "average_ratio": 0.972}
-    (tmp_path / "ticks.json").write_text(json.dumps({"idle": row}))
-    (tmp_path / "beside.json").write_text(json.dumps({"idle": sides}))
-    (tmp_path / "phase.json").write_text(
-        json.dumps({"100 ms": {"watts": 300.0, "spread": 0.031, "spread_a_call": 0.02}})
-    )
-    said = gpu_energy.table(tmp_path)
+    one, other = ({"machine": f"Board {name}", "date": "2026-11-26"} for name in "AB")
+    (tmp_path / "ticks.json").write_text(json.dumps({**one, "found": {"idle": row}}))
+    (tmp_path / "beside.json").write_text(json.dumps({**other, "found": {"idle": sides}}))
+    wave = {"100 ms": {"watts": 300.0, "spread": 0.031, "spread_a_call": 0.02}}
+    (tmp_path / "phase.json").write_text(json.dumps({**one, "found": wave}))
+    assert gpu_energy.main(["table", "--out", str(tmp_path)]) == 0
+    said = (tmp_path / "gpu_energy.md").read_text()
+    assert "ticks, phase on 2026-11-26: Board A.\n\nbeside on 2026-11-26: Board B.\n" in said
     for part in ("tick 100.00 ms (99.00 to 101.00)", "(ratio 0.986)", "wave 100 ms: 300.0 W, over phases 3.1 % apart"):
         assert part in said
 
@@ -139,9 +163,10 @@ def test_what_was_measured_is_in_the_table(tmp_path: Path) -> None:
 @pytest.mark.system("gcc")
 def test_nothing_is_written_as_a_result_where_no_board_is(loads: Knobs) -> None:
     del loads
+    before = (gpu_energy.RESULTS / "gpu_energy" / "ticks.json").read_bytes()
     with pytest.raises(SystemExit, match="stand-in"):
         gpu_energy.main(["ticks"])
-    assert not (BENCHMARKS / "results" / "gpu_energy").exists()
+    assert (gpu_energy.RESULTS / "gpu_energy" / "ticks.json").read_bytes() == before
 
 
 @pytest.mark.system("gcc")
