@@ -15,7 +15,8 @@ without valgrind.
 
 `models`: real models, each counted several times over by processes apart: what it takes and how far they are apart.
 
-The valgrind is the first on PATH.
+The valgrind is the first on PATH; with VALGRIND_LIB where it was unpacked and not installed. Rows name the version that
+counted, which its own log tells. Comparisons of every version fill the cells; the table tells them apart.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import argparse
 import datetime
 import os
 import random
+import re
 import statistics
 import tempfile
 import time
@@ -36,7 +38,7 @@ from pairs import HERE, append, heavier, machine, neighbour, originals, records,
 
 from greengate import gate
 from greengate.budget import WorkerLimits
-from greengate.profile import InputSpec, Measurement, Profile, WorkloadSpec
+from greengate.profile import InputSpec, Measurement, Missing, Profile, WorkloadSpec
 from greengate.profiler import exact
 from greengate.profiler.exact import Subject
 from greengate.profiler.instructions import counting, valgrind
@@ -53,7 +55,9 @@ INPUTS = {"recogniser": (InputSpec("x", (1, 3, 48, 320)),)}
 #: Lines of the product that is added: few, so that 1 % of the smallest model has room for it.
 LINES = 16
 #: Seconds given to count both models, and to time them; the clock is asked about every other pair.
-COUNTING, TIMING = 600.0, 8.0
+COUNTING, TIMING = 600.0, 20.0
+#: What the clock was given before rows told it.
+FIRST_TIMING = 8.0
 #: How often a real model is counted over.
 REPEATED = 4
 
@@ -72,6 +76,12 @@ def value_of(profile: Profile, metric: str) -> float:
     if not isinstance(found, Measurement):
         raise SystemExit(f"{profile.model.name}: {metric}: {found.reason}")
     return found.value
+
+
+def counted_by(found: Measurement | Missing) -> str:
+    """Return the version of valgrind that counted; of what was not counted, that of the command."""
+    told = re.match(r"callgrind ([\w.]+)", found.detail) if isinstance(found, Measurement) else None
+    return told[1] if told else valgrind.version()
 
 
 def here() -> dict[str, Any]:
@@ -135,7 +145,8 @@ def asked(model: str, before: Path, after: Path, folder: Path, metric: str) -> d
     for role in ("baseline", "candidate"):
         found = getattr(compared, role)
         said[role] = found.value if isinstance(found, Measurement) else found.reason
-    return said
+    more = {"valgrind": counted_by(compared.candidate)} if metric == "instructions" else {"given": TIMING}
+    return said | more
 
 
 def verdicts(options: argparse.Namespace) -> None:
@@ -171,7 +182,7 @@ def _compare(model: str, change: str, index: int, files: dict[tuple[str, str], P
     print(f"{model} {change} #{index}: {ours['status']} in {ours['seconds']:.0f} s{beside}", flush=True)
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     cell = {"kind": "verdict", "model": model, "change": change, "index": index, "at": when, "revision": revision()}
-    return cell | {"valgrind": valgrind.version(), "ours": ours, "wall": wall, "load_average": os.getloadavg()[0]}
+    return cell | {"valgrind": ours.pop("valgrind"), "ours": ours, "wall": wall, "load_average": os.getloadavg()[0]}
 
 
 # --- real models ----------------------------------------------------------------------------------------------------
@@ -198,7 +209,7 @@ def models(options: argparse.Namespace) -> None:
                 else:
                     record |= {"missing": getattr(said, "reason", "")}
                 print(record, flush=True)
-                record |= {"valgrind": valgrind.version(), "runtime": dict(found.runtime), "revision": revision()}
+                record |= {"valgrind": counted_by(said), "runtime": dict(found.runtime), "revision": revision()}
                 append(raw, record | {"notes": list(found.notes), "load_average": os.getloadavg()[0]})
     table(options)
 
@@ -242,14 +253,17 @@ def told(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
         most = "processes, the neighbour and the counts among them"
         yield f"The machine's load average was {loads[0]:.0f} to {loads[-1]:.0f} {most}."
     yield ""
-    heads = ("model", "change", "true, instructions", "true, FLOPs", "n", "instructions", "seconds", "farthest off")
-    yield f"| {' | '.join((*heads, 'wall clock', 'seconds'))} |"
-    yield "|:--|:--|--:|--:|--:|--:|--:|--:|--:|--:|"
+    heads = ("model", "change", "true, instructions", "true, FLOPs", "valgrind", "n", "instructions", "seconds")
+    yield f"| {' | '.join((*heads, 'farthest off', 'wall clock', 'seconds'))} |"
+    yield "|:--|:--|--:|--:|:--|--:|--:|--:|--:|--:|--:|"
     for change in WANTED:
         for model in (*MODELS, ""):
-            cell = [one for one in found if one["change"] == change and model in ("", one["model"])]
-            if cell:
-                yield _row(model, change, truth.get(model, {}), cell)
+            mine = [one for one in found if one["change"] == change and model in ("", one["model"])]
+            versions = [*dict.fromkeys(one["valgrind"] for one in mine)] if model else []
+            for version in [*versions, *([] if model else [""])]:
+                cell = [one for one in mine if version in ("", one["valgrind"])]
+                if cell:
+                    yield _row(model, change, truth.get(model, {}), version, cell)
     yield ""
     for change, right in RIGHT.items():
         cell = [one for one in found if one["change"] == change]
@@ -259,12 +273,14 @@ def told(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
             told = f"{ours} of {len(cell)} counts say so, {sum(clocks)} of {len(clocks)} clocks"
             yield f"`{change}`, where {right} is right: {told}."
             yield ""
-    few = sum(isinstance(one["wall"]["candidate"], str) for one in found if one["wall"])
-    if few:
-        yield f"Of the clocks {few} had too little time for the launches they need: {TIMING:.0f} s were given."
+    clocks = [one["wall"] for one in found if one["wall"]]
+    for given in dict.fromkeys(one.get("given", FIRST_TIMING) for one in clocks):
+        mine = [one for one in clocks if one.get("given", FIRST_TIMING) == given]
+        few = sum(isinstance(one["candidate"], str) for one in mine)
+        yield f"{len(mine)} clocks were given {given:.0f} s, too little for the launches that {few} of them need."
 
 
-def _row(model: str, change: str, truth: dict[str, Any], cell: list[dict[str, Any]]) -> str:
+def _row(model: str, change: str, truth: dict[str, Any], version: str, cell: list[dict[str, Any]]) -> str:
     ours, wall = ([one[way] for one in cell if one[way]] for way in ("ours", "wall"))
     heavy = change != "same"
     true = [
@@ -274,8 +290,8 @@ def _row(model: str, change: str, truth: dict[str, Any], cell: list[dict[str, An
     off = [abs(one["value"] - known) for one in ours if "value" in one] if known is not None else []
     farthest = f"{max(off):.4%}" if off else ""
     return (
-        f"| {model or 'all'} | {change} | {true[0]} | {true[1]} | {len(cell)} | {_split(ours)} | {_seconds(ours)} "
-        f"| {farthest} | {_split(wall)} | {_seconds(wall)} |"
+        f"| {model or 'all'} | {change} | {true[0]} | {true[1]} | {version} | {len(cell)} | {_split(ours)} "
+        f"| {_seconds(ours)} | {farthest} | {_split(wall)} | {_seconds(wall)} |"
     )
 
 

@@ -63,6 +63,11 @@ def answer_of(heard: Heard, job: Job, limits: WorkerLimits) -> Answer:
             raise _ended(heard, doing, limits)
 
 
+def doing(heard: Heard) -> str:
+    """Return what the worker did last, as words that go on a sentence; empty where it did not say."""
+    return _lines(heard.answer)[1]
+
+
 def _lines(answer: bytes | bytearray) -> tuple[dict[str, Any], str]:
     """Return the final line as an object, and the last stage as words; both empty where there was none."""
     last: dict[str, Any] = {}

@@ -28,6 +28,9 @@ _ALLOWED = frozenset(
     }
 )
 
+#: Variables by which a tool finds its parts where it was unpacked and not installed; another's would be run for them.
+_OF_TOOLS = frozenset({"VALGRIND_LIB"})
+
 #: Variables every worker has: no telemetry, no thread pools but the runtime's own, and a name for its user, who would
 #: else be looked up: torch does, through a socket of the system's name service, and fails where there is no name.
 _FIXED = {
@@ -82,7 +85,8 @@ def begin(ahead: Sequence[str] = (), under: Sequence[str] = ()) -> Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env=environment(os.environ, folder) | ({"PYTHONHASHSEED": "0"} if under else {}),
+            env=environment(os.environ, folder, _OF_TOOLS if under else frozenset())
+            | ({"PYTHONHASHSEED": "0"} if under else {}),
             pass_fds=(writing,),
             start_new_session=True,
         )
@@ -143,7 +147,8 @@ def _search_path() -> list[str]:
     return path if home in path else [home, *path]
 
 
-def environment(outer: Mapping[str, str], folder: str) -> dict[str, str]:
+def environment(outer: Mapping[str, str], folder: str, more: frozenset[str]) -> dict[str, str]:
     """Return the variables of a worker: few of `outer`, its own temporary folder, and those it must have."""
-    kept = {key: value for key, value in outer.items() if key in _ALLOWED or key.startswith("LC_")}
+    allowed = _ALLOWED | more
+    kept = {key: value for key, value in outer.items() if key in allowed or key.startswith("LC_")}
     return kept | _FIXED | {"TMPDIR": folder}

@@ -338,6 +338,36 @@ def test_the_count_of_a_known_loop_is_exact() -> None:
 
 
 @pytest.mark.system("valgrind")
+def test_the_version_is_that_of_what_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A launcher that was unpacked beside an installed valgrind runs that one's tool, unless told where its own is."""
+    told = valgrind.version()
+    monkeypatch.setattr(valgrind, "version", lambda: "9.9.9")
+    found = border.simulate("counted_deeds", _job("loop:1"), LIMITS)
+    assert isinstance(found, Simulated)
+    assert found.simulation.valgrind == told
+
+
+@pytest.mark.system("valgrind")
+def test_where_its_parts_are_reaches_valgrind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(valgrind, "version", lambda: "asked before")
+    monkeypatch.setenv("VALGRIND_LIB", str(tmp_path))
+    with pytest.raises(WorkerFailed, match="failed to start tool"):
+        border.simulate("counted_deeds", _job("loop:1"), LIMITS)
+
+
+@pytest.mark.parametrize(
+    ("log", "version"),
+    [
+        ("==7== Using Valgrind-3.24.0 and LibVEX; rerun with -h", "3.24.0"),
+        ("==7== Using Valgrind-3.19.0-8d3c8034b8-20220411 and LibVEX; rerun", "3.19.0"),
+        ("==7== Command: x", ""),
+    ],
+)
+def test_a_log_names_the_version(log: str, version: str) -> None:
+    assert valgrind.counted_by(log) == version
+
+
+@pytest.mark.system("valgrind")
 def test_an_instruction_that_valgrind_does_not_know_is_missing_with_its_bytes() -> None:
     found = border.simulate("counted_deeds", _job("unknown"), LIMITS)
     assert isinstance(found, Missing)
@@ -357,7 +387,7 @@ def test_a_call_too_slow_for_the_time_says_how_long_it_needs() -> None:
     assert "--max-seconds" in found.help
     late = border.simulate("counted_deeds", _job("sleep:30", 2.0), LIMITS)
     assert isinstance(late, Missing)
-    assert late.reason == "one call did not end within the 2 s given under valgrind: it needs more than twice that"
+    assert late.reason.startswith("no count was there after the 2 s given under valgrind, while ")
     assert border.simulate("counted_deeds", _job("loop:1", 0.0), LIMITS) == Missing(
         "no time was left to count instructions in", "unsettled", late.help
     )

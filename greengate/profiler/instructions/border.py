@@ -10,7 +10,7 @@ from greengate.budget import WorkerLimits
 from greengate.profile import Missing
 from greengate.profiler import isolation
 from greengate.profiler.hardware import memory_limit
-from greengate.profiler.hearing import Heard, answer_of
+from greengate.profiler.hearing import Heard, answer_of, doing
 from greengate.profiler.instructions import valgrind
 from greengate.profiler.instructions.callgrind import Simulated, UnreadableError, middle, read
 from greengate.profiler.jobs import Called, SimulateJob, WorkerFailed
@@ -50,11 +50,9 @@ def _understood(
     if (unknown := valgrind.unknown_instruction(log)) is not None:
         return unknown
     if heard.late:
-        return Missing(
-            f"one call did not end within the {took:.0f} s given under valgrind: it needs more than twice that",
-            "unsettled",
-            _LONGER,
-        )
+        told = doing(heard)
+        reason = f"no count was there after the {took:.0f} s given under valgrind" + (told and f",{told}")
+        return Missing(reason, "unsettled", _LONGER)
     try:
         called = answer_of(heard, job, limits)
     except WorkerFailed as failed:
@@ -71,6 +69,7 @@ def _understood(
         raise WorkerFailed(f"valgrind wrote {len(found)} of {called.counted * called.calls} counts")
     counts = tuple(middle(found[first : first + called.calls]) for first in range(0, len(found), called.calls))
     cache = valgrind.CACHE if job.cache else ""
+    version = valgrind.counted_by(log) or version
     what = Simulation(version, valgrind.instruction_set(log), called.libraries, cache, counts[0].kernels)
     return Simulated(counts, what, took)
 

@@ -40,6 +40,7 @@ _INSTALL = {
     "apk": "apk add valgrind",
 }
 
+_VERSION = re.compile(r"Using Valgrind-(\d+(?:\.\w+)*)")
 _HARDWARE = re.compile(r"Arch and hwcaps: \w+, \w+, (\S+)")
 _BYTES = re.compile(r"unhandled instruction bytes: (.+)")
 _PLACE = re.compile(r"==\d+==\s+at (0x[0-9A-F]+: .+)")
@@ -83,6 +84,12 @@ def command(cache: bool) -> tuple[str, ...]:
         "--verbose",  # the log then names the instruction set
         *(_CACHE_OPTIONS if cache else ()),
     )
+
+
+def counted_by(log: str) -> str:
+    """Return the version of what counted, which need not be that of the command that began it; empty if not told."""
+    found = _VERSION.search(log)
+    return found[1] if found else ""
 
 
 def instruction_set(log: str) -> str:
