@@ -71,14 +71,15 @@ def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer 
 def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer) -> dict[Role, _Series]:
     series = {role: _Series() for role in job.order}
     enough, most = int(job.seconds * 1e9), int(job.most_seconds * 1e9)
-    spent, turn = 0, 0
+    spent, turn, made = 0, 0, 0
     orders = _orders(job)
-    while turn < job.max_calls and (
-        turn < job.min_calls or spent < enough or (turn < job.enough_calls and spent < most) or turn % 2
+    while made < job.max_calls and (
+        made < job.min_calls or spent < enough or (made < job.enough_calls and spent < most) or turn % 2
     ):
         for role in next(orders):
             spent += _call(role, calls[role], feed_of(turn, feeds), series[role], timer)
         turn += 1
+        made = len(series[job.order[0]].wall)  # a turn may be one call of each role, or a block of them
     return series
 
 

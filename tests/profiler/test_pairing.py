@@ -226,3 +226,26 @@ def test_three_roles_come_in_all_six_orders_drawn_anew_from_the_seed() -> None:
     assert drawn(1) == drawn(1)
     assert drawn(1) != drawn(2)
     assert drawn(1)[:6] != drawn(1)[6:12]
+
+
+@pytest.mark.parametrize(
+    ("asked", "turns"),
+    [
+        ({"min_calls": 10}, 2),
+        ({"min_calls": 167, "max_calls": 5000}, 22),
+        ({"min_calls": 1, "enough_calls": 50, "most_seconds": 100.0}, 8),
+        ({"min_calls": 1, "enough_calls": 50, "most_seconds": 0.1}, 4),
+        ({"min_calls": 400, "max_calls": 100}, 13),
+    ],
+)
+def test_of_blocks_the_calls_are_counted(asked: dict[str, Any], turns: int, clock: Clock) -> None:
+    """On a board a turn is a block of eight calls: a thousand calls for p99 are not a thousand blocks."""
+    diary = Diary(clock)
+
+    def block(call: Callable[[int], object], feed: int) -> tuple[list[int], list[int]]:
+        call(feed)
+        clock.ns += 16_000_000
+        return [2_000_000] * 8, [1_000_000] * 8
+
+    found = launch(diary.both(), 1, job(**asked), block)
+    assert {len(series["wall"]) for series in found.samples.values()} == {8 * turns}
