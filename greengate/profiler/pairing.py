@@ -125,13 +125,16 @@ def _warm_up(calls: Mapping[Role, Call], job: LaunchJob, timer: Timer) -> tuple[
     """
     series = {role: _Series() for role in job.order}
     deadline = time.perf_counter() + _WARM_UP_SHARE * job.seconds
-    rounds, spent = 0, 0
+    rounds, spent, looked = 0, 0, _BLOCK
     while rounds < _WARM_UP_MIN or time.perf_counter() < deadline:
         for role in job.order:
             spent += _call(role, calls[role], 0, series[role], timer)
         rounds += 1
-        if rounds >= 2 * _BLOCK and rounds % _BLOCK == 0 and all(is_steady(kept.wall) for kept in series.values()):
-            return True, spent
+        made = len(series[job.order[0]].wall)
+        if made >= looked + _BLOCK:
+            looked = made
+            if all(is_steady(kept.wall) for kept in series.values()):
+                return True, spent
     return False, spent
 
 

@@ -228,6 +228,26 @@ def test_three_roles_come_in_all_six_orders_drawn_anew_from_the_seed() -> None:
     assert drawn(1)[:6] != drawn(1)[6:12]
 
 
+def in_blocks(clock: Clock) -> pairing.Timer:
+    """Return a timer that makes eight calls of 2 ms at once, as on a board."""
+
+    def block(call: Callable[[int], object], feed: int) -> tuple[list[int], list[int]]:
+        call(feed)
+        clock.ns += 16_000_000
+        return [2_000_000] * 8, [1_000_000] * 8
+
+    return block
+
+
+def test_blocks_are_steady_after_as_many_calls_as_single_ones(clock: Clock) -> None:
+    """Two rounds of eight calls are more than the ten that tell; ten rounds would not end in time."""
+    diary = Diary(clock)
+    found = launch(diary.both(), 1, job(seconds=0.1, min_calls=16), in_blocks(clock))
+    assert found.notes == ()
+    warmed, counted = 2, 4  # rounds: those of 100 ms in calls of two roles
+    assert len(diary.calls) == 2 * (warmed + counted)
+
+
 @pytest.mark.parametrize(
     ("asked", "turns"),
     [
@@ -242,10 +262,5 @@ def test_of_blocks_the_calls_are_counted(asked: dict[str, Any], turns: int, cloc
     """On a board a turn is a block of eight calls: a thousand calls for p99 are not a thousand blocks."""
     diary = Diary(clock)
 
-    def block(call: Callable[[int], object], feed: int) -> tuple[list[int], list[int]]:
-        call(feed)
-        clock.ns += 16_000_000
-        return [2_000_000] * 8, [1_000_000] * 8
-
-    found = launch(diary.both(), 1, job(**asked), block)
+    found = launch(diary.both(), 1, job(**asked), in_blocks(clock))
     assert {len(series["wall"]) for series in found.samples.values()} == {8 * turns}
