@@ -15,8 +15,8 @@ block of real work, sized by calibration, whose true cost is measured by one lon
 Intervals are computed anew from the raw ratios of each launch, by the rule of the revision that tells the table;
 statuses are those of the revision that measured.
 
-Rivals, all on single-model processes of the same length, on every other pair of files:
-A-then-B medians; minimum of N; Welch's t-test on the calls (p < 0.05 and mean ratio beyond the limit); Mann-Whitney on
+Rivals, all on single-model processes of the same length, on every other pair of files, and on every fourth once a cell
+has ten: A-then-B medians; minimum of N; Welch's t-test on the calls (p < 0.05 and mean ratio beyond the limit); Mann-Whitney on
 two interleaved rounds as asv does (p < 0.002 and median ratio beyond the limit).
 """
 
@@ -50,6 +50,8 @@ TABLE = HERE / "results" / "verdicts.md"
 LIMIT = 0.05
 #: The revision whose records count warm-up calls as time outside of calls.
 WITHOUT_WARM_UP = "b53018520c29"
+#: Comparisons of a cell of which every other is given to the rivals too; after them every fourth.
+RIVALS_OFTEN = 10
 PAIRED = ("baseline", "candidate")
 CHANGES = {"same": 0.0, "+3%": 0.03, "+7%": 0.07, "+10%": 0.10, "-10%": -0.10}
 #: Comparisons wanted in a cell, by change: over three models, 201 and 42.
@@ -237,7 +239,7 @@ def _compare(cell: Cell, files: dict[tuple[str, str], Path], folder: Path) -> di
     seed = random.Random(f"{model} {change} {load} {index}").randrange(10**6)
     with neighbour(load, seed):
         said = ours(model, before, after, folder)
-        others = None if index % 2 else rivals(model, before, after, seed)
+        others = None if index % (2 if index < RIVALS_OFTEN else 4) else rivals(model, before, after, seed)
     print(f"{load} {model} {change} #{index}: {said['status']} in {said['seconds']} s", flush=True)
     when = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     cell_of = {"kind": "comparison", "model": model, "change": change, "load": load, "index": index, "at": when}
