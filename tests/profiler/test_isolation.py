@@ -119,6 +119,7 @@ def test_secrets_stay_outside(monkeypatch: pytest.MonkeyPatch) -> None:
         "LD_PRELOAD_NOTE",
         "PYTHONPATH",
         "PIP_INDEX_URL",
+        "VALGRIND_LIB",
     ):
         monkeypatch.setenv(name, "secret-7c1")
     monkeypatch.setenv("LC_ALL", "C.UTF-8")
