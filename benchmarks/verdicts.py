@@ -16,8 +16,8 @@ Intervals are computed anew from the raw ratios of each launch, by the rule of t
 statuses are those of the revision that measured.
 
 Rivals, all on single-model processes of the same length, on every other pair of files, and on every fourth once a cell
-has ten: A-then-B medians; minimum of N; Welch's t-test on the calls (p < 0.05 and mean ratio beyond the limit); Mann-Whitney on
-two interleaved rounds as asv does (p < 0.002 and median ratio beyond the limit).
+has ten: A-then-B medians; minimum of N; Welch's t-test on the calls (p < 0.05 and mean ratio beyond the limit);
+Mann-Whitney on two interleaved rounds as asv does (p < 0.002 and median ratio beyond the limit).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from nouns import case, compared, exact, limit, noisy, rule
 
 from greengate.comparison import Change, Comparison, FirstLook, Noise
 from greengate.errors import Exit
-from greengate.judge import binds, judge, unconfirmed
+from greengate.judge import binds, judge, unconfirmed, undecided
 from greengate.profile import Measurement, Missing
 from greengate.verdict import Outcome, Status
 
@@ -367,6 +367,29 @@ def test_only_failing_noisy_metrics_ask_for_a_second_look() -> None:
     judged = case(rules, found)
     (model,) = judged.models
     assert unconfirmed((judged.budget,), model, judged.today) == {"latency_p50", "cpu_time"}
+
+
+def test_only_what_a_longer_look_may_decide_asks_for_it() -> None:
+    wide, told_apart = paired(0.04, 0.03), Noise(0.03, 0.02, 0.04, broken=True)
+    gone = Missing("2 launches fit in the time, 3 are needed", "unsettled")
+    found = {
+        "latency_p50": compared("latency_p50", wide),
+        "throughput": compared("throughput", paired(0.0, 0.01, LOUD)),
+        "latency_p95": Comparison("latency_p95", gone, noisy(0.045, 0.040, 0.050), gone),
+        "cpu_time": compared("cpu_time", paired(0.1, 0.01)),  # fails
+        "load_time": compared("load_time", paired(0.0, 0.01)),  # passes
+        "time_to_first_token": confirmed(compared("time_to_first_token", wide)),
+        "peak_memory": compared("peak_memory", paired(0.04, 0.03, told_apart)),
+        "latency_p99": Comparison("latency_p99", gone, gone, gone),
+        "size": compared("size", change(0.04)),
+    }
+    rules = [rule(name, limit("max_increase", 0.05)) for name in found if name not in ("throughput", "latency_p95")]
+    rules += [rule("throughput", limit("max_decrease", 0.05)), rule("latency_p95", limit("max", 0.045))]
+    judged = case(rules, found)
+    (model,) = judged.models
+    asked = {"latency_p50", "throughput", "latency_p95"}
+    assert undecided((judged.budget,), model, judged.today) == asked
+    assert unconfirmed((judged.budget,), model, judged.today) == {"cpu_time"}
 
 
 # --- properties -----------------------------------------------------------------------------------------------------

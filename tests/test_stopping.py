@@ -104,3 +104,66 @@ def test_a_confirmed_failure_of_equal_models_is_rare_on_a_loud_machine() -> None
         both = stats.across_launches(values + [0.06 * outliers(rng) for _ in range(20)], estimate.COMPUTED)
         false += both.low > math.log1p(0.05)
     assert false == 0
+
+
+# --- what was kept back to confirm, spent on what is open -----------------------------------------------------------
+
+#: Launches that fit into the first look's share of the time, and into all of it.
+SHARE_OF, ALL_OF = 13, 21
+
+
+def status(changes: list[float], controls: list[float], limit: float) -> str:
+    """Judge as the gate does: beyond limit and noise, or within the limit with noise no wider than it."""
+    change, control = (stats.across_launches(one, estimate.COMPUTED) for one in (changes, controls))
+    floor = max(control.high, -control.low)
+    if change.low > max(limit, floor):
+        return "fail"
+    return "pass" if change.high <= limit and floor <= limit else "open"
+
+
+@functools.cache
+def ended(true: float, spread: float, longer: bool) -> tuple[float, float, float]:
+    """Return the shares of passes and failures, and how often the interval that is told holds the truth."""
+    limit, count = math.log1p(0.05), 2000
+    need = limit * SHARE
+    rng = random.Random(f"{true} {spread}")
+    said = {"pass": 0, "fail": 0, "open": 0}
+    held = 0
+    for _ in range(count):
+        changes = [rng.gauss(true, spread) for _ in range(ALL_OF)]
+        controls = [rng.gauss(0, spread) for _ in range(ALL_OF)]
+        made, found = SHARE_OF, status(changes[:SHARE_OF], controls[:SHARE_OF], limit)
+        if found == "fail":
+            made, found = ALL_OF, status(changes, controls, limit)
+            found = found if found == "fail" else "open"
+        elif found == "open" and longer:
+            for made in (*(look for look in LOOKS if SHARE_OF < look < ALL_OF), ALL_OF):
+                halves = (
+                    stats.across_launches(one[:made], estimate.COMPUTED).half_width for one in (changes, controls)
+                )
+                if max(halves) <= need:
+                    break
+            found = status(changes[:made], controls[:made], limit)
+            found = found if found == "pass" else "open"  # nothing is left to confirm a failure with
+        said[found] += 1
+        told = stats.across_launches(changes[:made], estimate.COMPUTED)
+        held += told.low <= true <= told.high
+    return said["pass"] / count, said["fail"] / count, held / count
+
+
+def test_a_longer_look_decides_what_a_short_one_leaves_open() -> None:
+    assert ended(0.0, 0.05, longer=True)[0] > 0.9
+    assert ended(0.0, 0.05, longer=False)[0] < 0.7
+    assert ended(0.0953, 0.05, longer=True)[1] == ended(0.0953, 0.05, longer=False)[1], "failures are as they were"
+
+
+@pytest.mark.parametrize("spread", [0.03, 0.05, 0.075])
+def test_a_longer_look_passes_no_more_at_the_limit_than_its_confidence_allows(spread: float) -> None:
+    just_over = math.log1p(0.05) * 1.0001
+    error = math.sqrt(0.025 * 0.975 / 2000)
+    assert ended(just_over, spread, longer=True)[0] < 0.025 + 2 * error
+
+
+@pytest.mark.parametrize("true", [0.0, 0.03, math.log1p(0.05), 0.07, 0.0953])
+def test_intervals_of_longer_looks_hold_the_truth(true: float) -> None:
+    assert ended(true, 0.05, longer=True)[2] > 0.95

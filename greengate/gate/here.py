@@ -21,11 +21,11 @@ from greengate.gate.past import with_past
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
 from greengate.gate.simulating import with_instructions
-from greengate.judge import SHARE, unconfirmed
+from greengate.judge import SHARE, unconfirmed, undecided
 from greengate.layers import attribute
 from greengate.metrics import METRICS
 from greengate.profile import Missing, Profile, Role, Trial
-from greengate.profiler import trial
+from greengate.profiler import looks, trial
 from greengate.profiler.exact import Subject
 from greengate.profiler.meters.bench import Energy
 from greengate.profiler.trial import Effort
@@ -59,11 +59,15 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
         model, counting = with_instructions(ready, setting)
         name = model.chosen.entry.name
         precision = {} if setting.request.static_only else precision_for(judging, model.chosen.entry.bound_as)
-        found, spent = _time(model, precision, setting)
+        first, spent = _time(model, precision, setting)
+        found = first
         case = emitted(_judged(model, found, told, setting), budget.carbon)
         named = replace(case, rules_of=model.chosen.entry.rules_of)
         if doubted := unconfirmed(judging, named, setting.today):
             found, spent = _confirm(model, found, spent, doubted, setting)
+        elif undecided(judging, named, setting.today):
+            found, spent = _go_on(model, found, spent, precision, setting)
+        if found is not first:
             case = emitted(_judged(model, found, told, setting), budget.carbon)
         measured[name] = _holding(found, told)
         cases.append(case)
@@ -189,10 +193,25 @@ def _confirm(
     effort = Effort(dict.fromkeys(metrics, PRECISION), setting.request.max_seconds, energy)
     known = named(setting, one.chosen.entry.bound_as)
     if isinstance(found, Profile):
-        alone, seconds = trial.confirm_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
+        alone, seconds = looks.confirm_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
         return estimated(alone, known), seconds
-    both = trial.confirm(found, _roles(one), effort, limits, setting.progress)
+    both = looks.confirm(found, _roles(one), effort, limits, setting.progress)
     return estimated(both, known), both.seconds
+
+
+def _go_on(
+    one: Ready, found: Profile | Trial, spent: float, precision: Mapping[str, float], setting: Setting
+) -> tuple[Profile | Trial, float]:
+    """Spend on a first look that leaves rules open what was kept back to confirm that they fail."""
+    if not found.launches:
+        return found, spent
+    name, limits = one.chosen.entry.bound_as, limits_of(setting.budget)
+    effort = Effort(precision, setting.request.max_seconds, energy_for(setting, name))
+    if isinstance(found, Profile):
+        alone, seconds = looks.go_on_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
+        return estimated(alone, named(setting, name)), seconds
+    more = looks.go_on(found, _roles(one), effort, limits, setting.progress)
+    return estimated(more, named(setting, name)), more.seconds
 
 
 def _roles(one: Ready) -> dict[Role, Subject]:

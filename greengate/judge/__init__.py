@@ -23,7 +23,7 @@ from greengate.judge.notices import notices
 from greengate.judge.rules import judge_rule
 from greengate.verdict import Case, ModelCase, Outcome, Status, Verdict
 
-__all__ = ["SHARE", "binds", "judge", "judge_again", "unconfirmed"]
+__all__ = ["SHARE", "binds", "judge", "judge_again", "unconfirmed", "undecided"]
 
 
 def judge(case: Case) -> Verdict:
@@ -66,9 +66,17 @@ def judge_again(verdict: Verdict) -> Verdict:
 
 def unconfirmed(budgets: Iterable[Budget], model: ModelCase, today: datetime.date) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
+    return limits.unconfirmed(_rules(budgets, model), model, today)
+
+
+def undecided(budgets: Iterable[Budget], model: ModelCase, today: datetime.date) -> frozenset[str]:
+    """Return the noisy metrics whose rules a first look leaves open: what a longer one may decide."""
+    return limits.undecided(_rules(budgets, model), model, today)
+
+
+def _rules(budgets: Iterable[Budget], model: ModelCase) -> list[Rule]:
     judging = (each for budget in budgets for each in policies(budget))
-    rules: list[Rule] = [rule for budget in judging for rule in rules_for(budget, model.bound_as)]
-    return limits.unconfirmed(rules, model, today)
+    return [rule for budget in judging for rule in rules_for(budget, model.bound_as)]
 
 
 def _under(policy: Budget, case: Case, side: Literal["base", "head"]) -> tuple[Outcome, ...]:

@@ -63,6 +63,27 @@ def unconfirmed(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -
     )
 
 
+def undecided(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> frozenset[str]:
+    """Return the noisy metrics that a first look measured and whose rules it leaves open: a longer one may decide."""
+    return frozenset(
+        METRICS[rule.metric].source or rule.metric
+        for rule in rules
+        if (found := model.comparisons.get(rule.metric)) is not None
+        and found.first is None
+        and _confirmable(found)
+        and any(_is_open(limit, rule, _on(limit, found, model, today)) for limit in rule.limits)
+    )
+
+
+def _is_open(limit: Limit, rule: Rule, found: Comparison) -> bool:
+    measured = found.candidate if limit.absolute else found.change
+    if isinstance(measured, Missing) or refused_estimate(limit, rule, found):
+        return False
+    told_apart = isinstance(measured, Change) and measured.noise is not None and measured.noise.broken
+    look = _judge_look(limit, rule, found, Context("ci", strict=True))
+    return look.status is Status.INCONCLUSIVE and not told_apart
+
+
 def _on(limit: Limit, found: Comparison, model: ModelCase, today: datetime.date) -> Comparison:
     return found if limit.over is None else drifted(limit, found, model, today)[0]
 

@@ -1,6 +1,7 @@
 """Launching until every interval is narrow enough, or time is up.
 
-Stopping looks at precision only, never at which side of a limit an interval is, and only at LOOKS.
+Stopping looks at precision only, never at which side of a limit an interval is, and only at LOOKS. What time was kept
+back is spent by whoever judges: to confirm what fails, or to go on with what is open.
 """
 
 from __future__ import annotations
@@ -90,8 +91,9 @@ def launch_until_precise(
     begun: Sequence[Launch],
     *,
     splits: bool,
+    again: bool = False,
 ) -> Run:
-    """Launch until precise or out of time; after the launches of a first look, `begun`, as many again.
+    """Launch until precise or out of time, going on from the launches `begun`; `again`: as many as those, unasked.
 
     `splits`: models that do not fit into memory together go on apart.
     """
@@ -108,7 +110,7 @@ def launch_until_precise(
         notes.update(dict.fromkeys(remarks(launches)))
         return Run(tuple(launches), by, round(backend.clock() - started - before, 3), failure, tuple(notes))
 
-    while wanted := _wanted(launches, effort, begun):
+    while wanted := _wanted(launches, effort, begun, again):
         spent = backend.clock() - started
         longest = max((launch.took for launch in (*begun, *launches)), default=0.0)
         # A launch that would overrun is not begun; the very first is, so that it can be said how long one takes.
@@ -131,17 +133,17 @@ def launch_until_precise(
     return ended("precision")
 
 
-def _wanted(launches: Sequence[Launch], effort: Effort, begun: Sequence[Launch]) -> frozenset[str]:
+def _wanted(launches: Sequence[Launch], effort: Effort, begun: Sequence[Launch], again: bool) -> frozenset[str]:
     """Return the metrics that want another launch; only precision is looked at, and only at LOOKS."""
-    count = len(launches)
-    if begun:
-        return frozenset(effort.precision) if count < len(begun) else frozenset()
-    look = max((one for one in LOOKS if one <= count), default=0)
+    if again:
+        return frozenset(effort.precision) if len(launches) < len(begun) else frozenset()
+    made = (*begun, *launches)
+    look = max((one for one in LOOKS if one <= len(made)), default=0)
     if not look:
         return frozenset(effort.precision)
-    if count >= LOOKS[-1]:
+    if len(made) >= LOOKS[-1]:
         return frozenset()
-    return imprecise(launches[:look], effort)
+    return imprecise(made[:look], effort)
 
 
 def imprecise(launches: Sequence[Launch], effort: Effort) -> frozenset[str]:

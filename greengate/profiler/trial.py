@@ -2,7 +2,7 @@
 
 The protocol: each launch is a fresh process that holds the baseline, the candidate and the baseline a second time (the
 control), and runs single calls of them in balanced order; the launch is the unit of resampling. Stopping looks at
-precision only, never at which side of a limit an interval is; a failure is confirmed by a second look.
+precision only, never at which side of a limit an interval is. See looks.py for what comes after a first look.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from greengate.profiler.launching import launch
 from greengate.profiler.metering import beyond_reach, doings, idle_notes, meter, needs_processor, unmetered
 from greengate.profiler.stopping import Effort, Progress, Run, Step, launch_until_precise, silent
 
-__all__ = ["Effort", "Progress", "Step", "confirm", "confirm_alone", "profile", "silent", "trial"]
+__all__ = ["Effort", "Progress", "Step", "measure", "profile", "silent", "trial", "with_control", "with_noisy"]
 
 
 def profile(
@@ -36,8 +36,8 @@ def profile(
     """
     if unrun(counted) is not None:
         return counted, 0.0
-    run = _measure({"candidate": subject}, replace(effort, part=estimate.FIRST_SHARE), limits, progress)
-    measured = _with_noisy(counted, "candidate", run, effort)
+    run = measure({"candidate": subject}, replace(effort, part=estimate.FIRST_SHARE), limits, progress)
+    measured = with_noisy(counted, "candidate", run, effort)
     kept = (run.launches, (len(run.launches),)) if run.launches else ((), ())
     return replace(measured, notes=(*measured.notes, *run.notes), launches=kept[0], looks=kept[1]), run.seconds
 
@@ -58,99 +58,32 @@ def trial(
     sound = {role: subject for role, subject in subjects.items() if unrun(counted[role]) is None}
     if "candidate" not in sound:  # nobody judges a baseline by itself
         return Trial(untimed(counted["baseline"]), counted["candidate"], (), "none", 0.0)
-    run = _measure(_with_control(sound), replace(effort, part=estimate.FIRST_SHARE), limits, progress)
+    run = measure(with_control(sound), replace(effort, part=estimate.FIRST_SHARE), limits, progress)
     before, after = (
-        _with_noisy(counted[role], role, run, effort) if role in sound else counted[role]
+        with_noisy(counted[role], role, run, effort) if role in sound else counted[role]
         for role in ("baseline", "candidate")
     )
     notes = (*_input_notes(before, after), *run.notes)
     return Trial(before, after, run.launches, run.ended_by, run.seconds, notes, (len(run.launches),))
 
 
-def _with_control(roles: Mapping[Role, Subject]) -> dict[Role, Subject]:
+def with_control(roles: Mapping[Role, Subject]) -> dict[Role, Subject]:
     """Add the baseline a second time, where it runs beside the candidate."""
     return {**roles, "control": roles["baseline"]} if len(roles) == 2 else dict(roles)
 
 
-def confirm(
-    found: Trial, subjects: Mapping[Role, Subject], effort: Effort, limits: WorkerLimits, progress: Progress = silent
-) -> Trial:
-    """Take a second look at the metrics of `effort` with fresh launches: as many as the first had, if time allows.
-
-    Returns the trial with both looks; the same trial where not one more launch fits into the time. A role that the
-    first look left out is left out again.
-    """
-    ran = {role: subject for role, subject in subjects.items() if role in found.launches[0].order}
-    run = _again(found.launches, _with_control(ran), effort, limits, progress)
-    if not run.launches:
-        return replace(found, notes=_notes(found.notes, run))
-    launches = (*found.launches, *run.launches)
-    both = replace(run, launches=launches)
-    before, after = (
-        _with_noisy(one, role, both, effort) if role in ran else one
-        for role, one in (("baseline", found.baseline), ("candidate", found.candidate))
-    )
-    return replace(
-        found,
-        baseline=before,
-        candidate=after,
-        launches=launches,
-        seconds=round(found.seconds + run.seconds, 3),
-        notes=_notes(found.notes, run),
-        looks=(*found.looks, len(launches)),
-    )
-
-
-def confirm_alone(
-    found: Profile,
-    seconds: float,
-    subject: Subject,
-    effort: Effort,
-    limits: WorkerLimits,
-    *,
-    progress: Progress = silent,
-) -> tuple[Profile, float]:
-    """Take a second look at one model measured by itself, as `confirm` does; `seconds` were spent on the first.
-
-    Returns the profile with both looks and the seconds of both.
-    """
-    run = _again(found.launches, {"candidate": subject}, effort, limits, progress)
-    if not run.launches:
-        return replace(found, notes=_notes(found.notes, run)), seconds
-    launches = (*found.launches, *run.launches)
-    both = _with_noisy(found, "candidate", replace(run, launches=launches), effort)
-    looks = (*found.looks, len(launches))
-    both = replace(both, launches=launches, looks=looks, notes=_notes(found.notes, run))
-    return both, round(seconds + run.seconds, 3)
-
-
-def _again(
-    begun: Sequence[Launch],
-    roles: Mapping[Role, Subject],
-    effort: Effort,
-    limits: WorkerLimits,
-    progress: Progress,
-) -> Run:
-    """Launch as often again as `begun`, in what is left of the time."""
-    again = replace(effort, precision=dict.fromkeys(effort.precision, 0.0))
-    return _measure(roles, again, limits, progress, begun=begun)
-
-
-def _notes(found: Sequence[str], run: Run) -> tuple[str, ...]:
-    broke = [f"the second look ended early: {run.failure.reason}"] if run.failure is not None else []
-    return tuple(dict.fromkeys((*found, *run.notes, *broke)))
-
-
-def _measure(
+def measure(
     subjects: Mapping[Role, Subject],
     effort: Effort,
     limits: WorkerLimits,
     progress: Progress,
     begun: Sequence[Launch] = (),
+    *,
+    again: bool = False,
 ) -> Run:
     """Time calls and weigh, then meter energy; each until precise or out of its own time.
 
-    After the launches of a first look, `begun`, as many again.
+    Goes on from the launches `begun`; `again`: as many as those.
     """
     if not subjects:
         return Run((), "none", 0.0)
@@ -167,7 +100,7 @@ def _measure(
     run = Run((), "none", 0.0)
     if calls or not begun:
         with _alone(model, progress):
-            run = launch_until_precise(once, model, timed, progress, calls, splits=len(subjects) > 1)
+            run = launch_until_precise(once, model, timed, progress, calls, splits=len(subjects) > 1, again=again)
     if not metered.precision or run.failure is not None or (begun and not windows):
         return run
     with _alone(model, progress), backend.meters(model.path, effort.energy) as bench:
@@ -181,7 +114,7 @@ def _measure(
             kinds = doings(metered.precision)
             return meter(lambda job: backend.run(job, limits), bench, subjects, index, together, kinds=kinds)
 
-        more = launch_until_precise(window, model, metered, progress, windows, splits=len(subjects) > 1)
+        more = launch_until_precise(window, model, metered, progress, windows, splits=len(subjects) > 1, again=again)
         found = _joined(run, replace(more, notes=(*bench.notes, *more.notes, *idle_notes(more.launches))))
         return replace(found, unmetered=missing)
 
@@ -208,7 +141,8 @@ def _alone(model: Subject, progress: Progress) -> Iterator[None]:
         yield
 
 
-def _with_noisy(counted: Profile, role: Role, run: Run, effort: Effort) -> Profile:
+def with_noisy(counted: Profile, role: Role, run: Run, effort: Effort) -> Profile:
+    """Return a profile with what its launches say of every noisy metric, or why they say nothing."""
     if not effort.precision:
         return counted
     found = dict(counted.measurements)

@@ -5,34 +5,20 @@ import re
 from pathlib import Path
 
 import pytest
+from fake_pairs import LIMITS, STEADY, run, subject
 from nouns import WORKLOAD
 
 from greengate import estimate, stats
 from greengate.budget import WorkerLimits
-from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.comparison import Change
 from greengate.errors import ModelError, Span
-from greengate.profile import Measurement, Missing, Trial, WorkloadSpec
-from greengate.profiler import exact, trial
+from greengate.profile import Measurement, Missing, WorkloadSpec
+from greengate.profiler import exact, looks, trial
 from greengate.profiler.backends import FORMATS, fake, format_of
 from greengate.profiler.exact import Subject
 from greengate.profiler.jobs import Refused
 from greengate.profiler.stopping import LOOKS
 from greengate.profiler.trial import Effort, Step
-
-LIMITS = WorkerLimits()
-STEADY = {"latency_p50": 0.02}
-
-
-def subject(folder: Path, name: str, costs: str, **spec: int) -> Subject:
-    path = folder / f"{name}.fake.yaml"
-    path.write_text(f"fake: 1\n{costs}")
-    return Subject("m", str(path), path.name, WorkloadSpec(**spec), Span("budgets.yaml", 3))
-
-
-def run(before: Subject, after: Subject, effort: Effort) -> Trial:
-    counted = {"baseline": exact.count(before, LIMITS, "now"), "candidate": exact.count(after, LIMITS, "now")}
-    return trial.trial({"baseline": before, "candidate": after}, counted, effort, LIMITS)  # type: ignore[arg-type]
 
 
 def test_counting_gives_exact_metrics_and_says_that_noisy_ones_are_missing(tmp_path: Path) -> None:
@@ -168,7 +154,7 @@ def test_a_model_that_cannot_run_here_is_not_tried(tmp_path: Path, still: str) -
     assert isinstance(made.candidate.measurements["latency_p50"], Missing) == (still != "baseline")
     assert bool(made.launches) == (still == "baseline")
     if still == "baseline":
-        again = trial.confirm(made, {"baseline": before, "candidate": after}, Effort(STEADY), WorkerLimits())
+        again = looks.confirm(made, {"baseline": before, "candidate": after}, Effort(STEADY), WorkerLimits())
         assert len(again.launches) == 2 * len(made.launches)
         assert again.baseline == made.baseline
         assert all(set(launch.samples) == {"candidate"} for launch in again.launches)
@@ -218,95 +204,6 @@ def test_the_control_must_be_as_precise_as_the_change(tmp_path: Path) -> None:
     # Only the baseline is loud: the change and the control both suffer from it.
     loud = run(subject(tmp_path, "c", "launch_noise: 3%"), subject(tmp_path, "d", "size: 1 B"), Effort(STEADY))
     assert len(loud.launches) > len(quiet.launches) == LOOKS[0]
-
-
-def test_a_second_look_takes_as_many_fresh_launches(tmp_path: Path) -> None:
-    before = subject(tmp_path, "a", "noise: 3%\nlaunch_noise: 0.5%")
-    after = subject(tmp_path, "b", "latency: 11 ms\nnoise: 3%\nlaunch_noise: 0.5%")
-    made = run(before, after, Effort({"latency_p50": 0.02, "peak_memory": 0.05}))
-    roles = {"baseline": before, "candidate": after}
-    again = trial.confirm(made, roles, Effort(STEADY), LIMITS)  # type: ignore[arg-type]
-    first, both = again.looks
-    assert (first, both) == (len(made.launches), 2 * len(made.launches))
-    assert again.launches[:first] == made.launches
-    assert len({launch.seed for launch in again.launches}) == both  # fresh ones, not the same again
-    assert all("peak" not in launch.samples["candidate"] for launch in again.launches[first:])
-    assert again.seconds > made.seconds
-    compared = compare_trial(again)["latency_p50"]
-    assert compared.first is not None
-    assert isinstance(compared.first.change, Change)
-    assert isinstance(compared.change, Change)
-    assert (compared.first.change.launches, compared.change.launches) == (first, both)
-    assert compare_trial(made)["latency_p50"].first is None
-
-
-def test_a_second_look_keeps_to_the_same_time(tmp_path: Path) -> None:
-    both = subject(tmp_path, "a", "launch_noise: 2%"), subject(tmp_path, "b", "latency: 30 ms\nlaunch_noise: 2%")
-    for seconds in (16, 20, 40):
-        made = run(*both, Effort(STEADY, seconds))
-        pair = dict(zip(("baseline", "candidate"), both, strict=True))
-        again = trial.confirm(made, pair, Effort(STEADY, seconds), LIMITS)  # type: ignore[arg-type]
-        assert again.seconds <= seconds
-        assert len(again.launches) > len(made.launches)
-
-
-def test_the_fewest_launches_may_take_what_is_kept_for_a_second_look(tmp_path: Path) -> None:
-    """Two launches cannot be judged: to keep time back for confirming what they say would be of no use."""
-    both = subject(tmp_path, "a", "launch_noise: 2%"), subject(tmp_path, "b", "latency: 30 ms\nlaunch_noise: 2%")
-    made = run(*both, Effort(STEADY, 12))
-    assert len(made.launches) == stats.MIN_LAUNCHES
-    assert 12 * estimate.FIRST_SHARE < made.seconds <= 12
-    assert isinstance(estimate.change(made.launches, "latency_p50", WORKLOAD), Change)
-    pair = dict(zip(("baseline", "candidate"), both, strict=True))
-    assert trial.confirm(made, pair, Effort(STEADY, 12), LIMITS) == made  # type: ignore[arg-type]
-
-
-def test_without_time_for_one_more_launch_there_is_no_second_look(tmp_path: Path) -> None:
-    both = subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B")
-    made = run(*both, Effort(STEADY, 60))
-    pair = dict(zip(("baseline", "candidate"), both, strict=True))
-    assert trial.confirm(made, pair, Effort(STEADY, made.seconds + 0.1), LIMITS) == made  # type: ignore[arg-type]
-
-
-def test_a_second_look_that_breaks_is_said(tmp_path: Path) -> None:
-    both = subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B")
-    made = run(*both, Effort(STEADY, 60))
-    pair = dict(zip(("baseline", "candidate"), both, strict=True))
-    subject(tmp_path, "b", "size: 1 B\nbreaks: 'launch: it was killed by SIGSEGV'")
-    again = trial.confirm(made, pair, Effort(STEADY, 60), LIMITS)  # type: ignore[arg-type]
-    assert (again.looks, again.launches) == (made.looks, made.launches)
-    assert "the second look ended early: it was killed by SIGSEGV" in again.notes
-    assert compare_trial(again)["latency_p50"].first is None
-
-
-def test_a_model_alone_is_looked_at_twice_too(tmp_path: Path) -> None:
-    one = subject(tmp_path, "a", "latency: 5 ms\nnoise: 1%\nlaunch_noise: 1%")
-    effort = Effort({"latency_p50": 0.02, "peak_memory": 0.05}, 60)
-    made, spent = trial.profile(one, exact.count(one, LIMITS, "now"), effort, LIMITS)
-    assert made.looks == (len(made.launches),)
-    again, seconds = trial.confirm_alone(made, spent, one, Effort(STEADY, 60), LIMITS)
-    first, both = again.looks
-    assert (first, both, seconds > spent) == (len(made.launches), 2 * len(made.launches), True)
-    assert again.launches[:first] == made.launches
-    compared = without_baseline(again, Missing("no baseline", "incomparable"))
-    # Anyone can find both looks again in the raw samples.
-    assert compared["latency_p50"].candidate == estimate.measure(again.launches, "candidate", "latency_p50", 1)
-    assert compared["latency_p50"].first is not None
-    assert compared["latency_p50"].first.candidate == made.measurements["latency_p50"]
-    assert compared["peak_memory"].first is None  # nobody asked for it again
-    stored = compare_profiles(made, again)["latency_p50"]
-    assert stored.first is not None
-    assert stored.first.candidate == made.measurements["latency_p50"]
-    assert without_baseline(made, Missing("no baseline", "incomparable"))["latency_p50"].first is None
-
-
-def test_a_model_alone_that_breaks_at_the_second_look_keeps_its_first(tmp_path: Path) -> None:
-    one = subject(tmp_path, "a", "latency: 5 ms")
-    made, spent = trial.profile(one, exact.count(one, LIMITS, "now"), Effort(STEADY, 60), LIMITS)
-    subject(tmp_path, "a", "latency: 5 ms\nbreaks: 'launch: it was killed by SIGSEGV'")
-    again, seconds = trial.confirm_alone(made, spent, one, Effort(STEADY, 60), LIMITS)
-    assert (again.looks, again.measurements, seconds) == (made.looks, made.measurements, spent)
-    assert "the second look ended early: it was killed by SIGSEGV" in again.notes
 
 
 def test_models_that_do_not_fit_together_run_apart_and_it_is_said(tmp_path: Path) -> None:
