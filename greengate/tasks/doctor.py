@@ -86,7 +86,8 @@ def _valgrind() -> str:
     if missing is not None:
         return f"no: {missing.reason}; {missing.help}".removesuffix("; ")
     try:
-        return f"valgrind {valgrind.version()} counts those of an inference, on the CPU"
+        version = valgrind.version()
+        return f"valgrind {version} counts those of an inference, on the CPU{valgrind.newer(version)}"
     except OSError as error:
         return f"no: {error}"
 

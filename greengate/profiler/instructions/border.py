@@ -52,7 +52,7 @@ def _understood(
     if heard.late:
         told = doing(heard)
         reason = f"no count was there after the {took:.0f} s given under valgrind" + (told and f",{told}")
-        return Missing(reason, "unsettled", _LONGER)
+        return Missing(reason, "unsettled", _LONGER + valgrind.newer(version))
     try:
         called = answer_of(heard, job, limits)
     except WorkerFailed as failed:
@@ -60,7 +60,7 @@ def _understood(
     if not isinstance(called, Called):
         raise WorkerFailed("the worker answered another question")
     if called.needed:
-        return _too_slow(called, job)
+        return _too_slow(called, job, version)
     try:
         found = [read(text) for text in valgrind.dumps(files)[: called.counted * called.calls]]
     except UnreadableError as error:
@@ -74,8 +74,8 @@ def _understood(
     return Simulated(counts, what, took)
 
 
-def _too_slow(called: Called, job: SimulateJob) -> Missing:
+def _too_slow(called: Called, job: SimulateJob, version: str) -> Missing:
     given = job.deadline - job.begun
     reason = f"one call takes {called.call_seconds:.1f} s under valgrind, so that a count needs about "
     reason += f"{called.needed:.0f} s, and {given:.0f} s were left for it"
-    return Missing(reason, "unsettled", _LONGER)
+    return Missing(reason, "unsettled", _LONGER + valgrind.newer(version))
