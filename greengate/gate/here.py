@@ -65,8 +65,9 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
         named = replace(case, rules_of=model.chosen.entry.rules_of)
         if doubted := unconfirmed(judging, named, setting.today):
             found, spent = _confirm(model, found, spent, doubted, setting)
-        elif undecided(judging, named, setting.today):
-            found, spent = _go_on(model, found, spent, precision, setting)
+        elif still := undecided(judging, named, setting.today):
+            needs = {metric: need for metric, need in precision.items() if metric in still}
+            found, spent = _go_on(model, found, spent, needs, setting)
         if found is not first:
             case = emitted(_judged(model, found, told, setting), budget.carbon)
         measured[name] = _holding(found, told)
