@@ -104,10 +104,14 @@ class Delta:
 
 
 @cache
-def quantity_pattern(dimension: Dimension) -> str:
-    """Return the regular expression, for Python and ECMAScript alike, of texts that are positive quantities."""
+def quantity_pattern(dimension: Dimension, signed: bool = False) -> str:
+    """Return the regular expression, for Python and ECMAScript alike, of texts that are positive quantities.
+
+    Zero and what is below it match too where they are `signed`.
+    """
     units = "|".join(re.escape(unit) for unit in sorted(_spellings(dimension), key=len, reverse=True))
-    return rf"^\+?{_NOT_ZERO}{_DECIMAL}{_GAP}(?:{units}){_END}"
+    sign = "[+-]?" if signed else rf"\+?{_NOT_ZERO}"
+    return rf"^{sign}{_DECIMAL}{_GAP}(?:{units}){_END}"
 
 
 @cache

@@ -174,10 +174,11 @@ TEXTS = st.builds(
 @example("1e0\u00a0MB", "bytes")
 def test_the_pattern_knows_the_positive_quantities(text: str, dimension: Dimension) -> None:
     try:
-        positive = parse_quantity(text, dimension) > 0
+        value = parse_quantity(text, dimension)
     except QuantityError:
-        positive = False
-    assert (re.search(quantity_pattern(dimension), text) is not None) == positive
+        value = None
+    assert (re.search(quantity_pattern(dimension), text) is not None) == (value is not None and value > 0)
+    assert (re.search(quantity_pattern(dimension, signed=True), text) is not None) == (value is not None)
 
 
 @settings(max_examples=400)

@@ -179,7 +179,9 @@ _WORKER = Keys(
 _ENERGY = Keys(
     {
         "power_log": Key(PATHS, "An external meter's log, lines `t,watts`; t in seconds since 1970.", "meter.csv"),
-        "clock_offset": Key(Number(), "Seconds to add to the log's times; 0 if absent.", "0.2"),
+        "clock_offset": Key(
+            Quantity("time", signed=True), "What to add to the log's times; nothing if absent.", "200 ms"
+        ),
         "calibration": Key(
             PATHS, "A calibration by which energy is estimated where nothing counts it.", "energy.calibration.json"
         ),

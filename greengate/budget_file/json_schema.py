@@ -106,7 +106,7 @@ def _scalar(shape: Shape) -> Schema:
         case Date():
             return {"type": "string", "format": "date", "pattern": rf"^[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}{END}"}
         case Quantity():
-            return _quantity(shape.dimension)
+            return _quantity(shape.dimension, shape.signed)
         case Change():
             return _change(shape)
         case AnyChange():
@@ -119,10 +119,10 @@ def _change(shape: Change) -> Schema:
     return {"type": "string", "pattern": delta_pattern(shape.dimension, shape.positive, shape.below_100)}
 
 
-def _quantity(dimension: Dimension | None) -> Schema:
+def _quantity(dimension: Dimension | None, signed: bool = False) -> Schema:
     if dimension is None:
         return {"anyOf": [_quantity(known) for known in UNITS]}
-    text = {"type": "string", "pattern": quantity_pattern(dimension)}
+    text = {"type": "string", "pattern": quantity_pattern(dimension, signed)}
     match dimension:
         case "ratio":
             return {"type": "number", "exclusiveMinimum": 0, "maximum": 1}

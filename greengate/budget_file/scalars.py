@@ -93,8 +93,8 @@ def scalar(shape: Shape, node: Scalar, name: str, fix: str) -> Plain | Refusal:
     return wrong_type(shape, node, name, fix)
 
 
-def quantity(node: Scalar, dimension: Dimension) -> float:
-    """Return a positive quantity in its SI unit. Raises QuantityError."""
+def quantity(node: Scalar, dimension: Dimension, signed: bool = False) -> float:
+    """Return a positive quantity, any at all where it is `signed`, in its SI unit. Raises QuantityError."""
     text, bare = node.text, node.kind != "str"
     if bare and dimension in ("count", "ratio"):
         value = float(node.value or 0)
@@ -105,7 +105,7 @@ def quantity(node: Scalar, dimension: Dimension) -> float:
     value = parse_quantity(text, dimension)
     if dimension == "ratio":
         raise QuantityError("wrong-type", f"a ratio must be a number, not the text {text!r}", "remove the quotes")
-    if re.search(quantity_pattern(dimension), text) is None:
+    if re.search(quantity_pattern(dimension, signed), text) is None:
         raise QuantityError("bad-value", f"{text!r} is not more than zero", f"write {MEASURES[dimension]} above zero")
     return value
 
@@ -152,7 +152,7 @@ def _quantity(shape: Quantity, node: Scalar, name: str) -> float | Scalar | Refu
     if shape.dimension is None:
         return _any_quantity(node)
     try:
-        return quantity(node, shape.dimension)
+        return quantity(node, shape.dimension, shape.signed)
     except QuantityError as error:
         if error.code == "unknown-unit" and node.text.endswith("%") and name in ("`max`", "`min`"):
             change = "max_increase" if name == "`max`" else "max_decrease"

@@ -78,9 +78,10 @@ class AsIs:
 
 @dataclass(frozen=True)
 class Quantity:
-    """A positive number with a unit of the dimension; of any dimension where it is None."""
+    """A positive number with a unit of the dimension; of any dimension where it is None; any number where `signed`."""
 
     dimension: Dimension | None
+    signed: bool = False
 
 
 @dataclass(frozen=True)

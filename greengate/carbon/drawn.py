@@ -28,18 +28,21 @@ class Drawn:
     lost: tuple[str, ...] = ()
 
     @property
+    def parts(self) -> tuple[Spent, ...]:
+        """What the sum is made of; empty where it would leave something out."""
+        system = tuple(one for one in self.domains if one.kind == "system")
+        whole = any(one.kind == "cpu" for one in self.domains) and not self.lost
+        return system or (self.domains if whole else ())
+
+    @property
     def joules(self) -> float | None:
         """The sum; None where it would leave something out."""
-        system = [one for one in self.domains if one.kind == "system"]
-        if system:
-            return sum(one.joules for one in system)
-        whole = any(one.kind == "cpu" for one in self.domains) and not self.lost
-        return sum(one.joules for one in self.domains) if whole else None
+        return sum(one.joules for one in self.parts) if self.parts else None
 
     @property
     def method(self) -> EnergyMethod | None:
         """How the sum came about: the weakest of its parts; None where there is none."""
-        return weakest(self.domains) if self.joules is not None else None
+        return weakest(self.parts) if self.parts else None
 
 
 class Watch:
@@ -49,6 +52,8 @@ class Watch:
         self._meters, self._absent = meters, absent
         self._recorder = Recorder(meters, pause=_PAUSE)
         self._recorder.start()
+        # A log tells of the time before, too.
+        self._begun = {name: (len(series), series.total) for name, series in self._recorder.series.items()}
 
     def stop(self) -> Drawn:
         """Read every counter a last time and return what they counted."""
@@ -70,7 +75,9 @@ class Watch:
         series = self._recorder.series[domain.id]
         if why := series.fault(0, time.monotonic_ns()):
             return why
-        if not series.total:
+        ticks, before = self._begun[domain.id]
+        counts = series.total - before
+        if not counts:
             return f"{domain.id}: it did not change meanwhile"
-        total, peak = series.total * domain.joules, series.peak(1.0) * domain.joules
-        return Spent(domain.id, domain.kind, domain.method, domain.about, total, peak)
+        peak = series.peak(1.0, max(0, ticks - 1)) * domain.joules
+        return Spent(domain.id, domain.kind, domain.method, domain.about, counts * domain.joules, peak)

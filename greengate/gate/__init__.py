@@ -16,7 +16,7 @@ from greengate.errors import Diagnostic, GreengateError
 from greengate.gate import cost, parts, trust, unchanged
 from greengate.gate.binding import BaseFiles, bind, reworked
 from greengate.gate.elsewhere import judged_elsewhere
-from greengate.gate.here import Measured, measured_here, start
+from greengate.gate.here import Measured, measured_here, metered_by, start
 from greengate.gate.ledgers import ledgers
 from greengate.gate.request import Checked, Chosen, Request, Setting, choose, single
 from greengate.gate.rounds import ROUNDS, merge
@@ -39,7 +39,8 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
         stranger.refuse(request.environ)
     budget = budget_file.read(Path(request.budget or "budgets.yaml"))
     # An estimate is asked for where a rule is content with one.
-    with cost.watched(any(rule.allow_estimated for rule in budget.rules)) as spent:
+    estimates = any(rule.allow_estimated for rule in budget.rules)
+    with cost.watched(metered_by(budget, Path(budget.path).parent, estimates)) as spent:
         case, found = _measured(request, budget, now, progress)
         verdict = replace(judge(case), seconds=found.seconds, greengate=__version__)
         return Checked(replace(verdict, cost=spent()), found.measured)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from greengate.carbon.drawn import Drawn, Watch
 from greengate.profile import Measurement, Missing
@@ -17,14 +18,14 @@ from greengate.verdict import Cost
 
 
 @contextmanager
-def watched(estimate: bool) -> Iterator[Callable[[], Cost | None]]:
-    """Follow the machine's counters; what is yielded ends that and returns the cost.
+def watched(energy: Energy) -> Iterator[Callable[[], Cost | None]]:
+    """Follow the machine's counters and the external log; what is yielded ends that and returns the cost.
 
-    Where nothing counts the processor, its energy is missing, or `estimate`d from processor time where that is asked.
+    Where nothing counts the processor, its energy is missing, or told from processor time where `energy` estimates.
     """
     begun = time.monotonic()
-    meters, absent = discover(Energy())
-    modelled = estimate and not any(one.kind in ("cpu", "system") for _, domains in meters for one in domains)
+    meters, absent = discover(replace(energy, estimates=False))
+    modelled = energy.estimates and not any(one.kind in ("cpu", "system") for _, domains in meters for one in domains)
     busy = _processor_time()
     watch = Watch(meters, absent)
     told: list[Cost] = []
@@ -45,7 +46,7 @@ def watched(estimate: bool) -> Iterator[Callable[[], Cost | None]]:
 def _counted(drawn: Drawn, absent: Sequence[Absent]) -> Measurement | Missing:
     if drawn.joules is None or drawn.method is None:
         return Missing("; ".join(drawn.lost)) if drawn.lost else none_here(absent)
-    made_of = " + ".join(one.id for one in drawn.domains)
+    made_of = " + ".join(one.id for one in drawn.parts)
     return Measurement(drawn.joules, drawn.method, detail=f"the whole machine: {made_of}")
 
 

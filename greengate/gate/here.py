@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from greengate import estimate
 from greengate.baselines import Found
@@ -155,9 +156,15 @@ def energy_for(setting: Setting, model: str) -> Energy:
     judging = [each for policy in known for each in policies(policy)]
     allowed = any(rule.allow_estimated for policy in judging for rule in rules_for(policy, model)) or request.energy
     allowed = allowed and named(setting, model) is None  # a calibration says more than a model of processor time
-    log = None if budget is None or budget.power_log is None else budget.power_log
-    file = None if log is None else str(setting.folder / log.file)
-    return Energy(request.energy_seconds, allowed, file, 0.0 if log is None else log.clock_offset)
+    return replace(metered_by(budget, setting.folder, allowed), seconds=request.energy_seconds)
+
+
+def metered_by(budget: Budget | None, folder: Path, estimates: bool) -> Energy:
+    """Return what meters energy: the machine's own counters, and the external log that a budget names."""
+    log = None if budget is None else budget.power_log
+    if log is None:
+        return Energy(estimates=estimates)
+    return Energy(estimates=estimates, log=str(folder / log.file), offset=log.clock_offset)
 
 
 def _needed(limit: Limit) -> float:

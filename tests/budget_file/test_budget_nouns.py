@@ -124,7 +124,15 @@ def test_a_carbon_budget_counts_the_records_it_names(more: str, records: tuple[s
     assert found == CarbonBudget(limit, "2026-Q4", at(found, 4, 16), records, estimated)
 
 
-@pytest.mark.parametrize(("more", "offset"), [("", 0.0), (", clock_offset: -1.5", -1.5)])
+@pytest.mark.parametrize(
+    ("more", "offset"),
+    [
+        ("", 0.0),
+        (", clock_offset: -1.5 s", -1.5),
+        (", clock_offset: 200 ms", 0.2),
+        (", clock_offset: 0 s", 0.0),
+    ],
+)
 def test_a_power_log_is_read_with_its_clock(more: str, offset: float) -> None:
     found = read(f"{MODEL}{RULES}energy: {{power_log: meter.csv{more}}}\n").power_log
     assert found == PowerLog("meter.csv", at(found, 4, 21), offset)

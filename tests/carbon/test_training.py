@@ -116,6 +116,7 @@ def test_the_peak_is_of_a_second_not_of_a_tick() -> None:
         count += 200_000 if 40 <= k < 55 else 10_000  # 2 W for one and a half seconds, else 0.1 W
         series.add(Tick(k * 10**8, count))
     assert series.peak(1.0) * 1e-6 == pytest.approx(2.0, rel=1e-6)
+    assert series.peak(1.0, 60) * 1e-6 == pytest.approx(0.1, rel=1e-6), "only what came from a tick on"
     assert series.peak(5.0) * 1e-6 == pytest.approx((15 * 0.2 + 35 * 0.01) / 5, rel=0.05)
 
 

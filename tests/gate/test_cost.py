@@ -5,15 +5,18 @@ from __future__ import annotations
 import datetime
 import json
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
-from greengate import gate, verdict_file
+from greengate import budget_file, gate, verdict_file
 from greengate.cli import door
 from greengate.gate import cost
+from greengate.gate.here import metered_by
 from greengate.profile import Measurement, Missing
+from greengate.profiler.meters.bench import Energy
 from greengate.report.facts import own_cost
 from greengate.verdict import Cost
 
@@ -37,7 +40,7 @@ def test_counters_tell_what_the_run_drew(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("GREENGATE_POWERCAP", str(tree.root))
     thread = tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
     try:
-        with cost.watched(estimate=False) as spent:
+        with cost.watched(Energy()) as spent:
             time.sleep(1.2)
             found = spent()
             assert spent() is found
@@ -63,7 +66,7 @@ def test_a_processor_that_stands_still_leaves_no_sum_and_memory_may(
     del moving[stuck]
     thread = tree.run(moving)
     try:
-        with cost.watched(estimate=False) as spent:
+        with cost.watched(Energy()) as spent:
             time.sleep(0.4)
     finally:
         tree.stop()
@@ -77,9 +80,54 @@ def test_a_processor_that_stands_still_leaves_no_sum_and_memory_may(
         assert isinstance(found.energy, Measurement)
 
 
+def test_an_external_meter_stands_for_the_whole_machine_while_the_run_goes_on(here: Path) -> None:
+    """The log was begun long before, at other watts, by a clock ten minutes behind; counters beside it are left out."""
+    tree = Tree(here / "powercap", SERVER)
+    begun, written = time.time(), threading.Event()
+
+    def line(seconds: float, watts: float) -> str:
+        return f"{begun - 600 + seconds:.3f},{watts}\n"
+
+    Path("meter.csv").write_text("t,watts\n" + "".join(line(-k, 900) for k in range(100, 0, -1)) + line(0, 200))
+    Path("budgets.yaml").write_text(BUDGET + "energy: {power_log: meter.csv, clock_offset: 600 s}\n")
+
+    def write() -> None:
+        while not written.wait(0.05):
+            with Path("meter.csv").open("a") as file:
+                file.write(line(time.time() - begun, 200))
+
+    meter, counters = threading.Thread(target=write), tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+    meter.start()
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("GREENGATE_POWERCAP", str(tree.root))
+            with cost.watched(metered_by(budget_file.read(Path("budgets.yaml")), here, estimates=True)) as spent:
+                time.sleep(1.2)
+                found = spent()
+    finally:
+        written.set()
+        meter.join()
+        tree.stop()
+        counters.join()
+    assert found is not None
+    assert isinstance(found.energy, Measurement)
+    assert (found.energy.method, found.energy.detail) == ("metered", "the whole machine: meter")
+    assert 200 * (1.2 - 0.2) <= found.energy.value <= 200 * (found.seconds + 0.2)
+
+
+def test_a_check_asks_the_log_that_the_budget_names(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(here.parent)
+    (here / "meter.csv").write_text(f"t,watts\n{time.time() - 1},900\n{time.time()},900\n")
+    (here / "budgets.yaml").write_text(BUDGET + "energy: {power_log: meter.csv}\n")
+    found = gate.check(gate.Request(budget=str(here / "budgets.yaml"), against="none"), NOW).verdict.cost
+    assert found is not None
+    assert isinstance(found.energy, Missing)
+    assert found.energy.reason == "meter: it did not change meanwhile", "what was drawn before is not the run's"
+
+
 def test_without_a_counter_it_is_missing_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
-    with cost.watched(estimate=False) as spent:
+    with cost.watched(Energy()) as spent:
         pass
     found = spent()
     assert found is not None
@@ -89,7 +137,7 @@ def test_without_a_counter_it_is_missing_with_the_reason(monkeypatch: pytest.Mon
 
 def test_an_estimate_is_made_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
-    with cost.watched(estimate=True) as spent:
+    with cost.watched(Energy(estimates=True)) as spent:
         import subprocess
 
         burn = "import time\nwhile time.process_time() < 0.3: pass"

@@ -145,8 +145,8 @@ def test_power_log_intensity_and_record_bind_from_the_target() -> None:
         return budget_file.parse(written, "budgets.yaml")
 
     meter = "energy: {{power_log: {name}.csv, clock_offset: {offset}}}\n"
-    base = read(GRID.format(grams=600) + meter.format(name="wall", offset=0), "net.json")
-    head = read(GRID.format(grams=1) + meter.format(name="mine", offset=3), "small.json")
+    base = read(GRID.format(grams=600) + meter.format(name="wall", offset="0 s"), "net.json")
+    head = read(GRID.format(grams=1) + meter.format(name="mine", offset="3 s"), "small.json")
     bound = bind(head, base)  # type: ignore[arg-type]
     assert bound.power_log == base.power_log  # type: ignore[attr-defined]
     assert bound.carbon == base.carbon  # type: ignore[attr-defined]

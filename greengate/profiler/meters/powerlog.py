@@ -7,12 +7,16 @@ taken as the mean of both.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from greengate.power import Domain
 from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
+
+#: Bytes at a log's end that are read for a start: they tell how often it ticks, however long it has been written.
+_TAIL = 1 << 16
 
 
 class PowerLog:
@@ -33,7 +37,10 @@ class PowerLog:
         """Return the one domain, where the file is there and its lines can be read."""
         try:
             with self._path.open("rb") as file:
-                lines = file.read(1 << 16).decode("utf-8").splitlines()
+                if file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL)):
+                    file.readline()  # it begins before the tail
+                self._at = file.tell()
+                lines = file.read().decode("utf-8").splitlines()
             numbers = [_numbers(line) for line in lines[1:-1]]
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"

@@ -44,14 +44,14 @@ class Series:
         """The counts since the first read."""
         return self._total
 
-    def peak(self, seconds: float) -> float:
-        """Return the highest mean counts a second over any stretch of about `seconds` between two ticks."""
-        least, highest, first = round(seconds * 1e9), 0.0, 0
-        for last in range(1, len(self._totals)):
+    def peak(self, seconds: float, begin: int = 0) -> float:
+        """Return the highest mean counts a second over any stretch of about `seconds`, from the tick `begin` on."""
+        least, highest, first = round(seconds * 1e9), 0.0, begin
+        for last in range(begin + 1, len(self._totals)):
             while first + 1 < last and self._ns[last] - self._ns[first + 1] >= least:
                 first += 1
             span = self._ns[last] - self._ns[first]
-            if span >= min(least, self._ns[-1] - self._ns[0]) and span > 0:
+            if span >= min(least, self._ns[-1] - self._ns[begin]) and span > 0:
                 highest = max(highest, (self._totals[last] - self._totals[first]) / span * 1e9)
         return highest
 

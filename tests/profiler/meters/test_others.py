@@ -50,6 +50,19 @@ def test_a_log_is_followed_line_by_line(tmp_path: Path) -> None:
     assert tick.count == round((50 + 60) * 1e6)
 
 
+def test_a_log_of_days_is_read_from_its_last_lines(tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text("t,watts\n" + "".join(f"{1000 + k}.5,{k % 7}\n" for k in range(100_000)))
+    meter = PowerLog(path)
+    (domain,) = meter.discover().domains
+    ticks = meter.read(domain)
+    assert 4_000 < len(ticks) < 6_000
+    seconds = (ticks[-1].ns - ticks[0].ns) * 1e-9
+    assert seconds == pytest.approx(len(ticks) - 1, abs=1e-3), "no line is cut in two"
+    path.write_text("t,watts\nyesterday,1\n" + path.read_text()[8:])
+    assert PowerLog(path).discover().domains, "what is wrong with lines that are not read is not asked"
+
+
 def test_what_stands_behind_time_and_watts_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "meter.csv"
     path.write_text("t,watts,volts\n1000,50,230.1\n1001,50,ok\n1001,90,a second line of one moment\n1002,70,\n")
