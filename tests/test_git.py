@@ -226,6 +226,25 @@ def test_a_shallow_clone_knows_its_parents_and_fetches_one(repo: Repository, tmp
     assert not (shallow.folder / ".git" / "FETCH_HEAD").exists()
 
 
+@pytest.mark.parametrize(("depth", "known"), [(1, False), (2, False), (3, True), (9, True)])
+def test_who_wrote_a_change_is_known_where_all_of_it_is_at_hand(
+    depth: int, known: bool, repo: Repository, tmp_path: Path
+) -> None:
+    """Two commits beyond the base: a clone of three is whole as far as they go, whatever it lacks below."""
+    repo.commit({"x": "0"})
+    base = repo.commit({"x": "1"})
+    repo.git("config", "user.email", "one@example.org")
+    repo.commit({"x": "2"})
+    repo.git("config", "user.email", "two@example.org")
+    head = repo.commit({"x": "3"})
+    clone = repo.clone(tmp_path / "clone", f"--depth={depth}").folder
+    if depth < 3:
+        git.fetch(clone, base)
+    assert git.is_shallow(clone) == (depth < 9)
+    found = git.authors(clone, base, head)
+    assert found == (("two@example.org", "one@example.org") if known else None)
+
+
 def test_fetching_into_a_full_clone_does_not_make_it_shallow(repo: Repository, tmp_path: Path) -> None:
     repo.commit({"x": "1"})
     clone = repo.clone(tmp_path / "clone")

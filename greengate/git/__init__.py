@@ -99,10 +99,11 @@ def merge_base(folder: Path, left: str, right: str) -> str | None:
 
 
 def authors(folder: Path, base: str, head: str) -> tuple[str, ...] | None:
-    """Return the e-mails of who made what `head` has beyond `base`, co-authors too; None where history is cut off."""
-    if is_shallow(folder) or merge_base(folder, base, head) is None:
+    """Return the e-mails of who made what `head` has beyond `base`, co-authors too; None where that is cut off."""
+    beyond = f"{_hash(base)}..{_hash(head)}"
+    if merge_base(folder, base, head) is None or _is_cut(folder, beyond):
         return None
-    words = ("log", "--no-mailmap", f"--format=%ae%n%ce%n{_CO_AUTHORS}", f"{_hash(base)}..{_hash(head)}")
+    words = ("log", "--no-mailmap", f"--format=%ae%n%ce%n{_CO_AUTHORS}", beyond)
     lines = _git(folder, *words).out.decode("utf-8", "replace").splitlines()
     found = (line.rpartition("<")[2].rpartition(">")[0] if line.endswith(">") else line for line in lines)
     return tuple(dict.fromkeys(line for line in found if line))
@@ -111,6 +112,15 @@ def authors(folder: Path, base: str, head: str) -> tuple[str, ...] | None:
 def is_shallow(folder: Path) -> bool:
     """Return whether history was cut off when the repository was cloned."""
     return _git(folder, "rev-parse", "--is-shallow-repository").out.strip() == b"true"
+
+
+def _is_cut(folder: Path, commits: str) -> bool:
+    """Return whether some of a range of commits may not be at hand: one of it is where a shallow clone ends."""
+    if not is_shallow(folder):
+        return False
+    listed = _git(folder, "rev-parse", "--git-path", "shallow").out.removesuffix(b"\n")
+    ends = Path(folder, os.fsdecode(listed)).read_bytes().split()
+    return not set(ends).isdisjoint(_git(folder, "rev-list", commits).out.split())
 
 
 def default_branch(folder: Path, remote: str = "origin") -> str | None:

@@ -251,7 +251,11 @@ def test_four_eyes_keep_the_author_out(world: World, lead: Signer, author: str, 
     bring(world, path)
     assert world.check(world.checkout(depth=None)).code == code
     # A shallow checkout does not tell who wrote the change: nobody is known to be somebody else.
-    assert world.check(world.checkout(depth=1)).code == 3
+    for depth in (1, 2):
+        said = world.check(world.checkout(depth=depth))
+        assert said.code == 3
+        assert "who wrote the change is not known here" in said.reason("compute")
+        assert said.raw["rules"][0]["help"].startswith("check out the whole history of the request: `fetch-depth: 0`")
 
 
 # --- writing them -----------------------------------------------------------------------------------------------------
