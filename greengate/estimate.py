@@ -27,6 +27,9 @@ BETWEEN_ONE_THREAD, BETWEEN_SEVERAL = 0.03, 0.12
 #: The share of the time that the first look may take, but for its fewest launches; the rest can confirm a failure.
 FIRST_SHARE = 0.6
 
+#: The most launches of one look: what is kept of a trial stays bounded.
+MOST_LAUNCHES = 64
+
 _MORE_TIME = "give it more time with --max-seconds"
 
 Series = Sequence[float]

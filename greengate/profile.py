@@ -266,9 +266,9 @@ class Launch:
 
     `samples[role][series]` are integers: `wall` and `cpu` in ns per call, paired by index across roles unless the
     models ran in processes of their own (`together` is False); `load` in ns and `peak` in bytes, one each. `seconds`
-    were spent inside calls, warm-up included, `took` in all. `feeds` is how many inputs were gone through: call i of a
-    role got input (i // 2) % feeds. A launch that metered energy has `windows` and no samples, with the `domains` that
-    were read, the `devices` that the models ran on, and `faults`: why readings cannot be used.
+    were spent inside calls, warm-up included, `took` in all. `feeds` is how many inputs there are: call i of a role got
+    input (first + i // 2) % feeds, see pairing.first_feed. A launch that metered energy has `windows` and no samples,
+    with the `domains` that were read, the `devices` that the models ran on, and `faults`: why readings cannot be used.
     """
 
     seed: int

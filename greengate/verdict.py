@@ -42,7 +42,8 @@ class BaselineRef:
 class Past:
     """An accepted version of a model, and what the candidate differs from it by, for metrics that may drift.
 
-    `granted`: a person accepted it although it was over its budget, so that drift is counted from it.
+    `granted`: a person accepted it although it was over its budget, so that drift is counted from it. `first` is what
+    the first look said of it, for metrics that were looked at twice.
     """
 
     version: int
@@ -50,6 +51,7 @@ class Past:
     granted: bool
     baselines: Mapping[str, Measurement | Missing]
     changes: Mapping[str, Change | Missing]
+    first: Mapping[str, Change | Missing] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greengate.budget import Limit
-from greengate.comparison import Change
+from greengate.comparison import Change, FirstLook
 from greengate.judge import judge, unconfirmed
 from greengate.judge.drift import since
 from greengate.profile import Missing
@@ -109,6 +109,27 @@ def test_a_version_that_does_not_compare_is_passed_over_and_said() -> None:
 def test_it_is_counted_where_the_metric_gets_worse(metric: str, change: float, status: Status) -> None:
     limit = drift(0.12 if metric == "flops" else -0.12)
     assert judged(past([100], [exactly(change)], metric=metric), limit, metric).status is status
+
+
+@pytest.mark.parametrize(
+    ("first", "both", "status"),
+    [
+        (exactly(-0.13), exactly(-0.13), Status.FAIL),
+        (exactly(-0.13), exactly(-0.11), Status.INCONCLUSIVE),  # confirming never makes a pass
+        (Change(-0.11, -0.14, -0.08, "stored"), exactly(-0.13), Status.INCONCLUSIVE),  # nor a failure of a look alone
+        (exactly(-0.11), exactly(-0.11), Status.PASS),
+        (None, exactly(-0.13), Status.INCONCLUSIVE),
+        (None, exactly(-0.11), Status.INCONCLUSIVE),
+    ],
+)
+def test_a_noisy_drift_is_judged_at_both_looks(first: Change | None, both: Change, status: Status) -> None:
+    looked = nouns.compared("throughput", exactly(0.0))
+    looked = replace(looked, first=FirstLook(looked.candidate, looked.change))
+    case = nouns.case([nouns.rule("throughput", drift(-0.12))], {"throughput": looked})
+    (version,) = past([100], [both], metric="throughput")
+    version = replace(version, first={} if first is None else {"throughput": first})
+    (outcome,) = judge(replace(case, models=(replace(case.models[0], past=(version,)),))).outcomes
+    assert outcome.status is status
 
 
 @pytest.mark.parametrize(("change", "asked"), [(-0.13, {"throughput"}), (-0.11, set())])

@@ -14,7 +14,7 @@ from greengate.errors import Diagnostic, GreengateError
 from greengate.gate import accuracy, parts
 from greengate.gate.accuracy import with_accuracy
 from greengate.gate.here import Measured, model_case
-from greengate.gate.past import with_past
+from greengate.gate.past import looked_at, with_past
 from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
 from greengate.layers import attribute
@@ -148,7 +148,7 @@ def _merge(one: Chosen, pieces: Sequence[Piece], setting: Setting) -> ModelCase:
         notes=notes,
         elsewhere=elsewhere,
     )
-    return with_past(case, [_candidate(found) for _, found in pieces], one, setting)
+    return with_past(case, [looked_at(found) for _, found in pieces], one, setting)
 
 
 def _worth(comparison: Comparison) -> tuple[int, int]:

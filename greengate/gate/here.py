@@ -18,7 +18,7 @@ from greengate.errors import BaselineError, Diagnostic, ModelError
 from greengate.gate import accuracy
 from greengate.gate.accuracy import Said, with_accuracy
 from greengate.gate.calibrated import estimated, named
-from greengate.gate.past import with_past
+from greengate.gate.past import looked_at, with_past
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
 from greengate.gate.simulating import with_instructions
@@ -54,27 +54,41 @@ def measured_here(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) 
     cases: list[ModelCase] = []
     measured: dict[str, Profile | Trial] = {}
     seconds = 0.0
-    judging = setting.policies or (budget,)
     prepared = prepare(chosen, setting)
     for ready, told in zip(prepared, _accuracies(prepared, setting), strict=True):
         model, counting = with_instructions(ready, setting)
-        name = model.chosen.entry.name
-        precision = {} if setting.request.static_only else precision_for(judging, model.chosen.entry.bound_as)
-        first, spent = _time(model, precision, setting)
-        found = first
-        case = emitted(_judged(model, found, told, setting), budget.carbon)
-        named = replace(case, rules_of=model.chosen.entry.rules_of)
-        if doubted := unconfirmed(judging, named, setting.today):
-            found, spent = _confirm(model, found, spent, doubted, setting)
-        elif still := undecided(judging, named, setting.today):
-            needs = {metric: need for metric, need in precision.items() if metric in still}
-            found, spent = _go_on(model, found, spent, needs, setting)
-        if found is not first:
-            case = emitted(_judged(model, found, told, setting), budget.carbon)
-        measured[name] = _holding(found, told)
+        found, spent, case = _looked_at(model, told, setting, budget)
+        measured[model.chosen.entry.name] = _holding(found, told)
         cases.append(case)
         seconds += spent + counting
     return Measured(tuple(cases), measured, seconds)
+
+
+def _looked_at(
+    model: Ready, told: tuple[Said, Said | Missing], setting: Setting, budget: Budget
+) -> tuple[Profile | Trial, float, ModelCase]:
+    """Take a first look, go on with it where it leaves rules open, and a second where rules fail."""
+    judging, entry = setting.policies or (budget,), model.chosen.entry
+    precision = {} if setting.request.static_only else precision_for(judging, entry.bound_as)
+    found, spent = _time(model, precision, setting)
+    case = emitted(_judged(model, found, told, setting), budget.carbon)
+    named = replace(case, rules_of=entry.rules_of)
+    still = undecided(judging, named, setting.today)
+    if still and not unconfirmed(judging, named, setting.today):
+        # Precise as it was, it did not decide. What seems to be beyond a limit leaves time to confirm that, if it can.
+        for share in (estimate.FIRST_SHARE, 1.0)[not any(still.values()) :]:
+            effort = _effort(model, dict.fromkeys(still, 0.0), setting, share)
+            more, spent = _look_again(model, found, spent, effort, setting, confirms=False)
+            if len(more.launches) > len(found.launches):
+                break
+        found = more
+        case = emitted(_judged(model, found, told, setting), budget.carbon)
+        named = replace(case, rules_of=entry.rules_of)
+    if doubted := unconfirmed(judging, named, setting.today):
+        effort = _effort(model, dict.fromkeys(doubted, PRECISION), setting)
+        found, spent = _look_again(model, found, spent, effort, setting, confirms=True)
+        case = emitted(_judged(model, found, told, setting), budget.carbon)
+    return found, spent, case
 
 
 def _accuracies(prepared: Iterable[Ready], setting: Setting) -> list[tuple[Said, Said | Missing]]:
@@ -118,7 +132,8 @@ def start(chosen: Chosen, setting: Setting, twice: bool, *, evaluated: bool = Tr
     metered = estimate.METERED if setting.request.energy else _metered(setting.budget, chosen.entry.name)
     found, spent = _time(ready, {} if setting.request.static_only else everything(metered), setting)
     if twice:
-        found, _ = _confirm(ready, found, spent, frozenset(estimate.ESTIMATORS), setting)
+        effort = _effort(ready, dict.fromkeys(estimate.ESTIMATORS, PRECISION), setting)
+        found, _ = _look_again(ready, found, spent, effort, setting, confirms=True)
     return found if told is None else _holding(found, told)
 
 
@@ -180,8 +195,7 @@ def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple
 
 
 def _timed(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
-    limits = limits_of(setting.budget)
-    effort = Effort(precision, setting.request.max_seconds, energy_for(setting, one.chosen.entry.bound_as))
+    limits, effort = limits_of(setting.budget), _effort(one, precision, setting)
     if one.candidate.lenient and not one.counted.workload.feed:
         return one.counted, 0.0
     if one.counted_before is None or one.unfed is not None:
@@ -191,35 +205,25 @@ def _timed(one: Ready, precision: Mapping[str, float], setting: Setting) -> tupl
     return both, both.seconds
 
 
-def _confirm(
-    one: Ready, found: Profile | Trial, spent: float, metrics: frozenset[str], setting: Setting
+def _look_again(
+    one: Ready, found: Profile | Trial, spent: float, effort: Effort, setting: Setting, *, confirms: bool
 ) -> tuple[Profile | Trial, float]:
-    """Take a second look at what has a first one."""
+    """Take a second look at what has a first one, or go on with the first."""
     if not found.launches:
         return found, spent
-    limits, energy = limits_of(setting.budget), energy_for(setting, one.chosen.entry.bound_as)
-    effort = Effort(dict.fromkeys(metrics, PRECISION), setting.request.max_seconds, energy)
-    known = named(setting, one.chosen.entry.bound_as)
+    known, limits = named(setting, one.chosen.entry.bound_as), limits_of(setting.budget)
     if isinstance(found, Profile):
-        alone, seconds = looks.confirm_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
+        look_alone = looks.confirm_alone if confirms else looks.go_on_alone
+        alone, seconds = look_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
         return estimated(alone, known), seconds
-    both = looks.confirm(found, _roles(one), effort, limits, setting.progress)
+    look = looks.confirm if confirms else looks.go_on
+    both = look(found, _roles(one), effort, limits, setting.progress)
     return estimated(both, known), both.seconds
 
 
-def _go_on(
-    one: Ready, found: Profile | Trial, spent: float, precision: Mapping[str, float], setting: Setting
-) -> tuple[Profile | Trial, float]:
-    """Spend on a first look that leaves rules open what was kept back to confirm that they fail."""
-    if not found.launches:
-        return found, spent
-    name, limits = one.chosen.entry.bound_as, limits_of(setting.budget)
-    effort = Effort(precision, setting.request.max_seconds, energy_for(setting, name))
-    if isinstance(found, Profile):
-        alone, seconds = looks.go_on_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
-        return estimated(alone, named(setting, name)), seconds
-    more = looks.go_on(found, _roles(one), effort, limits, setting.progress)
-    return estimated(more, named(setting, name)), more.seconds
+def _effort(one: Ready, precision: Mapping[str, float], setting: Setting, part: float = 1.0) -> Effort:
+    energy = energy_for(setting, one.chosen.entry.bound_as)
+    return Effort(precision, setting.request.max_seconds, energy, part)
 
 
 def _roles(one: Ready) -> dict[Role, Subject]:
@@ -230,7 +234,7 @@ def _roles(one: Ready) -> dict[Role, Subject]:
 
 def _judged(one: Ready, found: Profile | Trial, told: tuple[Said, Said | Missing], setting: Setting) -> ModelCase:
     after, before = told
-    candidate = accuracy.within(found.candidate if isinstance(found, Trial) else found, after)
+    candidate = accuracy.within(looked_at(found), after)
     case = with_accuracy(_case(one, found), one.chosen, before, after, setting)
     return with_past(case, (candidate,), one.chosen, setting)
 

@@ -13,7 +13,7 @@ from greengate.bound import policies, rules_for
 from greengate.budget import Budget, Limit
 from greengate.comparison import Change, Comparison
 from greengate.gate.request import Chosen, Setting
-from greengate.profile import Profile
+from greengate.profile import Profile, Trial
 from greengate.verdict import ModelCase, Past
 
 
@@ -34,6 +34,11 @@ def with_past(case: ModelCase, candidates: Sequence[Profile], chosen: Chosen, se
     metrics = sorted({metric for metric, _ in limits})
     kept = _since(versions, setting.today - datetime.timedelta(days=longest))
     return replace(case, past=tuple(_past(version, candidates, metrics) for version in kept))
+
+
+def looked_at(found: Profile | Trial) -> Profile:
+    """Return the candidate with the launches of its looks, so that each can be compared with what was accepted."""
+    return replace(found.candidate, launches=found.launches, looks=found.looks) if isinstance(found, Trial) else found
 
 
 def _place(uri: str, setting: Setting) -> Place:
@@ -74,6 +79,7 @@ def _past(version: store.Version, candidates: Sequence[Profile], metrics: Iterab
         granted=version.passed is False,
         baselines={metric: one.baseline for metric, one in found.items()},
         changes={metric: one.change for metric, one in found.items()},
+        first={metric: one.first.change for metric, one in found.items() if one.first is not None},
     )
 
 

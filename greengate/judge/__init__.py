@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import datetime
 import gc
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Literal
 
 from greengate.bound import binds, policies, rules_for
 from greengate.budget import Budget, Rule
-from greengate.judge import limits
+from greengate.judge import further
 from greengate.judge.carbon import judge_carbon
 from greengate.judge.grounds import Matter, exceptions
 from greengate.judge.limits import SHARE
@@ -66,12 +66,12 @@ def judge_again(verdict: Verdict) -> Verdict:
 
 def unconfirmed(budgets: Iterable[Budget], model: ModelCase, today: datetime.date) -> frozenset[str]:
     """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
-    return limits.unconfirmed(_rules(budgets, model), model, today)
+    return further.unconfirmed(_rules(budgets, model), model, today)
 
 
-def undecided(budgets: Iterable[Budget], model: ModelCase, today: datetime.date) -> frozenset[str]:
-    """Return the noisy metrics whose rules a first look leaves open: what a longer one may decide."""
-    return limits.undecided(_rules(budgets, model), model, today)
+def undecided(budgets: Iterable[Budget], model: ModelCase, today: datetime.date) -> Mapping[str, bool]:
+    """Return the noisy metrics whose rules a first look leaves open, and whether each seems to be beyond a limit."""
+    return further.undecided(_rules(budgets, model), model, today)
 
 
 def _rules(budgets: Iterable[Budget], model: ModelCase) -> list[Rule]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from greengate import estimate
 from greengate.budget import Limit, Rule
 from greengate.comparison import Change, Comparison
 from greengate.judge.limits import ROUNDING, SHARE, fails, refused_estimate
@@ -21,6 +22,9 @@ MOST_SAMPLES = 10_000_000
 _LOOK_AGAIN = "give it time for a second look with --max-seconds, or measure it again with this version"
 _MORE_SAMPLES = "evaluate on more samples, or widen the limit"
 _LONGER = "measure longer with --max-seconds, on a quieter machine, or widen the limit"
+_DISTURBED = "stop what else runs on this machine, and measure again"
+_NEAR = "the change is near the limit"
+_TOO_NEAR = "the change is too near the limit to be told from it here, however long it takes"
 _SIDE_BY_SIDE = (
     "have the baseline's model file at hand, committed or named by --against: measured side by side, smaller changes"
     " can be told"
@@ -68,18 +72,21 @@ def samples_that_decide(limit: Limit, comparison: Comparison) -> str:
 
 
 def _more(limit: Limit, change: Change) -> str:
-    """Say what would decide: which limits can be decided now, and how long this one would take."""
+    """Say what would decide: which limits can be decided now, and how long this one would take, a second look too."""
+    if change.noise is not None and change.noise.broken:
+        return _DISTURBED
     half = (change.high - change.low) / 2
     floor = change.noise.floor if change.noise is not None else half
     decided = max(floor, half / SHARE)
     room = abs(change.value - limit.edge)
     # Intervals shrink with the square root of time, but for what trials differ by; both the limit and the room beside
     # it ask for a narrower one.
-    ratio = max(decided / max(limit.value, ROUNDING), _longer(half, change.irreducible, room))
-    now = f"limits above {format_change(decided)[1:]} can be decided here now"
-    seconds = 1.2 * change.seconds * ratio * ratio
-    if not 0 < seconds <= MOST_ADVISED:
-        return f"{now}; the change is too near the limit, or this machine too noisy, for this one"
+    ratio = max(1.0, decided / max(limit.value, ROUNDING), _longer(half, change.irreducible, room))
+    loud = decided > limit.value
+    now = f"limits above {format_change(decided)[1:]} can be decided here now" if loud else _NEAR
+    seconds = 1.2 * change.seconds * ratio * ratio / estimate.FIRST_SHARE
+    if not 0 < seconds <= MOST_ADVISED or 1.2 * change.launches * ratio * ratio > estimate.MOST_LAUNCHES:
+        return f"{now}; this one is too near for more time to tell, or this machine too noisy" if loud else _TOO_NEAR
     wait = max(60, math.ceil(seconds / 30) * 30)
     return f"{now}; this one needs about {wait:,} s (--max-seconds) or a quieter machine"
 

@@ -15,6 +15,7 @@ _NOTHING = Missing(
     "incomparable",
     "accept one with `greengate baseline accept`",
 )
+_NO_FIRST_LOOK = Missing("the first look was not compared with it", "incomparable")
 
 
 def since(limit: Limit, model: ModelCase, today: datetime.date) -> tuple[Past, ...]:
@@ -41,7 +42,9 @@ def drifted(limit: Limit, now: Comparison, model: ModelCase, today: datetime.dat
         first = versions[0].changes.get(now.metric, _NOTHING) if versions else _NOTHING
         return replace(now, change=first, first=None), ""
     change = chosen.changes[now.metric]
-    first_look = None if now.first is None else FirstLook(now.first.candidate, change)
+    first_look = (
+        None if now.first is None else FirstLook(now.first.candidate, chosen.first.get(now.metric, _NO_FIRST_LOOK))
+    )
     passed_over = versions.index(chosen)
     skipped = f" ({passed_over} before it {'does' if passed_over == 1 else 'do'} not compare)" if passed_over else ""
     said = f"since version {chosen.version} of {chosen.accepted.isoformat()}{skipped}"

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 import math
-from collections.abc import Iterable
 from dataclasses import replace
 
 from greengate.budget import Limit, Rule
 from greengate.comparison import Change, Comparison, FirstLook, Noise
-from greengate.judge.drift import drifted
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
 from greengate.units import format_apart, format_change, format_quantity
@@ -30,67 +27,31 @@ def compared(model: ModelCase, metric: str) -> Comparison:
 
 def judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
     """Judge one limit of a rule. A failure of a noisy metric needs two looks that agree."""
-    check = _judge_look(limit, rule, comparison, context)
+    check = judge_look(limit, rule, comparison, context)
     if comparison.first is None:
-        return _unconfirmed(check) if _confirmable(comparison) else check
-    return _agree(_judge_look(limit, rule, _at_look(comparison.first, comparison), context), check)
+        return _unconfirmed(check) if confirmable(comparison) else check
+    return _agree(judge_look(limit, rule, _at_look(comparison.first, comparison), context), check)
 
 
 def judge_gain(gain: Limit, comparison: Comparison, context: Context) -> Check:
     """Judge whether a metric gained what is asked; looks that disagree leave it open."""
     rule = Rule(comparison.metric, comparison.metric, (gain,), gain.span)
-    check = _judge_look(gain, rule, comparison, context)
+    check = judge_look(gain, rule, comparison, context)
     if comparison.first is None:
         return check
-    first = _judge_look(gain, rule, _at_look(comparison.first, comparison), context)
+    first = judge_look(gain, rule, _at_look(comparison.first, comparison), context)
     return check if first.status is check.status else replace(check, status=Status.INCONCLUSIVE)
 
 
-def _confirmable(comparison: Comparison) -> bool:
+def confirmable(comparison: Comparison) -> bool:
     """Tell whether another look could say something else: not of an exact number, nor of an estimate made of such."""
     counted = isinstance(comparison.change, Change) and comparison.change.basis == "counted"
     return METRICS[comparison.metric].kind in ("noisy", "derived") and not counted
 
 
-def unconfirmed(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> frozenset[str]:
-    """Return the noisy metrics whose rules fail at a first look: what a second look has to confirm."""
-    return frozenset(
-        METRICS[rule.metric].source or rule.metric
-        for rule in rules
-        if (found := model.comparisons.get(rule.metric)) is not None
-        and _confirmable(found)
-        and any(fails(limit, rule, _on(limit, found, model, today)) for limit in rule.limits)
-    )
-
-
-def undecided(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> frozenset[str]:
-    """Return the noisy metrics that a first look measured and whose rules it leaves open: a longer one may decide."""
-    return frozenset(
-        METRICS[rule.metric].source or rule.metric
-        for rule in rules
-        if (found := model.comparisons.get(rule.metric)) is not None
-        and found.first is None
-        and _confirmable(found)
-        and any(_is_open(limit, rule, _on(limit, found, model, today)) for limit in rule.limits)
-    )
-
-
-def _is_open(limit: Limit, rule: Rule, found: Comparison) -> bool:
-    measured = found.candidate if limit.absolute else found.change
-    if isinstance(measured, Missing) or refused_estimate(limit, rule, found):
-        return False
-    told_apart = isinstance(measured, Change) and measured.noise is not None and measured.noise.broken
-    look = _judge_look(limit, rule, found, Context("ci", strict=True))
-    return look.status is Status.INCONCLUSIVE and not told_apart
-
-
-def _on(limit: Limit, found: Comparison, model: ModelCase, today: datetime.date) -> Comparison:
-    return found if limit.over is None else drifted(limit, found, model, today)[0]
-
-
 def fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:
     """Tell whether the launches at hand are beyond a limit, whatever a first look said."""
-    return _judge_look(limit, rule, comparison, Context("ci", strict=True)).status is Status.FAIL
+    return judge_look(limit, rule, comparison, Context("ci", strict=True)).status is Status.FAIL
 
 
 def _at_look(first: FirstLook, comparison: Comparison) -> Comparison:
@@ -115,14 +76,16 @@ def _agree(first: Check, both: Check) -> Check:
     return max(both, first, key=lambda check: check.status)
 
 
-def _judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
+def judge_look(limit: Limit, rule: Rule, comparison: Comparison, context: Context) -> Check:
+    """Judge one limit on the launches at hand, whatever a first look said."""
     needed: Measurement | Change | Missing = comparison.candidate if limit.absolute else comparison.change
     if isinstance(needed, Missing):
         return Check(limit, _status_of_missing(needed, context), needed.reason)
     if refusal := refused_estimate(limit, rule, comparison):
         return Check(limit, Status.INCONCLUSIVE, refusal)
     if isinstance(needed, Measurement):
-        return judge_absolute(limit, rule.metric, needed)
+        noise = comparison.change.noise if isinstance(comparison.change, Change) else None
+        return judge_absolute(limit, rule.metric, needed, noise)
     within = _judge_change(limit, needed)
     if rule.ignore_below is None or within.status is Status.PASS:
         return within
@@ -167,7 +130,7 @@ def deferred(context: Context) -> Status:
     return Status.DEFERRED if context.part or not context.strict else Status.INCONCLUSIVE
 
 
-def _side(low: float, high: float, bound: float, upper: bool) -> Status:
+def side(low: float, high: float, bound: float, upper: bool) -> Status:
     """Judge an interval against an upper or lower bound; reaching the bound, up to rounding, is within it."""
     if not upper:
         low, high, bound = -high, -low, -bound
@@ -187,10 +150,17 @@ _OF_A_GAIN = {
 }
 
 
-def judge_absolute(limit: Limit, metric: str, measured: Measurement) -> Check:
-    """Judge a measurement's interval, or its value where that is exact, against an absolute limit."""
+def judge_absolute(limit: Limit, metric: str, measured: Measurement, noise: Noise | None = None) -> Check:
+    """Judge a measurement's interval, or its value where that is exact, against an absolute limit.
+
+    Where two copies of the baseline differ, there must be room for that on either side.
+    """
     interval = measured.interval or Interval(measured.value, measured.value)
-    status = _side(interval.low, interval.high, limit.value, upper=limit.upper)
+    status = side(interval.low, interval.high, limit.value, upper=limit.upper)
+    if noise is not None and noise.broken:
+        shaken = (interval.low / (1 + noise.floor), interval.high * (1 + noise.floor))
+        if side(*shaken, limit.value, upper=limit.upper) is not status:
+            return Check(limit, Status.INCONCLUSIVE, _disturbed(noise))
     dimension = METRICS[metric].dimension
     for digits in range(3, 16):
         value, bound = (format_quantity(one, dimension, None, digits) for one in (measured.value, limit.value))
@@ -205,7 +175,7 @@ def judge_absolute(limit: Limit, metric: str, measured: Measurement) -> Check:
 
 def _judge_change(limit: Limit, change: Change) -> Check:
     bound = limit.edge
-    status = _side(change.low, change.high, bound, limit.upper)
+    status = side(change.low, change.high, bound, limit.upper)
     if change.noise is not None and (doubt := _doubt(limit, change, change.noise, status)):
         return Check(limit, Status.INCONCLUSIVE, doubt)
     shown = bound if math.isclose(change.value, bound, rel_tol=0, abs_tol=ROUNDING) else change.value
@@ -227,10 +197,7 @@ def _doubt(limit: Limit, change: Change, noise: Noise, status: Status) -> str:
     A failure must stand beyond the limit and the noise; a pass needs noise no wider than the limit, or room for it.
     """
     if noise.broken:
-        return (
-            f"two copies of the baseline differ by {format_change(noise.value)} here, which is no chance: "
-            "something disturbs this trial"
-        )
+        return _disturbed(noise)
     # Turned so that what is judged must not lie above the edge; a gain's edge lies on the other side of none.
     low, high = (change.low, change.high) if limit.upper else (-change.high, -change.low)
     edge = limit.edge if limit.upper else -limit.edge
@@ -242,6 +209,13 @@ def _doubt(limit: Limit, change: Change, noise: Noise, status: Status) -> str:
         return ""
     value = f"{format_change(change.value)}{_spread(change)}"
     return f"{value}, where noise alone explains {format_change(noise.floor)[1:]}"
+
+
+def _disturbed(noise: Noise) -> str:
+    return (
+        f"two copies of the baseline differ by {format_change(noise.value)} here, which is no chance: "
+        "something disturbs this trial"
+    )
 
 
 def _spread(change: Change) -> str:
@@ -263,8 +237,15 @@ def _judge_floor(limit: Limit, rule: Rule, comparison: Comparison) -> Check:
     spans = (
         [sign * scale * edge for scale in scales for edge in edges] if change.relative else [sign * e for e in edges]
     )
-    status = _side(min(spans), max(spans), floor, upper=True)
+    status = side(min(spans), max(spans), floor, upper=True)
     written = format_quantity(floor, METRICS[rule.metric].dimension)
+    if change.noise is not None:
+        if change.noise.broken:
+            return Check(limit, Status.INCONCLUSIVE, _disturbed(change.noise))
+        heard = max(scales) * change.noise.floor
+        if status is Status.PASS and heard > floor and max(spans) + heard > floor:
+            said = f"noise alone explains {format_quantity(heard, METRICS[rule.metric].dimension)}"
+            return Check(limit, Status.INCONCLUSIVE, f"{said}, and the rule does not care below {written}")
     words = _WORDS[status].removesuffix(" the limit of")
     return Check(limit, status, f"the difference {words} {written}, below which the rule does not care")
 

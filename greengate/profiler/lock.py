@@ -25,29 +25,35 @@ def held(waiting: Callable[[str], None]) -> Iterator[None]:
     """Hold the machine; while another process does, call `waiting` with who it is.
 
     The system gives the lock back when a process ends, however it ends. Where there are no file locks, or the file
-    cannot be opened, nothing is held: a measurement disturbed by another widens its own interval.
+    cannot be opened or locked, nothing is held: a measurement disturbed by another widens its own interval.
     """
-    try:
-        import fcntl
-    except ImportError:  # not a POSIX system
-        yield
-        return
     descriptor = _open(path())
     if descriptor is None:
         yield
         return
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                waiting(holder(path()))
-                time.sleep(_EVERY)
-        _sign(descriptor)
+        if _locked(descriptor, waiting):
+            _sign(descriptor)
         yield
     finally:
         os.close(descriptor)
+
+
+def _locked(descriptor: int, waiting: Callable[[str], None]) -> bool:
+    """Wait for the lock; False where the system or the file's place knows none."""
+    try:
+        import fcntl
+    except ImportError:  # not a POSIX system
+        return False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            waiting(holder(path()))
+            time.sleep(_EVERY)
+        except OSError:
+            return False
 
 
 def holder(file: Path) -> str:
@@ -63,7 +69,10 @@ def _open(file: Path) -> int | None:
     # Another user's file in a shared folder can be locked, but not written.
     for flags in (os.O_RDWR | os.O_CREAT, os.O_RDWR, os.O_RDONLY):
         with contextlib.suppress(OSError):
-            return os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            descriptor = os.open(file, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+            with contextlib.suppress(OSError):  # it is not ours
+                os.fchmod(descriptor, 0o644)  # whatever the umask: others have to open it
+            return descriptor
     return None
 
 

@@ -38,11 +38,10 @@ def go_on(
     """
     ran = _that_ran(found, subjects)
     run = measure(with_control(ran), effort, limits, progress, begun=found.launches)
-    if not run.launches:
+    if not run.launches and run.failure is None:
         return found
     more = _with_more(found, run, ran, effort)
-    notes = tuple(dict.fromkeys((*found.notes, *run.notes)))
-    return replace(more, looks=(len(more.launches),), ended_by=run.ended_by, notes=notes)
+    return replace(more, looks=(len(more.launches),), ended_by=run.ended_by)
 
 
 def _that_ran(found: Trial, subjects: Mapping[Role, Subject]) -> dict[Role, Subject]:
@@ -98,11 +97,11 @@ def go_on_alone(
 ) -> tuple[Profile, float]:
     """Go on with a first look at one model measured by itself, as `go_on` does; `seconds` were spent on it."""
     run = measure({"candidate": subject}, effort, limits, progress, begun=found.launches)
-    if not run.launches:
+    if not run.launches and run.failure is None:
         return found, seconds
     launches = (*found.launches, *run.launches)
     more = with_noisy(found, "candidate", replace(run, launches=launches), effort)
-    notes = tuple(dict.fromkeys((*found.notes, *run.notes)))
+    notes = _notes(found.notes, run)
     return replace(more, launches=launches, looks=(len(launches),), notes=notes), round(seconds + run.seconds, 3)
 
 
@@ -119,5 +118,5 @@ def _again(
 
 
 def _notes(found: Sequence[str], run: Run) -> tuple[str, ...]:
-    broke = [f"the second look ended early: {run.failure.reason}"] if run.failure is not None else []
+    broke = [f"a worker broke when it was looked at again: {run.failure.reason}"] if run.failure is not None else []
     return tuple(dict.fromkeys((*found, *run.notes, *broke)))

@@ -24,6 +24,7 @@ Timer = Callable[[Call, int], tuple[Sequence[int], Sequence[int]]]
 _BLOCK = 5  # odd, so that a block has a middle
 _STEADY = 0.05
 _WARM_UP_MIN = 3
+_GOLDEN = (5**0.5 - 1) / 2
 _WARM_UP_SHARE = 0.5  # of the seconds that timing may take
 
 
@@ -55,7 +56,8 @@ def on_host(call: Call, feed: int) -> tuple[Sequence[int], Sequence[int]]:
 def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer = on_host) -> Sampled:
     """Warm up, then time the calls as `job` asks; `feeds` says how many feeds there are to go through.
 
-    Both calls of a pair get the same feed, and a feed comes in both orders before the next has its turn.
+    Both calls of a pair get the same feed, and a feed comes in both orders before the next has its turn. Launches begin
+    at different feeds, so that few calls a launch go through many of them all the same.
     Raises RoleFailed for what a call raises.
     """
     with _no_collection():
@@ -71,21 +73,26 @@ def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer 
 def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer) -> dict[Role, _Series]:
     series = {role: _Series() for role in job.order}
     enough, most = int(job.seconds * 1e9), int(job.most_seconds * 1e9)
-    spent, turn, made = 0, 0, 0
+    spent, turn, made, first = 0, 0, 0, first_feed(job.seed, feeds)
     orders = _orders(job)
     while made < job.max_calls and (
         made < job.min_calls or spent < enough or (made < job.enough_calls and spent < most) or turn % 2
     ):
         for role in next(orders):
-            spent += _call(role, calls[role], feed_of(turn, feeds), series[role], timer)
+            spent += _call(role, calls[role], feed_of(turn, feeds, first), series[role], timer)
         turn += 1
         made = len(series[job.order[0]].wall)  # a turn may be one call of each role, or a block of them
     return series
 
 
-def feed_of(turn: int, feeds: int) -> int:
+def first_feed(seed: int, feeds: int) -> int:
+    """Return which input a launch begins with: steps of the golden ratio, which spread any number of seeds evenly."""
+    return int(seed * _GOLDEN % 1 * feeds)
+
+
+def feed_of(turn: int, feeds: int, first: int = 0) -> int:
     """Return which input the calls of a turn get: each in two turns before the next."""
-    return (turn // 2) % feeds
+    return (first + turn // 2) % feeds
 
 
 def _orders(job: LaunchJob) -> Iterator[tuple[Role, ...]]:

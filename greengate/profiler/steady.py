@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from greengate import stats
 from greengate.profile import Launch
-from greengate.profiler.pairing import feed_of
+from greengate.profiler.pairing import feed_of, first_feed
 
 #: Calls below which a shape cannot be told.
 _CALLS = 40
@@ -22,11 +22,11 @@ def remarks(launches: Sequence[Launch]) -> Iterator[str]:
     """Yield one sentence for each role whose speed follows its inputs, or has two speeds in most launches."""
     for role in ("baseline", "candidate"):
         timed = [launch for launch in launches if "wall" in launch.samples.get(role, {})]
-        series = [launch.samples[role]["wall"] for launch in timed]
+        series: list[Sequence[int]] = [launch.samples[role]["wall"] for launch in timed]
         feeds = max((launch.feeds for launch in timed), default=1)
-        if (
-            found := by_input([launch.samples[role]["wall"] for launch in timed if launch.feeds == feeds], feeds)
-        ) is not None:
+        fed = [launch for launch in timed if launch.feeds == feeds]
+        firsts = [first_feed(launch.seed, feeds) for launch in fed]
+        if (found := by_input([launch.samples[role]["wall"] for launch in fed], feeds, firsts)) is not None:
             slower, explained = found
             yield (
                 f"the {role}'s time follows its inputs: the slowest of {feeds:,} takes {slower:+.0%} longer than the "
@@ -34,6 +34,8 @@ def remarks(launches: Sequence[Launch]) -> Iterator[str]:
                 "its percentiles are those of these inputs"
             )
             continue
+        if all(len(one) < _CALLS for one in series):  # slow calls, few a launch
+            series = [[wall for one in series for wall in one]] if series else []
         split = [found for one in series if (found := two_speeds(one)) is not None]
         if series and len(split) > len(series) / 2:
             slow, share = stats.median([one[0] for one in split]), stats.median([one[1] for one in split])
@@ -71,22 +73,31 @@ def two_speeds(walls: Sequence[int]) -> tuple[float, float] | None:
     return (math.expm1(slow - fast), share) if clear else None
 
 
-def by_input(series: Sequence[Sequence[int]], feeds: int) -> tuple[float, float] | None:
+def by_input(series: Sequence[Sequence[int]], feeds: int, firsts: Sequence[int] = ()) -> tuple[float, float] | None:
     """Return how much slower the slowest input is than the fastest, and the share of the variance inputs explain.
 
-    `series` holds the wall times of each launch, whose call i got input feed_of(i, feeds). The share is that of the
-    ranks within a launch, adjusted for the number of inputs (epsilon squared, Kelley 1935): 0 on average where inputs
-    do not matter. None where they do not, or where there are too few calls to tell.
+    `series` holds the wall times of each launch, whose call i got input feed_of(i, feeds, first). The share is that of
+    the ranks within a launch, or among all calls where a launch has too few or not all inputs, adjusted for the number
+    of inputs (epsilon squared, Kelley 1935): 0 on average where inputs do not matter. None where they do not, or where
+    there are too few calls to tell.
     """
     ranks: dict[int, list[float]] = defaultdict(list)
     logs: dict[int, list[float]] = defaultdict(list)
-    for walls in series:
-        if feeds < 2 or len(walls) < _CALLS or min(walls) <= 0:
+    launches = [
+        [(wall, feed_of(turn, feeds, first)) for turn, wall in enumerate(walls)]
+        for walls, first in zip(series, firsts or [0] * len(series), strict=True)
+        if feeds > 1
+    ]
+    if any(len(calls) < max(_CALLS, 2 * feeds) for calls in launches):
+        launches = [[call for calls in launches for call in calls]]
+    for calls in launches:
+        walls = [wall for wall, _ in calls]
+        if len(walls) < _CALLS or min(walls) <= 0:
             continue
         middle = math.log(stats.median(walls))
-        for turn, (wall, rank) in enumerate(zip(walls, _ranks(walls), strict=True)):
-            ranks[feed_of(turn, feeds)].append(rank)
-            logs[feed_of(turn, feeds)].append(math.log(wall) - middle)
+        for (wall, feed), rank in zip(calls, _ranks(walls), strict=True):
+            ranks[feed].append(rank)
+            logs[feed].append(math.log(wall) - middle)
     explained = _explained(ranks)
     if explained < _FOLLOWS:
         return None

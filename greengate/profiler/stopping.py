@@ -20,7 +20,7 @@ from greengate.profiler.meters.bench import Energy
 from greengate.profiler.steady import remarks
 
 #: The launches after which precision is looked at: few looks, so that stopping early costs little coverage.
-LOOKS = (LAUNCHES, 8, 11, 15, 20, 27, 36, 48, 64)
+LOOKS = (LAUNCHES, 8, 11, 15, 20, 27, 36, 48, estimate.MOST_LAUNCHES)
 
 
 @dataclass(frozen=True)
@@ -69,12 +69,17 @@ def silent(_: Step) -> None:
 
 @dataclass(frozen=True)
 class Run:
-    """What launching came to; `unmetered` says why no energy could be metered."""
+    """What launching came to; `unmetered` says why no energy could be metered.
+
+    A `failure` leaves nothing of the metrics in `lost`, however many launches went well: what they say is not known of
+    a model that breaks.
+    """
 
     launches: tuple[Launch, ...]
     ended_by: Ended
     seconds: float
     failure: WorkerFailed | None = None
+    lost: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
     unmetered: Missing | None = None
 
@@ -108,13 +113,14 @@ def launch_until_precise(
 
     def ended(by: Ended, failure: WorkerFailed | None = None) -> Run:
         notes.update(dict.fromkeys(remarks(launches)))
-        return Run(tuple(launches), by, round(backend.clock() - started - before, 3), failure, tuple(notes))
+        lost = frozenset(effort.precision) if failure is not None else frozenset()
+        return Run(tuple(launches), by, round(backend.clock() - started - before, 3), failure, lost, tuple(notes))
 
     while wanted := _wanted(launches, effort, begun, again):
         spent = backend.clock() - started
         longest = max((launch.took for launch in (*begun, *launches)), default=0.0)
         # A launch that would overrun is not begun; the very first is, so that it can be said how long one takes.
-        if (launches or begun) and spent + longest > effort.seconds(len(launches)):
+        if (launches or begun) and spent + longest > effort.seconds(len(begun) + len(launches)):
             return ended("time")
         left = max(0.0, effort.seconds(stats.MIN_LAUNCHES) - spent)
         progress(Step(model.name, f"launch {len(launches) + 1}", spent, left))

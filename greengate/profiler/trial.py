@@ -127,6 +127,7 @@ def _joined(run: Run, more: Run) -> Run:
         worst,
         round(run.seconds + more.seconds, 3),
         run.failure or more.failure,
+        run.lost | more.lost,
         tuple(dict.fromkeys((*run.notes, *more.notes))),
     )
 
@@ -148,6 +149,9 @@ def with_noisy(counted: Profile, role: Role, run: Run, effort: Effort) -> Profil
     found = dict(counted.measurements)
     for metric in estimate.ESTIMATORS:
         if found.get(metric) == UNASKED:
+            continue
+        if metric in run.lost and run.failure is not None:
+            found[metric] = Missing(run.failure.reason, "failed", run.failure.help)
             continue
         value = estimate.measure(run.launches, role, metric, counted.workload.batch_size)
         # What nobody asked for is still told where the same launches give it.

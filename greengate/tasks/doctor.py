@@ -147,7 +147,7 @@ def decidable(measured: stats.Estimate, launch_seconds: float, seconds: float) -
     The spread between launches is taken from the run; a limit is decided where the half-width is at most
     judge.SHARE of it.
     """
-    count = int(seconds * estimate.FIRST_SHARE / launch_seconds)
+    count = min(int(seconds * estimate.FIRST_SHARE / launch_seconds), estimate.MOST_LAUNCHES)
     if count < stats.MIN_LAUNCHES:
         return None
     share = 1 - (1 - estimate.COMPUTED) / 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -71,6 +72,29 @@ def test_two_at_once_never_overlap(file: Path) -> None:
     for thread in threads:
         thread.join()
     assert most == 1
+
+
+def test_others_can_open_it_whatever_the_umask(file: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        with lock.held(lambda _: None):
+            assert file.stat().st_mode & 0o777 == 0o644
+    finally:
+        os.umask(before)
+
+
+def test_a_place_that_knows_no_locks_is_measured_on_all_the_same(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    def refuses(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuses)
+    inside = False
+    with lock.held(lambda _: pytest.fail("nobody holds it")):
+        inside = True
+    assert inside
+    assert file.read_bytes() == b"", "nobody claims to hold what is not locked"
 
 
 @pytest.mark.parametrize("text", ["", "not json", "{}", '{"pid": "x"}', "[]", "\x00"])

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
 from fake_pairs import LIMITS, STEADY, run, subject
 from nouns import WORKLOAD
 
 from greengate import estimate, stats
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.comparison import Change
-from greengate.profile import Missing
+from greengate.profile import Measurement, Missing
 from greengate.profiler import exact, looks, trial
 from greengate.profiler.exact import Subject
 from greengate.profiler.stopping import LOOKS
@@ -73,7 +74,7 @@ def test_a_second_look_that_breaks_is_said(tmp_path: Path) -> None:
     subject(tmp_path, "b", "size: 1 B\nbreaks: 'launch: it was killed by SIGSEGV'")
     again = looks.confirm(made, pair, Effort(STEADY, 60), LIMITS)  # type: ignore[arg-type]
     assert (again.looks, again.launches) == (made.looks, made.launches)
-    assert "the second look ended early: it was killed by SIGSEGV" in again.notes
+    assert "a worker broke when it was looked at again: it was killed by SIGSEGV" in again.notes
     assert compare_trial(again)["latency_p50"].first is None
 
 
@@ -104,7 +105,7 @@ def test_a_model_alone_that_breaks_at_the_second_look_keeps_its_first(tmp_path: 
     subject(tmp_path, "a", "latency: 5 ms\nbreaks: 'launch: it was killed by SIGSEGV'")
     again, seconds = looks.confirm_alone(made, spent, one, Effort(STEADY, 60), LIMITS)
     assert (again.looks, again.measurements, seconds) == (made.looks, made.measurements, spent)
-    assert "the second look ended early: it was killed by SIGSEGV" in again.notes
+    assert "a worker broke when it was looked at again: it was killed by SIGSEGV" in again.notes
 
 
 # --- more of a first look -------------------------------------------------------------------------------------------
@@ -151,11 +152,55 @@ def test_without_time_for_one_more_launch_it_stays_as_it_is(tmp_path: Path) -> N
     assert looks.go_on(made, both, Effort(STEADY, made.seconds + 0.1), LIMITS) is made
 
 
-def test_a_worker_that_breaks_there_leaves_what_was_measured(tmp_path: Path) -> None:
+BROKEN = Missing("it was killed by SIGSEGV", "failed", "this model breaks on purpose")
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_worker_that_breaks_there_leaves_nothing_of_what_was_asked_for(after: int, tmp_path: Path) -> None:
+    """Not even where the launches before would do: a model that breaks now and then has no latency to be proud of."""
     both = pair(tmp_path)
-    made = run(*both.values(), Effort(STEADY, 30))
-    pair(tmp_path, f"{NOISY}\nbreaks: 'launch: it was killed by SIGSEGV'")
-    assert looks.go_on(made, both, Effort(STEADY, 30), LIMITS) is made
+    asked = Effort({**STEADY, "peak_memory": 0.5}, 30)
+    made = run(*both.values(), asked)
+    pair(tmp_path, f"{NOISY}\nbreaks: 'launch from {len(made.launches) + after + 1}: it was killed by SIGSEGV'")
+    more = looks.go_on(made, both, Effort(STEADY, 60), LIMITS)
+    assert (len(more.launches), more.ended_by) == (len(made.launches) + after, "failure")
+    assert more.candidate.measurements["latency_p50"] == more.baseline.measurements["latency_p50"] == BROKEN
+    assert compare_trial(more)["latency_p50"].change == BROKEN
+    assert isinstance(more.candidate.measurements["peak_memory"], Measurement), "nobody asked for it again"
+    assert "a worker broke when it was looked at again: it was killed by SIGSEGV" in more.notes
+
+
+@pytest.mark.parametrize("after", [0, 2])
+def test_a_model_alone_that_breaks_there_leaves_nothing_either(after: int, tmp_path: Path) -> None:
+    one = subject(tmp_path, "a", NOISY)
+    made, spent = trial.profile(one, exact.count(one, LIMITS, "now"), Effort(STEADY, 30), LIMITS)
+    subject(tmp_path, "a", f"{NOISY}\nbreaks: 'launch from {len(made.launches) + after + 1}: it was killed by SIGSEGV'")
+    more, _ = looks.go_on_alone(made, spent, one, Effort(STEADY, 60), LIMITS)
+    assert more.measurements["latency_p50"] == BROKEN
+    assert "a worker broke when it was looked at again: it was killed by SIGSEGV" in more.notes
+
+
+def test_a_second_look_that_breaks_on_its_way_confirms_nothing(tmp_path: Path) -> None:
+    both = pair(tmp_path, f"latency: 15 ms\n{NOISY}")
+    made = run(*both.values(), Effort(STEADY, 60))
+    pair(tmp_path, f"latency: 15 ms\n{NOISY}\nbreaks: 'launch from {len(made.launches) + 4}: it was killed by SIGSEGV'")
+    again = looks.confirm(made, both, Effort(STEADY, 60), LIMITS)
+    assert again.looks == (len(made.launches), len(made.launches) + 3)
+    found = compare_trial(again)["latency_p50"]
+    assert (found.change, found.candidate) == (BROKEN, BROKEN)
+    assert found.first is not None
+    assert isinstance(found.first.change, Change)
+
+
+def test_going_on_keeps_to_its_share_of_the_time(tmp_path: Path) -> None:
+    """What was kept back stays there, however few launches the share holds: there are enough of the first look."""
+    both = pair(tmp_path)
+    made = run(*both.values(), Effort({"latency_p50": 1.0}, 60))
+    assert (made.ended_by, len(made.launches)) == ("precision", LOOKS[0])
+    share = 1.3 * made.seconds / 60
+    more = looks.go_on(made, both, Effort({"latency_p50": 0.0}, 60, part=share), LIMITS)
+    assert made.seconds < more.seconds <= 1.3 * made.seconds
+    assert more.ended_by == "time"
 
 
 def test_a_model_alone_is_looked_at_longer_too(tmp_path: Path) -> None:

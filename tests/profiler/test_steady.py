@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greengate.profile import Launch
+from greengate.profiler.pairing import feed_of, first_feed
 from greengate.profiler.steady import by_input, remarks, two_speeds
 
 
@@ -62,10 +64,13 @@ def test_the_role_is_named_when_most_launches_show_it() -> None:
     assert list(remarks([])) == []
 
 
-def fed(costs: tuple[float, ...], calls: int = 120, noise: float = 0.02, seed: int = 0) -> tuple[int, ...]:
+def fed(
+    costs: tuple[float, ...], calls: int = 120, noise: float = 0.02, seed: int = 0, first: int = 0
+) -> tuple[int, ...]:
     """Calls whose time is that of their input, each input in two calls before the next, as the timing loop does."""
     rng = random.Random(seed)
-    return tuple(round(1e6 * costs[(turn // 2) % len(costs)] * (1 + abs(rng.gauss(0, noise)))) for turn in range(calls))
+    own = (costs[(first + turn // 2) % len(costs)] for turn in range(calls))
+    return tuple(round(1e6 * cost * (1 + abs(rng.gauss(0, noise)))) for cost in own)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +115,7 @@ def test_one_input_explains_nothing(feeds: int) -> None:
 
 
 def test_too_few_calls_tell_nothing_of_inputs() -> None:
-    assert by_input([fed((1.0, 2.0), calls=20)] * 6, 2) is None
+    assert by_input([fed((1.0, 2.0), calls=12)] * 3, 2) is None
     assert by_input([], 2) is None
     assert by_input([(0,) * 100], 2) is None
 
@@ -119,6 +124,35 @@ def test_too_few_calls_tell_nothing_of_inputs() -> None:
 def test_any_series_has_an_answer_about_its_inputs(series: list[list[int]], feeds: int) -> None:
     found = by_input(series, feeds)
     assert found is None or (found[0] >= 0.1 and 0.5 <= found[1] <= 1)
+
+
+SORTED = tuple(1 + index / 100 for index in range(200))
+
+
+def test_few_slow_calls_a_launch_are_told_together() -> None:
+    """Models of 80 ms make a dozen calls a launch: all launches show what none does."""
+    firsts = [first_feed(seed, 200) for seed in range(12)]
+    series = [fed(SORTED, 12, seed=seed, first=first) for seed, first in enumerate(firsts)]
+    slower, explained = by_input(series, 200, firsts) or (0.0, 0.0)
+    assert slower > 1.0
+    assert explained > 0.9
+    assert by_input([fed((1.0,) * 200, 12, seed=seed) for seed in range(12)], 200, firsts) is None
+    launches = [replace(launch(one, one, feeds=200), seed=seed) for seed, one in enumerate(series)]
+    first, second = remarks(launches)
+    assert first.startswith("the baseline's time follows its inputs: the slowest of 200")
+    assert second.startswith("the candidate's time follows its inputs")
+    two = [walls((1.0, 7), (1.4, 5), seed=seed) for seed in range(8)]
+    (said,) = remarks([launch(walls((1.0, 12), seed=seed), one) for seed, one in enumerate(two)])
+    assert said.startswith("the candidate's calls have two speeds")
+    assert list(remarks([launch(two[0], two[0])] * 2)) == [], "24 calls are too few"
+
+
+def test_launches_of_few_calls_go_through_many_inputs() -> None:
+    """Twelve launches of ten pairs of calls reach most of 100 inputs; from the first on each, they would reach ten."""
+    reached = {feed_of(turn, 100, first_feed(seed, 100)) for seed in range(7000, 7012) for turn in range(20)}
+    assert len(reached) > 80
+    assert {feed_of(turn, 100, first_feed(seed, 100)) for seed in range(3) for turn in range(200)} == set(range(100))
+    assert first_feed(12345, 1) == 0
 
 
 def test_data_is_named_rather_than_two_speeds() -> None:

@@ -170,6 +170,20 @@ def test_a_worker_that_breaks_while_timing_ends_the_trial(tmp_path: Path) -> Non
     assert isinstance(made.candidate.measurements["size"], Measurement)  # what was counted stays
 
 
+@pytest.mark.parametrize("role", ["baseline", "candidate"])
+@pytest.mark.parametrize("begin", [2, 4, 6])
+def test_a_worker_that_breaks_in_the_middle_leaves_a_reason_however_much_was_measured(
+    begin: int, role: str, tmp_path: Path
+) -> None:
+    bad = f"breaks: 'launch from {begin}: it was killed by SIGSEGV'"
+    both = (subject(tmp_path, name, bad if name == role else "size: 1 B") for name in ("baseline", "candidate"))
+    made = run(*both, Effort({**STEADY, "energy_per_1k": 0.02}))
+    assert (made.ended_by, len(made.launches)) == ("failure", begin - 1)
+    broken = Missing("it was killed by SIGSEGV", "failed", "this model breaks on purpose")
+    for found in (made.baseline, made.candidate):
+        assert found.measurements["latency_p50"] == found.measurements["energy_per_1k"] == broken
+
+
 def test_a_refusal_is_an_error_at_the_users_line(tmp_path: Path) -> None:
     bad = subject(tmp_path, "a", "refuses: 'input-open: input x leaves a dimension open'")
     with pytest.raises(ModelError) as caught:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greengate import estimate
 from greengate.profiler.trial import silent
 from greengate.stats import Estimate
 from greengate.tasks.doctor import _energy, _runtimes, decidable, examine
@@ -33,6 +34,12 @@ def test_by_hand() -> None:
     # 36 s for the first look hold 6 launches of 6 s: the same half-width as measured, and twice that is the limit.
     found = decidable(measured(0.02, launches=6), 6.0, 60)
     assert found == pytest.approx(math.expm1(0.04))
+
+
+def test_no_time_buys_more_launches_than_a_trial_makes() -> None:
+    most = decidable(measured(0.02), 1.0, 64 / estimate.FIRST_SHARE + 0.1)
+    assert decidable(measured(0.02), 1.0, 300) == decidable(measured(0.02), 1.0, 3000) == most
+    assert decidable(measured(0.02), 1.0, 60) != most
 
 
 @given(st.floats(0.0001, 0.2), st.integers(3, 40), st.floats(0.1, 3))

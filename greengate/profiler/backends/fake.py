@@ -235,8 +235,10 @@ def _count(costs: Costs, job: CountJob) -> Counted:
 
 def _launch(costs: Mapping[Role, Costs], job: LaunchJob) -> Sampled:
     for one in costs.values():
-        if len(costs) > 1 and one.words.get("breaks", "").startswith("together:"):
-            raise WorkerFailed(one.words["breaks"].partition(":")[2].strip(), "this model breaks on purpose")
+        when, _, why = one.words.get("breaks", "").partition(":")
+        begin = when.removeprefix("launch from ")
+        if (when == "together" and len(costs) > 1) or (begin.isdigit() and job.seed % 1000 + 1 >= int(begin)):
+            raise WorkerFailed(why.strip(), "this model breaks on purpose")
     tokens = _tokens(job)
     seconds = {role: one.text_seconds(tokens) if tokens else one.seconds["latency"] for role, one in costs.items()}
     per_round = sum(seconds.values())

@@ -94,7 +94,8 @@ def _for_machine(budget: Budget, test: PolicyTest) -> Budget:
 def _past(test: PolicyTest) -> tuple[Past, ...]:
     if not test.drifts:
         return ()
-    return (Past(1, _LONG_AGO, granted=False, baselines={}, changes=dict(test.drifts)),)
+    # Both looks at once, as for any other change that is written down.
+    return (Past(1, _LONG_AGO, granted=False, baselines={}, changes=dict(test.drifts), first=dict(test.drifts)),)
 
 
 def _word(status: Status | None) -> str:
