@@ -42,6 +42,7 @@ class Estimator:
     `value` turns a series into SI (ns to s where the series is time) for a batch size; `log_ratio` gives
     ln(candidate / baseline) of one launch from both series, paired by index. A `metered` series is made of windows;
     its method is the weakest of the counters that were read. `generated`: of text, for models that are asked for some.
+    `share` is set for quantiles of calls: such a value is told from all launches together, not launch by launch.
     """
 
     series: str
@@ -51,6 +52,7 @@ class Estimator:
     per_call: bool = True
     metered: bool = False
     generated: bool = False
+    share: float | None = None
 
 
 def _quantile(share: float) -> Callable[[Series, int], float]:
@@ -92,9 +94,9 @@ def _mean_ratio(baseline: Series, candidate: Series) -> float:
 
 #: The noisy metrics and how each comes out of a launch.
 ESTIMATORS: dict[str, Estimator] = {
-    "latency_p50": Estimator("wall", _quantile(0.5), _median_pair_ratio, "timed"),
-    "latency_p95": Estimator("wall", _quantile(0.95), _quantile_ratio(0.95), "timed"),
-    "latency_p99": Estimator("wall", _quantile(0.99), _quantile_ratio(0.99), "timed"),
+    "latency_p50": Estimator("wall", _quantile(0.5), _median_pair_ratio, "timed", share=0.5),
+    "latency_p95": Estimator("wall", _quantile(0.95), _quantile_ratio(0.95), "timed", share=0.95),
+    "latency_p99": Estimator("wall", _quantile(0.99), _quantile_ratio(0.99), "timed", share=0.99),
     "throughput": Estimator("wall", _rate, _rate_ratio, "timed"),
     # Of each generation: ns to the first new token, and ns in all by the tokens made for one item.
     "time_to_first_token": Estimator("first", _quantile(0.5), _median_pair_ratio, "timed", generated=True),
@@ -148,12 +150,22 @@ def measure(launches: Sequence[Launch], role: Role, metric: str, batch_size: int
     if how.metered:
         counted += f" x {calls // len(series)} windows: {energy.made_of(launches, metric)}"
     try:
-        found = stats.across_launches([math.log(how.value(one, batch_size)) for one in series], COMPUTED)
+        found = _located(launches, series, how, batch_size)
     except ValueError:  # the logarithm of 0: below what the clock or the system resolves
         return Missing(f"{metric} is 0 here: below what this machine resolves", "unsettled")
     interval = Interval(math.exp(found.low), math.exp(found.high))
     method = energy.method(launches, metric) if how.metered else how.method
     return Measurement(math.exp(found.value), method, interval, calls, counted)
+
+
+def _located(launches: Sequence[Launch], series: Sequence[Series], how: Estimator, batch_size: int) -> stats.Estimate:
+    """Return ln of a metric in SI across launches. Raises ValueError where it is 0."""
+    if how.share is None:
+        return stats.across_launches([math.log(how.value(one, batch_size)) for one in series], COMPUTED)
+    # Launches that went through all inputs differ by their level alone; others by their inputs as well.
+    whole = min(map(len, series)) >= 2 * max(launch.feeds for launch in launches)
+    seconds = [[nanoseconds * 1e-9 for nanoseconds in one] for one in series]
+    return stats.quantile(seconds, how.share, COMPUTED, levelled=whole)
 
 
 def _none(launches: Sequence[Launch], metric: str, how: Estimator) -> Missing:

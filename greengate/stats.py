@@ -35,7 +35,10 @@ def percentile(values: Sequence[float], share: float) -> float:
     """
     if not values or not 0 <= share <= 1:
         raise ValueError("percentile needs values and a share within 0..1")
-    ordered = sorted(values)
+    return _at(sorted(values), share)
+
+
+def _at(ordered: Sequence[float], share: float) -> float:
     position = (len(ordered) - 1) * share
     index = math.floor(position)
     fraction = position - index
@@ -61,6 +64,30 @@ def across_launches(values: Sequence[float], confidence: float = 0.95) -> Estima
     variance = math.fsum((value - mean) ** 2 for value in values) / (count - 1)
     half = student_t(1 - (1 - confidence) / 2, count - 1) * math.sqrt(variance / count)
     return Estimate(mean, mean - half, mean + half, count)
+
+
+def quantile(launches: Sequence[Sequence[float]], share: float, confidence: float, *, levelled: bool) -> Estimate:
+    """Estimate ln of the `share` quantile of positive values that come in launches; its interval need not be even.
+
+    A dozen calls of one launch have no 95th percentile of their own, and the mean of many such would be too low for
+    good. So all launches hold it together: where `levelled`, each relative to its own median, whose mean is estimated
+    apart. The interval is Woodruff's ("Confidence intervals for medians and other position measures", 1952), with the
+    launch as the cluster: from the quantile at the low end of the interval of the share below it to the one at the
+    high end, or to the largest value where that is beyond 1. Raises ValueError for fewer than MIN_LAUNCHES launches,
+    and for a quantile of 0.
+    """
+    levels = [math.log(median(one)) if levelled else 0.0 for one in launches]
+    level = across_launches(levels, confidence)
+    relative = [[value / math.exp(own) for value in one] for one, own in zip(launches, levels, strict=True)]
+    ordered = sorted(value for one in relative for value in one)
+    found = _at(ordered, share)
+    beside = across_launches([sum(value <= found for value in one) / len(one) for one in relative], confidence)
+    ends = (_at(ordered, min(max(share + end * beside.half_width, 0), 1)) for end in (-1, 1))
+    place = math.log(found)
+    low, high = (abs(math.log(end) - place) for end in ends)
+    value = level.value + place
+    below, above = (math.hypot(level.half_width, part) for part in (low, high))
+    return Estimate(value, value - below, value + above, level.launches)
 
 
 def change_points(values: Sequence[float]) -> tuple[int, ...]:

@@ -102,6 +102,13 @@ def test_p99_gets_its_thousand_calls(tmp_path: Path) -> None:
     assert isinstance(made.candidate.measurements["latency_p99"], Measurement)
 
 
+@pytest.mark.parametrize(("metric", "calls"), [("latency_p50", 10), ("latency_p95", 20), ("latency_p99", 167)])
+def test_a_launch_makes_as_many_calls_as_its_percentile_needs(metric: str, calls: int, tmp_path: Path) -> None:
+    both = subject(tmp_path, "a", "latency: 300 ms"), subject(tmp_path, "b", "latency: 300 ms")
+    made = run(*both, Effort({metric: 0.05}, 600))
+    assert {len(launch.samples["candidate"]["wall"]) for launch in made.launches} == {calls}
+
+
 def test_only_what_is_asked_for_is_run(tmp_path: Path) -> None:
     both = subject(tmp_path, "a", "size: 1 B"), subject(tmp_path, "b", "size: 1 B")
     memory = run(*both, Effort({"peak_memory": 0.05}))
