@@ -92,6 +92,17 @@ def test_what_is_looser_than_a_lock_is_named(own: CarbonBudget | None, said: str
     assert told == ([f"the carbon budget {said}; org.yaml:7:1 locks its own, which binds too"] if said else [])
 
 
+@pytest.mark.parametrize("nearer", [None, shared(90.0, locked=False)])
+def test_a_lock_is_found_behind_files_that_lock_nothing(nearer: CarbonBudget | None) -> None:
+    made = extending(budget(100.0), shared(20.0), [entry(30.0)], [entry(30.0)])
+    (org,) = made.budget.shared
+    team = SharedPolicy("team.yaml", "sha256:team", (), carbon_budget=nearer)
+    verdict = judge(replace(made, budget=replace(made.budget, shared=(team, org))))
+    assert [one.status for one in verdict.outcomes] == [Status.FAIL]
+    (told,) = [one.text for one in verdict.notices]
+    assert told == "the carbon budget loosens `max` to 100.0; org.yaml:7:1 locks its own, which binds too"
+
+
 def test_explain_says_what_other_files_say_of_a_carbon_budget() -> None:
     text = explain.render(judge(extending(budget(25.0), shared(40.0), [entry(30.0)], [entry(30.0)])), "carbon_budget")
     assert f"at         {nouns.SPAN}" in text

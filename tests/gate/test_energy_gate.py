@@ -64,6 +64,24 @@ def test_a_control_that_is_off_for_sure_decides_nothing_though_it_be_chance(
     assert "two copies of the baseline differ" in found.outcomes[0].reason
 
 
+@pytest.mark.parametrize(("joules", "again"), [(1.0, False), (1.04, True)])
+def test_energy_that_is_decided_is_not_metered_again_for_a_rule_that_is_open(
+    joules: float, again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Minutes of metering are for rules on energy: a latency that is open is looked at longer by itself."""
+    monkeypatch.chdir(tmp_path)
+    found = checked(
+        tmp_path, 7, joules, noise="2%", more="launch_noise: 5%", rule="}, {metric: latency_p50, max_increase: 4%"
+    )
+    (trial,) = found.measured.values()
+    assert isinstance(trial, Trial)
+    kinds = ["metered" if launch.windows else "timed" for launch in trial.launches]
+    runs = [kind for kind, before in zip(kinds, [None, *kinds], strict=False) if kind != before]
+    assert runs == (["timed", "metered", "timed", "metered"] if again else ["timed", "metered", "timed"])
+    (latency,) = [one.status for one in found.verdict.outcomes if one.rule == "latency_p50"]
+    assert latency is Status.PASS
+
+
 def test_eight_percent_more_joules_fail_every_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert statuses(tmp_path, 50, 1.08, monkeypatch) == [Status.FAIL] * 50
 
