@@ -99,7 +99,10 @@ def untimed(counted: Profile) -> Profile:
 
 
 def count_all(subjects: Sequence[Subject], limits: WorkerLimits, created: str) -> tuple[Profile | ModelError, ...]:
-    """Count several models, two at a time: exact metrics do not mind a neighbour. Answers in the order of subjects."""
+    """Count several models, two at a time: exact metrics do not mind a neighbour. Answers in the order of subjects.
+
+    Where one runs on a board, one at a time: two that fit there each need not fit together.
+    """
 
     def one(subject: Subject) -> Profile | ModelError:
         try:
@@ -112,7 +115,8 @@ def count_all(subjects: Sequence[Subject], limits: WorkerLimits, created: str) -
     from concurrent.futures import ThreadPoolExecutor
 
     try:
-        with ThreadPoolExecutor(2) as pool, isolation.all_or_nothing():
+        boards = any(subject.workload.device != "cpu" for subject in subjects)
+        with ThreadPoolExecutor(1 if boards else 2) as pool, isolation.all_or_nothing():
             return tuple(pool.map(one, subjects))
     finally:
         isolation.go_on()
