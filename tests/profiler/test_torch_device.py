@@ -102,6 +102,15 @@ def test_a_block_is_timed_call_by_call_and_synchronised_at_its_ends_only() -> No
     assert api.log == ["synchronize", *["call"] * BLOCK, "synchronize"]
 
 
+def test_every_board_is_timed_by_its_own_clock() -> None:
+    """Events go to the current board's stream unless told otherwise, and that is the first board's."""
+    api = Cuda(2)
+    walls, _ = Board(api, 1).timed(lambda _: api.work(3, board=1), 0)
+    assert list(walls) == [3_000_000] * BLOCK
+
+
+
+
 def test_a_trial_on_a_board_alternates_blocks_and_finds_the_change() -> None:
     api = Cuda()
     calls = {
