@@ -65,10 +65,11 @@ def ready(
     path: str, recipe: Recipe, spec: WorkloadSpec, *, keep: bool = True, arrays: Mapping[str, Any] | None = None
 ) -> Ready:
     """Open a model and put it and its inputs where they run. Raises Refused, WorkerFailed."""
-    opened = open_model(path, recipe, keep)
-    torch_settings.check(opened, spec)
-    torch_text.check(opened, spec)
-    fed = prepare(opened, torch_text.prompted(opened, spec), arrays)
+    with torch_settings.loose(spec):
+        opened = open_model(path, recipe, keep)
+        torch_settings.check(opened, spec)
+        torch_text.check(opened, spec)
+        fed = prepare(opened, torch_text.prompted(opened, spec), arrays)
     return put(opened, fed, spec, spec.device)
 
 
