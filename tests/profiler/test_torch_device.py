@@ -29,7 +29,9 @@ from greengate.profiler import exact, pairing  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
 from greengate.profiler.backends import torch_run, torch_session, torch_settings  # noqa: E402
 from greengate.profiler.backends.torch_device import BLOCK, Board, board, out_of_memory  # noqa: E402
+from greengate.profiler.backends.torch_inputs import prepare  # noqa: E402
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory  # noqa: E402
+from greengate.profiler.backends.torch_open import open_model  # noqa: E402
 from greengate.profiler.exact import Subject  # noqa: E402
 from greengate.profiler.hardware import this_machine  # noqa: E402
 from greengate.profiler.jobs import (  # noqa: E402
@@ -487,6 +489,57 @@ def make(): return Net(4, 3)
 """)
     with pytest.raises(Refused, match=r"cannot be brought to bf16: this one stays"):
         count(WorkloadSpec(inputs=X, precision="bf16"), path)
+
+
+TOO_LARGE = "torch.empty(1 << 50, dtype=torch.uint8)"
+
+
+@pytest.mark.parametrize(
+    ("raised", "keyword", "kind", "words"),
+    [
+        (TOO_LARGE, "dtype", MemoryError, "can't allocate memory"),
+        (TOO_LARGE, "device", MemoryError, "can't allocate memory"),
+        ("raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')", "dtype", WorkerFailed, "the GPU ran out"),
+        (
+            "raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')",
+            "device",
+            WorkerFailed,
+            "the GPU ran out",
+        ),
+        ("raise TypeError('only floats')", "dtype", Refused, "cannot be brought to bf16: only floats"),
+        ("raise RuntimeError('no such board')", "device", WorkerFailed, r"put on the device cpu: .*no such board"),
+        ("raise AssertionError('not compiled for it')", "device", WorkerFailed, r"put on the device cpu: .*not comp"),
+    ],
+)
+def test_what_a_failure_to_place_a_model_means(raised: str, keyword: str, kind: type[Exception], words: str) -> None:
+    """A model at fault is one thing (exit 2), a full or broken machine another (exit 3)."""
+    path = own(f"""
+class Net(nn.Linear):
+    def to(self, *args, **kwargs):
+        if {keyword!r} == (next(iter(kwargs), "device")):
+            {raised}
+        return super().to(*args, **kwargs)
+def make(): return Net(4, 3)
+""")
+    with pytest.raises(kind, match=words):
+        count(WorkloadSpec(inputs=X, precision="bf16"), path)
+
+
+def test_devices_that_a_program_names_follow_it() -> None:
+    """Tensors that an exported program makes itself are made where it was exported, unless it is moved as a whole."""
+
+    class Net(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + torch.arange(3, device=x.device) + torch.zeros(3)
+
+    with nets.quiet():
+        torch.export.save(torch.export.export(Net(4, 3).eval(), (torch.rand(1, 4),)), "m.pt2")
+    opened = open_model("m.pt2")
+    fed = prepare(opened, WorkloadSpec(), None)
+    with torch.inference_mode():
+        ready = torch_run.put(opened, fed, WorkloadSpec(), "meta")
+        assert ready.call(0).device.type == "meta"
+        assert not any(item.training for item in ready.module.modules())
 
 
 def test_memory_that_differs_from_call_to_call_is_missing() -> None:

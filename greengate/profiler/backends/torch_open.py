@@ -47,9 +47,15 @@ def open_model(path: str, recipe: Recipe = NO_RECIPE, keep: bool = True) -> Open
         raise Refused("model-invalid", message, "remove them, or write `path: package.module:function`")
     opened = {"torchscript": _script, "exported": _exported, "folder": _folder}
     found = _made(path, recipe, keep) if kind == "factory" else opened[kind](path)
-    for item in found.module.modules():
-        item.training = False  # exported programs refuse eval()
+    evaluating(found.module)
     return found
+
+
+def evaluating(module: Any) -> Any:
+    """Return the module, in evaluation mode."""
+    for item in module.modules():
+        item.training = False  # exported programs refuse eval()
+    return module
 
 
 def _made(path: str, recipe: Recipe, keep: bool) -> Opened:

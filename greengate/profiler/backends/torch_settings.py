@@ -155,21 +155,21 @@ def check(opened: Opened, spec: WorkloadSpec) -> None:
         raise Refused("model-unsupported", message, "remove `compile`, or name the code that makes the model")
 
 
-def placed(opened: Opened, spec: WorkloadSpec, device: str) -> Any:
-    """Return the module on its device, in its precision and memory format, not compiled yet. Raises Refused."""
+def converted(opened: Opened, module: Any, spec: WorkloadSpec) -> Any:
+    """Return the module in the workload's precision and memory format, not compiled yet. Raises Refused.
+
+    A lack of memory goes through as it is raised.
+    """
     import torch
 
-    module = opened.module
     try:
         if kind := _dtype(spec):
             module = module.to(dtype=kind)
-        if spec.channels_last:
-            module = module.to(memory_format=torch.channels_last)
-        return module.to(device)
-    except (RuntimeError, NotImplementedError, TypeError) as error:
-        if "out of memory" in str(error):
+        return module.to(memory_format=torch.channels_last) if spec.channels_last else module
+    except (RuntimeError, TypeError) as error:
+        if out_of_memory(error) or ran_out_of_memory(str(error)):
             raise
-        first = str(error).strip().splitlines()[0][:200]
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         message = f"{opened.path} cannot be brought to {_wanted(spec)}: {first}"
         raise Refused("model-unsupported", message, "remove `precision` or `channels_last`") from None
 
