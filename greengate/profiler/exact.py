@@ -58,12 +58,11 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
     except WorkerFailed as failure:
         return _broken(subject, failure, created)
     spec = subject.workload
+    digest = digest_files(counted.files) if counted.files else ""  # never one of nothing: it would not tell changes
     left_out = Missing("only exact metrics were measured", "skipped", "measure it without --static-only")
     noisy = {**dict.fromkeys(estimate.ESTIMATORS, counted.unrun or left_out), **_unasked(spec)}
     return Profile(
-        model=Model(
-            subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
-        ),
+        model=Model(subject.name, subject.shown, format_of(subject.path).name, digest, counted.files),
         hardware=replace(backend.hardware(), gpus=counted.gpus),
         workload=replace(_asked(spec), inputs=counted.inputs, feed=counted.feed, settings=counted.settings),
         runtime=counted.runtime,

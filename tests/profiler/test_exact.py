@@ -8,6 +8,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +17,8 @@ from greengate.errors import Diagnostic, ModelError
 from greengate.profile import InputSpec, Measurement, Missing, Profile, WorkloadSpec
 from greengate.profiler import exact, isolation, spawn
 from greengate.profiler.exact import Subject
+from greengate.profiler.hardware import this_machine
+from greengate.profiler.jobs import Counted
 
 PROBE = Path(exact.__file__).with_name("probe.onnx")
 LIMITS = WorkerLimits()
@@ -68,6 +71,11 @@ def test_on_a_board_models_are_counted_one_at_a_time(
     assert max(seen) == most
 
 
+def test_a_model_of_no_files_has_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of nothing would be any model's: an approval of one would be one of all."""
+    here = SimpleNamespace(run=lambda *_: Counted((), (), "", {}, {}), hardware=this_machine)
+    monkeypatch.setattr(exact, "format_of", lambda _: SimpleNamespace(load=lambda: here, name="code"))
+    assert exact.count(Subject("m", "own:make", "own:make", WorkloadSpec()), LIMITS, "now").model.digest == ""
 
 
 def test_an_interrupt_ends_every_worker_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,6 +78,13 @@ def refused(path: str, workload: WorkloadSpec = X, **recipe: Any) -> Refused:
     return caught.value
 
 
+def forget() -> None:
+    """Forget the code of this folder and where it lies, as another process would not know it."""
+    sys.path[:] = [entry for entry in sys.path if not entry.startswith(str(Path.cwd()))]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("own", "draws")]:
+        del sys.modules[name]
+
+
 def value(found: Counted, metric: str) -> float:
     measured = found.measurements[metric]
     assert isinstance(measured, Measurement), measured
@@ -558,8 +565,7 @@ def test_the_digest_covers_weights_arguments_and_the_modules_that_were_loaded() 
     weights = str(Path("w.pt").absolute())
 
     def digest(**recipe: Any) -> str:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "own"]:
-            del sys.modules[name]
+        forget()
         found = count("own.net:make", WorkloadSpec(inputs=(InputSpec("input", (1, 4)),)), **recipe)
         return digest_files(found.files)
 
@@ -575,6 +581,104 @@ def test_the_digest_covers_weights_arguments_and_the_modules_that_were_loaded() 
     assert len(changed) == 6
     names = [file.path for file in count("own.net:make", args={"width": 3}, weights=weights).files]
     assert names == ["w.pt", "args", "own/net.py", "own/parts.py"]
+
+
+def test_inputs_that_code_makes_leave_the_digest_alone() -> None:
+    """Of the model's code, all and no more; of code that it loads when it is called, too."""
+    code(
+        "class Net(nn.Linear):\n    def forward(self, input):\n        from own import late\n"
+        "        return super().forward(input)\ndef make(): return Net(4, 3)\n",
+        "own/net.py",
+    )
+    code("", "own/late.py")
+    code("from own import net\nfrom own import sizes\ndef inputs(): return torch.ones(sizes.ROWS, 4)\n", "own/feed.py")
+    code("ROWS = 1\n", "own/sizes.py")
+    fed = WorkloadSpec(inputs_from=str(Path("own.feed:inputs").absolute()))
+
+    def files(spec: WorkloadSpec) -> tuple[Any, ...]:
+        forget()
+        return count("own.net:make", spec).files
+
+    plain = files(X)
+    assert [file.path for file in plain] == ["own/late.py", "own/net.py"]
+    assert files(fed) == plain
+    Path("own/net.py").write_text(Path("own/net.py").read_text() + "# another word\n")
+    assert files(fed) != plain
+    assert "own.feed" not in sys.modules
+
+
+def test_code_behind_a_link_is_the_models_own() -> None:
+    code(LINEAR, "elsewhere/own.py")
+    Path("root").mkdir()
+    Path("root/own.py").symlink_to(Path("elsewhere/own.py").absolute())
+    assert [file.path for file in count("root/own:make").files] == ["own.py"]
+    forget()
+    assert count("torch.nn:Identity").files == (), "an installed package is not"
+
+
+FEEDS = """
+import random, numpy as np
+from own.sizes import OFFSET
+try:
+    from own import relic
+    OFFSET += 1
+except ImportError:  # as it should be
+    pass
+TABLE = torch.rand(1, 4)  # drawn where it is imported
+import draws
+def inputs():
+    return torch.rand(1, 4) + TABLE + np.random.rand() + random.random() + OFFSET
+class Net(nn.Linear):
+    def forward(self, x):
+        with open(SEEN, "a") as file:
+            print(repr(x.tolist()), file=file)
+        return super().forward(x)
+def make(): return Net(4, 3)
+"""
+
+
+@pytest.mark.parametrize("before", ["another function", "no function"])
+def test_every_model_is_fed_by_the_function_of_the_work_tree(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is counted and where it is timed, the baseline like the candidate, and not by a function of its own.
+
+    Nor by code that only the baseline has, and whether or not its model has loaded a package that draws.
+    """
+    seen = Path("seen").absolute()
+    text = f"SEEN = {str(seen)!r}\n{FEEDS}"
+    code("torch.rand(1)\n", "site-packages/draws.py")
+    monkeypatch.syspath_prepend("site-packages")  # relative, and stays there
+    code(text, "new/own/net.py")
+    code("OFFSET = 0\n", "new/own/sizes.py")
+    old = text.replace("import draws\n", "").replace("inputs", "none" if before == "no function" else "inputs")
+    code(old, "old/own/net.py")
+    code("OFFSET = 100\n", "old/own/sizes.py")
+    code("", "old/own/relic.py")
+    spec = WorkloadSpec(inputs_from=str(Path("new/own.net:inputs").absolute()))
+    counted = set()
+    for root in ("old", "new"):
+        forget()
+        counted.add(count(f"{root}/own.net:make", spec).feed)
+    for roots in ({"baseline": "old", "candidate": "new"}, {"baseline": "new", "candidate": "new"}):
+        forget()
+        torch_session.run(_job(roots, spec), lambda _: None)
+    assert len(counted) == 1
+    assert len(set(seen.read_text().splitlines())) == 1
+
+
+def test_the_models_own_modules_are_back_after_its_inputs_were_made() -> None:
+    """A class imported anew is another one: what the model asks of itself must stay the same."""
+    code("""
+    class Net(nn.Linear):
+        def forward(self, x):
+            from own import Net as known
+            assert type(self) is known
+            return super().forward(x)
+    def make(): return Net(4, 3)
+    def inputs(): return torch.ones(1, 4)
+    """)
+    path = list(sys.path)
+    assert value(count("own:make", WorkloadSpec(inputs_from=str(Path("own:inputs").absolute()))), "macs") == 12
+    assert sys.path == [str(Path.cwd()), *path]
 
 
 def _job(roots: dict[str, str], spec: WorkloadSpec = X) -> LaunchJob:

@@ -6,8 +6,7 @@ Runs in the worker.
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,20 +35,19 @@ class Fed:
     notes: tuple[str, ...] = ()
 
 
-def from_code(spec: WorkloadSpec) -> Fed:
-    """Call the function that makes inputs: a dict is passed by name, a tuple or list in order, anything else alone."""
-    import numpy as np
-    import torch
+def from_code(spec: WorkloadSpec, root: Path | None = None) -> Fed:
+    """Call the function that makes inputs: a dict is passed by name, a tuple or list in order, anything else alone.
 
+    Its code is imported anew, so that every model is fed alike: what was imported for the model, from `root` where code
+    makes it, can be another version's.
+    """
     if spec.inputs or spec.recorded is not None:
         message = "`inputs` and `inputs_from` exclude each other"
         raise Refused("input-mismatch", message, "keep one of them")
     path = str(spec.inputs_from)
-    random.seed(spec.seed)
-    np.random.seed(spec.seed % 2**32)
-    torch.manual_seed(spec.seed)
-    with torch_code.importing(Path(path).parent.resolve(), keep=False):
-        made = torch_code.made_inputs(path)
+    own = Path(path).parent.resolve()
+    with torch_code.importing_anew(own, own if root is None else root):
+        made = torch_code.made_inputs(path, spec.seed)
     if isinstance(made, dict):
         call = Call((), made)
     else:

@@ -7,7 +7,9 @@ Runs in the worker.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from greengate.profile import InputSpec, WorkloadSpec
@@ -21,7 +23,7 @@ from greengate.profiler.jobs import Refused
 def prepare(opened: Opened, spec: WorkloadSpec, arrays: Mapping[str, Any] | None) -> Fed:
     """Resolve every input and bind it. Raises Refused, as feed.prepare does, and for code that makes no inputs."""
     if spec.inputs_from is not None:
-        return from_code(spec)
+        return from_code(spec, Path(opened.path).parent.resolve() if opened.kind == "factory" else None)
     slots = slots_of(opened)
     signatures = _signatures(slots, spec, arrays or {})
     fed = feed.prepare(signatures, spec, arrays)
