@@ -28,6 +28,9 @@ from greengate.metrics import METRICS  # noqa: E402
 from greengate.profile import InputSpec, Measurement, Missing, WorkloadSpec, digest_files  # noqa: E402
 from greengate.profiler.backends import format_of, torch_session  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
+from greengate.profiler.backends.torch_inputs import prepare  # noqa: E402
+from greengate.profiler.backends.torch_open import open_model  # noqa: E402
+from greengate.profiler.backends.torch_weights import weights  # noqa: E402
 from greengate.profiler.instructions.callgrind import Simulated  # noqa: E402
 from greengate.profiler.jobs import (  # noqa: E402
     Counted,
@@ -552,6 +555,25 @@ def test_an_exported_program_knows_its_inputs_and_their_structure() -> None:
     found = count("n.pt2", WorkloadSpec(batch_size=3))
     assert {item.shape for item in found.inputs} == {(3, 4), (3, 5)}
     assert value(found, "macs") == 12 + 2 * 10
+
+
+def test_an_exported_program_may_take_halves_that_numpy_does_not_know() -> None:
+    with nets.quiet():
+        program = torch.export.export(nn.Linear(4, 3).bfloat16().eval(), (torch.rand(1, 4).bfloat16(),))
+        torch.export.save(program, "b.pt2")
+    found = count("b.pt2", WorkloadSpec(inputs=(InputSpec("input", min=2, max=3),)))
+    assert value(found, "macs") == 12
+    assert [(item.dtype, item.shape) for item in found.inputs] == [("bfloat16", (1, 4))]
+    opened = open_model("b.pt2")
+    (call,) = prepare(opened, WorkloadSpec(), None).calls
+    assert call.args[0].dtype is torch.bfloat16
+    # The digest is of what is fed, and floats that become the same halves are the same.
+    recorded = {"input": np.full((1, 4), 1.0, "float32")}
+    spec = WorkloadSpec(recorded="r.npz")
+    one, near, far = (
+        prepare(opened, spec, {"input": recorded["input"] + more}).digest for more in (0, np.float32(1e-6), 1)
+    )
+    assert one == near != far
 
 
 # --- what a model made by code consists of ------------------------------------------------------

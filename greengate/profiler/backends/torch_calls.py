@@ -58,7 +58,7 @@ def from_code(spec: WorkloadSpec, root: Path | None = None) -> Fed:
     feed.check_batch(inputs, spec.batch_size)
     # In a request the name is the target branch's, the code is the change's own: whoever reads the verdict must know.
     note = f"the inputs are made by code, {_last(path)}, as it stands in the work tree: a change can alter them"
-    return Fed(inputs, (call,), _digest(call), (note,))
+    return Fed(inputs, (call,), digest((call,)), (note,))
 
 
 def _last(path: str) -> str:
@@ -82,15 +82,16 @@ def _leaves(call: Call) -> list[tuple[str, Any]]:
     ]
 
 
-def _digest(call: Call) -> str:
-    digest = hashlib.sha256()
-    for name, leaf in _leaves(call):
+def digest(calls: Sequence[Call]) -> str:
+    """Return the sha256 over name, type, shape and bytes of every tensor of calls, in order, and over all else."""
+    found = hashlib.sha256()
+    for name, leaf in (item for call in calls for item in _leaves(call)):
         if _is_tensor(leaf):
-            digest.update(f"{name}\0{leaf.dtype}\0{tuple(leaf.shape)}\0".encode())
-            digest.update(_bytes(leaf))
+            found.update(f"{name}\0{leaf.dtype}\0{tuple(leaf.shape)}\0".encode())
+            found.update(_bytes(leaf))
         else:
-            digest.update(f"{name}\0{leaf!r}\0".encode())
-    return f"sha256:{digest.hexdigest()}"
+            found.update(f"{name}\0{leaf!r}\0".encode())
+    return f"sha256:{found.hexdigest()}"
 
 
 def _bytes(tensor: Any) -> bytes:
