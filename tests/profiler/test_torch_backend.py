@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
 import sys
 import textwrap
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from importlib import util
 from pathlib import Path
@@ -339,6 +342,90 @@ def test_a_pickle_that_wants_to_run_code_never_does() -> None:
     found = refused("own:make", weights=str(Path("m.pt").absolute()))
     assert (found.code, Path("ran").exists()) == ("model-pickle", False)
     assert "posix.system" in found.message
+
+
+class Plain(nn.Linear):
+    """A network with everything that an exported program keeps: weights, constants, example inputs of several kinds."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 3)
+        self.scale = torch.ones(3)  # no buffer: a constant of the program
+
+    def forward(self, x: torch.Tensor, pair: tuple[torch.Tensor, int], *, times: float = 2.0) -> torch.Tensor:
+        return super().forward(x) * self.scale * times + pair[0] * pair[1]
+
+
+def _program(**changed: bytes) -> str:
+    """Write an exported program; `changed` are records of its archive, `data__x` for `data/x`."""
+    with nets.quiet():
+        program = torch.export.export(Plain().eval(), (torch.rand(1, 4), (torch.rand(1, 3), 2)), {"times": 3.0})
+        torch.export.save(program, "plain.pt2")
+    with zipfile.ZipFile("plain.pt2") as archive:
+        records = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    records |= {name.replace("__", "/"): data for name, data in changed.items()}
+    writer = torch._C.PyTorchFileWriter("m.pt2")
+    for name, data in records.items():
+        if not name.startswith(("byteorder", ".")):  # the writer's own
+            writer.write_record(name, data, len(data))
+    writer.write_end_of_file()
+    return "m.pt2"
+
+
+def _saved(held: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(held, file)
+    return file.getvalue()
+
+
+def _config(name: str, **changed: Any) -> bytes:
+    entry = {"path_name": name, "is_param": False, "use_pickle": True, "tensor_meta": None} | changed
+    return json.dumps({"config": {"scale": entry}}).encode()
+
+
+#: Every place of an exported program that PyTorch unpickles without limits, or loads as machine code.
+EVIL = {
+    "example inputs": {"data__sample_inputs__model.pt": _saved(((Evil(),), {}))},
+    "a weight": {
+        "data__weights__model_weights_config.json": _config("weight_9"),
+        "data__weights__weight_9": _saved(Evil()),
+    },
+    "weights of old": {"data__weights__model.pt": _saved({"weight": Evil()})},
+    "a constant": {
+        "data__constants__model_constants_config.json": _config("tensor_9"),
+        "data__constants__tensor_9": _saved(Evil()),
+    },
+    "an opaque object": {
+        "data__constants__model_constants_config.json": _config("opaque_obj_0"),
+        "data__constants__opaque_obj_0": pickle.dumps(Evil(), 2),
+    },
+    "one under another case": {
+        "data__constants__model_constants_config.json": _config("opaque_obj_0"),
+        "data__constants__OPAQUE_obj_0": pickle.dumps(Evil(), 2),
+    },
+    "machine code": {"data__aotinductor__model__model.so": b"\x7fELF"},
+}
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_an_exported_program_that_wants_to_run_code_never_does(name: str) -> None:
+    found = refused(_program(**EVIL[name]), WorkloadSpec())
+    assert not Path("ran").exists()
+    assert found.code == ("model-unsupported" if name == "machine code" else "model-pickle")
+    told = {"machine code": "data/aotinductor/model/model.so"}.get(name, "posix.system")
+    assert ("data/constants/opaque_obj_0" if EVIL[name].keys() & OPAQUE else told) in found.message
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+OPAQUE = {f"data__constants__{word}_obj_0" for word in ("opaque", "OPAQUE")}
+
+
+def test_an_exported_program_of_tensors_and_numbers_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, constants, nested example inputs; and what the user set of reading pickles is as it was."""
+    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "no")
+    found = count(_program(), WorkloadSpec())
+    assert value(found, "params") == 15
+    assert [item.shape for item in found.inputs] == [(1, 4), (1, 3)]
+    assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "no"
 
 
 def test_an_exported_program_under_a_torchscript_name_is_told_apart() -> None:
