@@ -471,6 +471,58 @@ def test_files_that_hold_no_state_dict(held: object, name: str, words: str) -> N
     assert words in found.message
 
 
+TIED = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(5, 4), nn.Linear(4, 5)
+        self.head.weight = self.table.weight
+    def forward(self, ids):
+        out = self.head(self.table(ids))
+        assert torch.equal(self.head.weight, torch.full((5, 4), 7.0)) and self.head.weight is self.table.weight
+        return out
+def make(): return Net()
+"""
+
+
+def test_what_is_tied_may_be_stored_once() -> None:
+    """As safetensors does, which keeps one of the names."""
+    safetensors = needs.package("safetensors.torch")
+    code(TIED)
+    made: dict[str, Any] = {}
+    exec(Path("own.py").read_text(), made)
+    net = made["make"]()
+    nn.init.constant_(net.table.weight, 7.0)
+    safetensors.save_model(net, "w.safetensors")
+    assert len(safetensors.load_file("w.safetensors")) == 2
+    spec = WorkloadSpec(inputs=(InputSpec("ids", (1, 3), "int64", max=5),))
+    assert value(count("own:make", spec, weights=str(Path("w.safetensors").absolute())), "params") == 25
+    # A name that nothing stands in for is still missing.
+    safetensors.save_file({"head.bias": torch.zeros(5)}, "w.safetensors")
+    assert "Missing key(s)" in refused("own:make", spec, weights=str(Path("w.safetensors").absolute())).message
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch deprecates what these models are made with
+def test_weights_of_quantised_modules_hold_more_than_tensors() -> None:
+    """Types, numbers, and tuples of tensors or nothing."""
+    quantised = QUANTISED.replace("nn.Linear(32, 4)", "nn.Linear(32, 4, bias=False)")
+    code(quantised)
+    spec = WorkloadSpec(inputs=(InputSpec("input", (1, 16)),))
+    made: dict[str, Any] = {}
+    exec(Path("own.py").read_text(), made)
+    state = made["make"]().state_dict()
+    assert {type(item).__name__ for item in state.values()} == {"Tensor", "dtype", "tuple"}
+    torch.save(state, "w.pt")
+    assert value(count("own:make", spec, weights=str(Path("w.pt").absolute())), "params") == 16 * 32 + 32 + 32 * 4
+    # What was not quantised, and what is quantised otherwise, does not fit.
+    torch.save(nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)).state_dict(), "w.pt")
+    found = refused("own:make", spec, weights=str(Path("w.pt").absolute()))
+    assert found.code == "weights-mismatch"
+    assert "KeyError" in found.message
+    torch.save({**state, "0._packed_params._packed_params": 3}, "w.pt")
+    assert refused("own:make", spec, weights=str(Path("w.pt").absolute())).code == "weights-mismatch"
+
+
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_weights_change_what_is_computed_and_not_what_is_counted(wrapped: bool) -> None:
     safetensors = needs.package("safetensors.torch")
