@@ -212,6 +212,63 @@ def test_packed_parameters_are_counted_in_both_forms() -> None:
         assert value(found, "weight_bits") == pytest.approx((8 * 640 + 32 * 36) / 676)
 
 
+#: Quantised modules that keep what is packed in other places; LSTMs keep it so that it cannot be taken apart.
+OTHERS: dict[str, Callable[[], nn.Module]] = {
+    "lstm": lambda: nn.LSTM(16, 8),
+    "gru": lambda: nn.GRU(16, 8),
+    "cell": lambda: nn.LSTMCell(16, 8),
+    "bag": lambda: nn.EmbeddingBag(10, 4),
+    "linear": lambda: nn.Linear(16, 32),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch deprecates what these models are made with
+@pytest.mark.parametrize("form", ["eager", "scripted", "frozen"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_packed_parameters_are_counted_or_missing_and_never_left_out(name: str, form: str) -> None:
+    from torch.ao.quantization import float_qparams_weight_only_qconfig, quantize_dynamic
+
+    plain = nn.Sequential(OTHERS[name]()).eval()
+    kinds = {nn.EmbeddingBag: float_qparams_weight_only_qconfig} if name == "bag" else {type(plain[0])}
+    module = quantize_dynamic(plain, kinds)
+    if form != "eager":
+        with nets.quiet():
+            module = torch.jit.script(module)
+            torch.jit.save(torch.jit.freeze(module) if form == "frozen" else module, "q.pt")
+            module = torch.jit.load("q.pt")
+    found = weights(module)["params"]
+    if name in ("cell", "linear"):
+        assert isinstance(found, Measurement)
+        # An LSTMCell keeps its biases a second time, as tensors of its own.
+        assert found.value >= sum(item.numel() for item in plain.parameters())
+    else:
+        assert isinstance(found, Missing)
+        assert "cannot be read" in found.reason
+
+
+class Hidden(nn.Module):
+    """Keeps what is packed under a name that nobody knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weight = torch.quantize_per_tensor(torch.rand(3, 4), 0.1, 0, torch.qint8)
+        self.hidden = torch.ops.quantized.linear_prepack(weight, torch.rand(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.quantized.linear_dynamic(x, self.hidden)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_packed_under_an_unknown_name_is_noticed() -> None:
+    """TorchScript tells how many such objects a module holds, and gives them by name only."""
+    eager = weights(Hidden())["params"]
+    assert isinstance(eager, Measurement)
+    assert eager.value == 15
+    found = weights(torch.jit.script(Hidden()))["params"]
+    assert isinstance(found, Missing)
+    assert "Hidden" in found.reason
+
+
 def test_parameters_that_cannot_be_unpacked_are_missing() -> None:
     code("""
     class Odd(nn.Linear):
