@@ -195,9 +195,10 @@ def run(options: argparse.Namespace) -> None:
         while time.monotonic() < deadline:
             model, change, index = emptiest(records(raw), list(options.models))
             said, trial = compare(options, model, change, widths(records(raw)).get((model, change), 0), folder)
-            append(raw, said)
+            # The trial first: a comparison that is told has its samples, however this ends.
             trace = options.folder / "gpu-trials" / f"{model}{change.replace('%', '')}-{index}.json.gz"
             trace.write_bytes(gzip.compress(profile_file.dump_trial(trial).encode(), mtime=0))
+            append(raw, said)
             print(f"{model} {change} #{index}: {said['status']} in {said['seconds']} s", flush=True)
     text = "\n".join(table(records(raw))) + "\n"
     (options.folder / "gpu.md").write_text(text, encoding="utf-8")

@@ -58,12 +58,11 @@ def count(subject: Subject, limits: WorkerLimits, created: str) -> Profile:
     except WorkerFailed as failure:
         return _broken(subject, failure, created)
     spec = subject.workload
+    digest = digest_files(counted.files) if counted.files else ""  # never one of nothing: it would not tell changes
     left_out = Missing("only exact metrics were measured", "skipped", "measure it without --static-only")
     noisy = {**dict.fromkeys(estimate.ESTIMATORS, counted.unrun or left_out), **_unasked(spec)}
     return Profile(
-        model=Model(
-            subject.name, subject.shown, format_of(subject.path).name, digest_files(counted.files), counted.files
-        ),
+        model=Model(subject.name, subject.shown, format_of(subject.path).name, digest, counted.files),
         hardware=replace(backend.hardware(), gpus=counted.gpus),
         workload=replace(_asked(spec), inputs=counted.inputs, feed=counted.feed, settings=counted.settings),
         runtime=counted.runtime,
@@ -99,7 +98,10 @@ def untimed(counted: Profile) -> Profile:
 
 
 def count_all(subjects: Sequence[Subject], limits: WorkerLimits, created: str) -> tuple[Profile | ModelError, ...]:
-    """Count several models, two at a time: exact metrics do not mind a neighbour. Answers in the order of subjects."""
+    """Count several models, two at a time: exact metrics do not mind a neighbour. Answers in the order of subjects.
+
+    Where one runs on a board, one at a time: two that fit there each need not fit together.
+    """
 
     def one(subject: Subject) -> Profile | ModelError:
         try:
@@ -112,7 +114,8 @@ def count_all(subjects: Sequence[Subject], limits: WorkerLimits, created: str) -
     from concurrent.futures import ThreadPoolExecutor
 
     try:
-        with ThreadPoolExecutor(2) as pool, isolation.all_or_nothing():
+        boards = any(subject.workload.device != "cpu" for subject in subjects)
+        with ThreadPoolExecutor(1 if boards else 2) as pool, isolation.all_or_nothing():
             return tuple(pool.map(one, subjects))
     finally:
         isolation.go_on()

@@ -34,7 +34,8 @@ MORE_MEMORY = "give it more with `worker: {memory: ...}` in the budget, or use a
 
 _OUT_OF_MEMORY = re.compile(
     r"MemoryError|bad[_ ]alloc|[Ff]ailed to allocate memory|[Cc]annot allocate memory|[Mm]emory allocation .*failed"
-    r"|failed to map segment|Unable to allocate|thread: Resource temporarily unavailable"
+    r"|can't allocate memory|not enough memory|failed to map segment|Unable to allocate"
+    r"|thread: Resource temporarily unavailable"
 )
 
 

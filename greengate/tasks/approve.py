@@ -66,15 +66,16 @@ def approve(verdict: Verdict, yes: Yes, today: datetime.date) -> list[Path]:
 def _approval(verdict: Verdict, name: str, yes: Yes, by: str, today: datetime.date) -> Approval:
     outcome, model = _find(verdict, name, yes.model)
     rule = rule_of(verdict, outcome)
-    if rule is None or model.candidate is None or model.baseline is None or not model.baseline.digest:
-        lack = "candidate" if model.candidate is None else "baseline"
+    candidate = model.candidate.digest if model.candidate is not None else ""
+    if rule is None or model.baseline is None or not candidate or not model.baseline.digest:
+        lack = "baseline" if candidate else "candidate"
         message = f"the verdict knows no digest of the {lack} of {model.name!r}"
         help = "an approval names both models: check again with a baseline whose model file is at hand"
         raise GreengateError(Diagnostic("not-approvable", message, help))
     return Approval(
         rule=name,
         model=model.bound_as,
-        candidate=model.candidate.digest,
+        candidate=candidate,
         baseline=model.baseline.digest,
         ceiling=_ceiling(verdict, outcome, rule, yes.ceiling),
         reason=yes.reason.strip(),

@@ -94,6 +94,13 @@ def test_a_trial_finds_the_extra_work_and_equal_models_equal() -> None:
     assert abs(noise.value) < change.value
 
 
+def test_a_second_board_is_timed_by_its_own_clock() -> None:
+    if torch.cuda.device_count() < 2:
+        pytest.skip(f"{ABSENT}a second NVIDIA GPU")
+    few, many = (statistics.median(walls(layers, spec("cuda:1"))) for layers in (20, 80))
+    assert many > 2 * few
+
+
 def test_the_footprint_holds_at_least_the_weights() -> None:
     found = torch_session.run(FootprintJob(made(8), spec(), 0), lambda _: None)
     assert isinstance(found, Sampled)

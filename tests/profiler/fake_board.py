@@ -1,7 +1,9 @@
-"""Stands in for torch.cuda where there is no GPU: a clock that calls move, a memory, a log of what was asked."""
+"""Stands in for torch.cuda where there is no GPU: a clock for every board, a memory, a log of what was asked."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -9,10 +11,14 @@ from typing import Any
 
 @dataclass
 class Cuda:
-    """The part of torch.cuda that greengate uses; `now` is in ms, and only work on the board moves it."""
+    """The part of torch.cuda that greengate uses; clocks are in ms, and only work on a board moves its own.
+
+    A stream is the number of its board.
+    """
 
     boards: int = 1
-    now: float = 0.0
+    current: int = 0
+    clocks: dict[int, float] = field(default_factory=dict)
     held: int = 0
     most: int = 0
     log: list[str] = field(default_factory=list)
@@ -37,9 +43,20 @@ class Cuda:
         assert enable_timing
         return Event(self)
 
-    def work(self, ms: float, name: str = "call") -> None:
+    def current_stream(self, index: int | None = None) -> int:
+        return self.current if index is None else index
+
+    @contextmanager
+    def device(self, index: int) -> Iterator[None]:
+        before, self.current = self.current, index
+        try:
+            yield
+        finally:
+            self.current = before
+
+    def work(self, ms: float, name: str = "call", board: int = 0) -> None:
         self.log.append(name)
-        self.now += ms
+        self.clocks[board] = self.clocks.get(board, 0.0) + ms
 
     def hold(self, size: int) -> None:
         if self.held + size > self.memory:
@@ -73,8 +90,8 @@ class Event:
     cuda: Cuda
     at: float | None = None
 
-    def record(self) -> None:
-        self.at = self.cuda.now
+    def record(self, stream: int | None = None) -> None:
+        self.at = self.cuda.clocks.get(self.cuda.current if stream is None else stream, 0.0)
 
     def elapsed_time(self, later: Event) -> float:
         assert self.at is not None

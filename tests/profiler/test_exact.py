@@ -6,15 +6,19 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from greengate.budget import WorkerLimits
-from greengate.errors import ModelError
+from greengate.errors import Diagnostic, ModelError
 from greengate.profile import InputSpec, Measurement, Missing, Profile, WorkloadSpec
 from greengate.profiler import exact, isolation, spawn
 from greengate.profiler.exact import Subject
+from greengate.profiler.hardware import this_machine
+from greengate.profiler.jobs import Counted
 
 PROBE = Path(exact.__file__).with_name("probe.onnx")
 LIMITS = WorkerLimits()
@@ -44,6 +48,34 @@ def test_two_real_models_are_counted_side_by_side() -> None:
     first, second = exact.count_all([one, one], LIMITS, "now")
     assert isinstance(first, Profile)
     assert first == second
+
+
+@pytest.mark.parametrize(("device", "most"), [("cpu", 2), ("cuda:1", 1)])
+def test_on_a_board_models_are_counted_one_at_a_time(
+    device: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two that each fit a board would run out of its memory together."""
+    running: list[int] = []
+    seen: list[int] = []
+
+    def count(subject: Subject, *_: object) -> Profile:
+        running.append(1)
+        time.sleep(0.05)
+        seen.append(len(running))
+        running.pop()
+        raise ModelError(Diagnostic("model-missing", "m does not exist", ""))
+
+    monkeypatch.setattr(exact, "count", count)
+    one = fake(tmp_path, "m", "size: 1 kB")
+    exact.count_all([one, one, one, replace(one, workload=WorkloadSpec(device=device))], LIMITS, "now")
+    assert max(seen) == most
+
+
+def test_a_model_of_no_files_has_no_digest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """That of nothing would be any model's: an approval of one would be one of all."""
+    here = SimpleNamespace(run=lambda *_: Counted((), (), "", {}, {}), hardware=this_machine)
+    monkeypatch.setattr(exact, "format_of", lambda _: SimpleNamespace(load=lambda: here, name="code"))
+    assert exact.count(Subject("m", "own:make", "own:make", WorkloadSpec()), LIMITS, "now").model.digest == ""
 
 
 def test_an_interrupt_ends_every_worker_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

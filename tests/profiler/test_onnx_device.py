@@ -192,14 +192,20 @@ def test_a_provider_that_takes_no_node_is_found_out() -> None:
     assert missing.reason.startswith(f"{count} of {count} nodes fell back to the CPU ({AZURE} does not take them): ")
 
 
-def profile(*nodes: tuple[str, str, str]) -> Path:
+def profile(*nodes: tuple[Any, ...]) -> Path:
+    """Write a profile: operator, provider, type of what it puts out, and type and shape of what it reads."""
     events = [
         {
             "cat": "Node",
             "name": f"n{place}_kernel_time",
-            "args": {"op_name": op, "provider": provider, "output_type_shape": [{kind: [2]}] if kind else []},
+            "args": {
+                "op_name": op,
+                "provider": provider,
+                "input_type_shape": [{one: shape} for one, shape in read],
+                "output_type_shape": [{kind: [2]}] if kind else [],
+            },
         }
-        for place, (op, provider, kind) in enumerate(nodes)
+        for place, (op, provider, kind, *read) in enumerate(nodes)
     ]
     noise = [{"cat": "Session", "name": "run", "args": {}}, {"cat": "Node", "name": "n_fence_before", "args": {}}]
     Path("profile.json").write_text(json.dumps([*events, *noise]))
@@ -217,9 +223,25 @@ def profile(*nodes: tuple[str, str, str]) -> Path:
         (("Gather", CPU, "float"), "fallen"),
         (("Cast", CPU, "float16"), "fallen"),
         (("TreeEnsemble", CPU, ""), "fallen"),
+        (("QLinearConv", CPU, "uint8"), "fallen"),
+        (("QLinearMatMul", CPU, "int8"), "fallen"),
+        (("QLinearAdd", CPU, "int8"), "fallen"),
+        (("QLinearGlobalAveragePool", CPU, "uint8"), "fallen"),
+        (("QuantizeLinear", CPU, "uint8"), "fallen"),
+        (("QuantizeLinear", CPU, "int16"), "fallen"),
+        (("DynamicQuantizeLinear", CPU, "uint8"), "fallen"),
+        (("ConvInteger", CPU, "int32"), "fallen"),
+        (("MatMulInteger", CPU, "int32"), "fallen"),
+        (("MatMul", CPU, "int64"), "fallen"),
+        (("ArgMax", CPU, "int64", ("float", [1, 128, 30522])), "fallen"),
+        (("Greater", CPU, "bool", ("float16", [64, 65]), ("float16", [])), "fallen"),
+        (("Cast", CPU, "int64", ("uint8", [1, 3, 64, 64])), "fallen"),
+        (("Cast", CPU, "int64", ("float", [2])), "steering"),
+        (("Shape", CPU, "int64", ("float", [64, 3, 224, 224])), "steering"),
+        (("Where", CPU, "int64", ("bool", [1, 1, 512, 512]), ("int64", [1]), ("int64", [1])), "steering"),
     ],
 )
-def test_where_a_node_counts(node: tuple[str, str, str], where: str) -> None:
+def test_where_a_node_counts(node: tuple[Any, ...], where: str) -> None:
     found = assigned(profile(node), Place(CUDA))
     assert {name: sum(getattr(found, name).values()) for name in ("there", "steering", "fallen")} == {
         **dict.fromkeys(("there", "steering", "fallen"), 0),

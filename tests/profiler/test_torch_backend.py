@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import pickle
 import sys
 import textwrap
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from importlib import util
 from pathlib import Path
@@ -28,6 +31,9 @@ from greengate.metrics import METRICS  # noqa: E402
 from greengate.profile import InputSpec, Measurement, Missing, WorkloadSpec, digest_files  # noqa: E402
 from greengate.profiler.backends import format_of, torch_session  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
+from greengate.profiler.backends.torch_inputs import prepare  # noqa: E402
+from greengate.profiler.backends.torch_open import open_model  # noqa: E402
+from greengate.profiler.backends.torch_weights import weights  # noqa: E402
 from greengate.profiler.instructions.callgrind import Simulated  # noqa: E402
 from greengate.profiler.jobs import (  # noqa: E402
     Counted,
@@ -76,6 +82,13 @@ def refused(path: str, workload: WorkloadSpec = X, **recipe: Any) -> Refused:
     with pytest.raises(Refused) as caught:
         count(path, workload, **recipe)
     return caught.value
+
+
+def forget() -> None:
+    """Forget the code of this folder and where it lies, as another process would not know it."""
+    sys.path[:] = [entry for entry in sys.path if not entry.startswith(str(Path.cwd()))]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("own", "draws")]:
+        del sys.modules[name]
 
 
 def value(found: Counted, metric: str) -> float:
@@ -197,6 +210,63 @@ def test_packed_parameters_are_counted_in_both_forms() -> None:
         assert value(found, "macs") == 16 * 32 + 32 * 4
         assert value(found, "quantized_share") == 1
         assert value(found, "weight_bits") == pytest.approx((8 * 640 + 32 * 36) / 676)
+
+
+#: Quantised modules that keep what is packed in other places; LSTMs keep it so that it cannot be taken apart.
+OTHERS: dict[str, Callable[[], nn.Module]] = {
+    "lstm": lambda: nn.LSTM(16, 8),
+    "gru": lambda: nn.GRU(16, 8),
+    "cell": lambda: nn.LSTMCell(16, 8),
+    "bag": lambda: nn.EmbeddingBag(10, 4),
+    "linear": lambda: nn.Linear(16, 32),
+}
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch deprecates what these models are made with
+@pytest.mark.parametrize("form", ["eager", "scripted", "frozen"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_packed_parameters_are_counted_or_missing_and_never_left_out(name: str, form: str) -> None:
+    from torch.ao.quantization import float_qparams_weight_only_qconfig, quantize_dynamic
+
+    plain = nn.Sequential(OTHERS[name]()).eval()
+    kinds = {nn.EmbeddingBag: float_qparams_weight_only_qconfig} if name == "bag" else {type(plain[0])}
+    module = quantize_dynamic(plain, kinds)
+    if form != "eager":
+        with nets.quiet():
+            module = torch.jit.script(module)
+            torch.jit.save(torch.jit.freeze(module) if form == "frozen" else module, "q.pt")
+            module = torch.jit.load("q.pt")
+    found = weights(module)["params"]
+    if name in ("cell", "linear"):
+        assert isinstance(found, Measurement)
+        # An LSTMCell keeps its biases a second time, as tensors of its own.
+        assert found.value >= sum(item.numel() for item in plain.parameters())
+    else:
+        assert isinstance(found, Missing)
+        assert "cannot be read" in found.reason
+
+
+class Hidden(nn.Module):
+    """Keeps what is packed under a name that nobody knows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        weight = torch.quantize_per_tensor(torch.rand(3, 4), 0.1, 0, torch.qint8)
+        self.hidden = torch.ops.quantized.linear_prepack(weight, torch.rand(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.ops.quantized.linear_dynamic(x, self.hidden)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_packed_under_an_unknown_name_is_noticed() -> None:
+    """TorchScript tells how many such objects a module holds, and gives them by name only."""
+    eager = weights(Hidden())["params"]
+    assert isinstance(eager, Measurement)
+    assert eager.value == 15
+    found = weights(torch.jit.script(Hidden()))["params"]
+    assert isinstance(found, Missing)
+    assert "Hidden" in found.reason
 
 
 def test_parameters_that_cannot_be_unpacked_are_missing() -> None:
@@ -331,6 +401,90 @@ def test_a_pickle_that_wants_to_run_code_never_does() -> None:
     assert "posix.system" in found.message
 
 
+class Plain(nn.Linear):
+    """A network with everything that an exported program keeps: weights, constants, example inputs of several kinds."""
+
+    def __init__(self) -> None:
+        super().__init__(4, 3)
+        self.scale = torch.ones(3)  # no buffer: a constant of the program
+
+    def forward(self, x: torch.Tensor, pair: tuple[torch.Tensor, int], *, times: float = 2.0) -> torch.Tensor:
+        return super().forward(x) * self.scale * times + pair[0] * pair[1]
+
+
+def _program(**changed: bytes) -> str:
+    """Write an exported program; `changed` are records of its archive, `data__x` for `data/x`."""
+    with nets.quiet():
+        program = torch.export.export(Plain().eval(), (torch.rand(1, 4), (torch.rand(1, 3), 2)), {"times": 3.0})
+        torch.export.save(program, "plain.pt2")
+    with zipfile.ZipFile("plain.pt2") as archive:
+        records = {name.partition("/")[2]: archive.read(name) for name in archive.namelist()}
+    records |= {name.replace("__", "/"): data for name, data in changed.items()}
+    writer = torch._C.PyTorchFileWriter("m.pt2")
+    for name, data in records.items():
+        if not name.startswith(("byteorder", ".")):  # the writer's own
+            writer.write_record(name, data, len(data))
+    writer.write_end_of_file()
+    return "m.pt2"
+
+
+def _saved(held: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(held, file)
+    return file.getvalue()
+
+
+def _config(name: str, **changed: Any) -> bytes:
+    entry = {"path_name": name, "is_param": False, "use_pickle": True, "tensor_meta": None} | changed
+    return json.dumps({"config": {"scale": entry}}).encode()
+
+
+#: Every place of an exported program that PyTorch unpickles without limits, or loads as machine code.
+EVIL = {
+    "example inputs": {"data__sample_inputs__model.pt": _saved(((Evil(),), {}))},
+    "a weight": {
+        "data__weights__model_weights_config.json": _config("weight_9"),
+        "data__weights__weight_9": _saved(Evil()),
+    },
+    "weights of old": {"data__weights__model.pt": _saved({"weight": Evil()})},
+    "a constant": {
+        "data__constants__model_constants_config.json": _config("tensor_9"),
+        "data__constants__tensor_9": _saved(Evil()),
+    },
+    "an opaque object": {
+        "data__constants__model_constants_config.json": _config("opaque_obj_0"),
+        "data__constants__opaque_obj_0": pickle.dumps(Evil(), 2),
+    },
+    "one under another case": {
+        "data__constants__model_constants_config.json": _config("opaque_obj_0"),
+        "data__constants__OPAQUE_obj_0": pickle.dumps(Evil(), 2),
+    },
+    "machine code": {"data__aotinductor__model__model.so": b"\x7fELF"},
+}
+
+
+@pytest.mark.parametrize("name", EVIL)
+def test_an_exported_program_that_wants_to_run_code_never_does(name: str) -> None:
+    found = refused(_program(**EVIL[name]), WorkloadSpec())
+    assert not Path("ran").exists()
+    assert found.code == ("model-unsupported" if name == "machine code" else "model-pickle")
+    told = {"machine code": "data/aotinductor/model/model.so"}.get(name, "posix.system")
+    assert ("data/constants/opaque_obj_0" if EVIL[name].keys() & OPAQUE else told) in found.message
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+OPAQUE = {f"data__constants__{word}_obj_0" for word in ("opaque", "OPAQUE")}
+
+
+def test_an_exported_program_of_tensors_and_numbers_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights, constants, nested example inputs; and what the user set of reading pickles is as it was."""
+    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "no")
+    found = count(_program(), WorkloadSpec())
+    assert value(found, "params") == 15
+    assert [item.shape for item in found.inputs] == [(1, 4), (1, 3)]
+    assert os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] == "no"
+
+
 def test_an_exported_program_under_a_torchscript_name_is_told_apart() -> None:
     Path(exported(nets.NETS["attention"], "attention")).rename("net.pt")
     assert refused("net.pt").message.endswith("net.pt is an exported program")
@@ -372,6 +526,58 @@ def test_files_that_hold_no_state_dict(held: object, name: str, words: str) -> N
     found = refused("own:make", weights=str(Path("w.pth").absolute()))
     assert found.code == name
     assert words in found.message
+
+
+TIED = """
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table, self.head = nn.Embedding(5, 4), nn.Linear(4, 5)
+        self.head.weight = self.table.weight
+    def forward(self, ids):
+        out = self.head(self.table(ids))
+        assert torch.equal(self.head.weight, torch.full((5, 4), 7.0)) and self.head.weight is self.table.weight
+        return out
+def make(): return Net()
+"""
+
+
+def test_what_is_tied_may_be_stored_once() -> None:
+    """As safetensors does, which keeps one of the names."""
+    safetensors = needs.package("safetensors.torch")
+    code(TIED)
+    made: dict[str, Any] = {}
+    exec(Path("own.py").read_text(), made)
+    net = made["make"]()
+    nn.init.constant_(net.table.weight, 7.0)
+    safetensors.save_model(net, "w.safetensors")
+    assert len(safetensors.load_file("w.safetensors")) == 2
+    spec = WorkloadSpec(inputs=(InputSpec("ids", (1, 3), "int64", max=5),))
+    assert value(count("own:make", spec, weights=str(Path("w.safetensors").absolute())), "params") == 25
+    # A name that nothing stands in for is still missing.
+    safetensors.save_file({"head.bias": torch.zeros(5)}, "w.safetensors")
+    assert "Missing key(s)" in refused("own:make", spec, weights=str(Path("w.safetensors").absolute())).message
+
+
+@pytest.mark.filterwarnings("ignore")  # PyTorch deprecates what these models are made with
+def test_weights_of_quantised_modules_hold_more_than_tensors() -> None:
+    """Types, numbers, and tuples of tensors or nothing."""
+    quantised = QUANTISED.replace("nn.Linear(32, 4)", "nn.Linear(32, 4, bias=False)")
+    code(quantised)
+    spec = WorkloadSpec(inputs=(InputSpec("input", (1, 16)),))
+    made: dict[str, Any] = {}
+    exec(Path("own.py").read_text(), made)
+    state = made["make"]().state_dict()
+    assert {type(item).__name__ for item in state.values()} == {"Tensor", "dtype", "tuple"}
+    torch.save(state, "w.pt")
+    assert value(count("own:make", spec, weights=str(Path("w.pt").absolute())), "params") == 16 * 32 + 32 + 32 * 4
+    # What was not quantised, and what is quantised otherwise, does not fit.
+    torch.save(nn.Sequential(nn.Linear(16, 32), nn.ReLU(), nn.Linear(32, 4)).state_dict(), "w.pt")
+    found = refused("own:make", spec, weights=str(Path("w.pt").absolute()))
+    assert found.code == "weights-mismatch"
+    assert "KeyError" in found.message
+    torch.save({**state, "0._packed_params._packed_params": 3}, "w.pt")
+    assert refused("own:make", spec, weights=str(Path("w.pt").absolute())).code == "weights-mismatch"
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
@@ -547,6 +753,25 @@ def test_an_exported_program_knows_its_inputs_and_their_structure() -> None:
     assert value(found, "macs") == 12 + 2 * 10
 
 
+def test_an_exported_program_may_take_halves_that_numpy_does_not_know() -> None:
+    with nets.quiet():
+        program = torch.export.export(nn.Linear(4, 3).bfloat16().eval(), (torch.rand(1, 4).bfloat16(),))
+        torch.export.save(program, "b.pt2")
+    found = count("b.pt2", WorkloadSpec(inputs=(InputSpec("input", min=2, max=3),)))
+    assert value(found, "macs") == 12
+    assert [(item.dtype, item.shape) for item in found.inputs] == [("bfloat16", (1, 4))]
+    opened = open_model("b.pt2")
+    (call,) = prepare(opened, WorkloadSpec(), None).calls
+    assert call.args[0].dtype is torch.bfloat16
+    # The digest is of what is fed, and floats that become the same halves are the same.
+    recorded = {"input": np.full((1, 4), 1.0, "float32")}
+    spec = WorkloadSpec(recorded="r.npz")
+    one, near, far = (
+        prepare(opened, spec, {"input": recorded["input"] + more}).digest for more in (0, np.float32(1e-6), 1)
+    )
+    assert one == near != far
+
+
 # --- what a model made by code consists of ------------------------------------------------------
 
 
@@ -558,8 +783,7 @@ def test_the_digest_covers_weights_arguments_and_the_modules_that_were_loaded() 
     weights = str(Path("w.pt").absolute())
 
     def digest(**recipe: Any) -> str:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "own"]:
-            del sys.modules[name]
+        forget()
         found = count("own.net:make", WorkloadSpec(inputs=(InputSpec("input", (1, 4)),)), **recipe)
         return digest_files(found.files)
 
@@ -575,6 +799,104 @@ def test_the_digest_covers_weights_arguments_and_the_modules_that_were_loaded() 
     assert len(changed) == 6
     names = [file.path for file in count("own.net:make", args={"width": 3}, weights=weights).files]
     assert names == ["w.pt", "args", "own/net.py", "own/parts.py"]
+
+
+def test_inputs_that_code_makes_leave_the_digest_alone() -> None:
+    """Of the model's code, all and no more; of code that it loads when it is called, too."""
+    code(
+        "class Net(nn.Linear):\n    def forward(self, input):\n        from own import late\n"
+        "        return super().forward(input)\ndef make(): return Net(4, 3)\n",
+        "own/net.py",
+    )
+    code("", "own/late.py")
+    code("from own import net\nfrom own import sizes\ndef inputs(): return torch.ones(sizes.ROWS, 4)\n", "own/feed.py")
+    code("ROWS = 1\n", "own/sizes.py")
+    fed = WorkloadSpec(inputs_from=str(Path("own.feed:inputs").absolute()))
+
+    def files(spec: WorkloadSpec) -> tuple[Any, ...]:
+        forget()
+        return count("own.net:make", spec).files
+
+    plain = files(X)
+    assert [file.path for file in plain] == ["own/late.py", "own/net.py"]
+    assert files(fed) == plain
+    Path("own/net.py").write_text(Path("own/net.py").read_text() + "# another word\n")
+    assert files(fed) != plain
+    assert "own.feed" not in sys.modules
+
+
+def test_code_behind_a_link_is_the_models_own() -> None:
+    code(LINEAR, "elsewhere/own.py")
+    Path("root").mkdir()
+    Path("root/own.py").symlink_to(Path("elsewhere/own.py").absolute())
+    assert [file.path for file in count("root/own:make").files] == ["own.py"]
+    forget()
+    assert count("torch.nn:Identity").files == (), "an installed package is not"
+
+
+FEEDS = """
+import random, numpy as np
+from own.sizes import OFFSET
+try:
+    from own import relic
+    OFFSET += 1
+except ImportError:  # as it should be
+    pass
+TABLE = torch.rand(1, 4)  # drawn where it is imported
+import draws
+def inputs():
+    return torch.rand(1, 4) + TABLE + np.random.rand() + random.random() + OFFSET
+class Net(nn.Linear):
+    def forward(self, x):
+        with open(SEEN, "a") as file:
+            print(repr(x.tolist()), file=file)
+        return super().forward(x)
+def make(): return Net(4, 3)
+"""
+
+
+@pytest.mark.parametrize("before", ["another function", "no function"])
+def test_every_model_is_fed_by_the_function_of_the_work_tree(before: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is counted and where it is timed, the baseline like the candidate, and not by a function of its own.
+
+    Nor by code that only the baseline has, and whether or not its model has loaded a package that draws.
+    """
+    seen = Path("seen").absolute()
+    text = f"SEEN = {str(seen)!r}\n{FEEDS}"
+    code("torch.rand(1)\n", "site-packages/draws.py")
+    monkeypatch.syspath_prepend("site-packages")  # relative, and stays there
+    code(text, "new/own/net.py")
+    code("OFFSET = 0\n", "new/own/sizes.py")
+    old = text.replace("import draws\n", "").replace("inputs", "none" if before == "no function" else "inputs")
+    code(old, "old/own/net.py")
+    code("OFFSET = 100\n", "old/own/sizes.py")
+    code("", "old/own/relic.py")
+    spec = WorkloadSpec(inputs_from=str(Path("new/own.net:inputs").absolute()))
+    counted = set()
+    for root in ("old", "new"):
+        forget()
+        counted.add(count(f"{root}/own.net:make", spec).feed)
+    for roots in ({"baseline": "old", "candidate": "new"}, {"baseline": "new", "candidate": "new"}):
+        forget()
+        torch_session.run(_job(roots, spec), lambda _: None)
+    assert len(counted) == 1
+    assert len(set(seen.read_text().splitlines())) == 1
+
+
+def test_the_models_own_modules_are_back_after_its_inputs_were_made() -> None:
+    """A class imported anew is another one: what the model asks of itself must stay the same."""
+    code("""
+    class Net(nn.Linear):
+        def forward(self, x):
+            from own import Net as known
+            assert type(self) is known
+            return super().forward(x)
+    def make(): return Net(4, 3)
+    def inputs(): return torch.ones(1, 4)
+    """)
+    path = list(sys.path)
+    assert value(count("own:make", WorkloadSpec(inputs_from=str(Path("own:inputs").absolute()))), "macs") == 12
+    assert sys.path == [str(Path.cwd()), *path]
 
 
 def _job(roots: dict[str, str], spec: WorkloadSpec = X) -> LaunchJob:

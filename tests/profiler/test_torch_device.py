@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import needs
+import numpy as np
 import pytest
 
 needs.package("torch")
@@ -28,7 +29,9 @@ from greengate.profiler import exact, pairing  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
 from greengate.profiler.backends import torch_run, torch_session, torch_settings  # noqa: E402
 from greengate.profiler.backends.torch_device import BLOCK, Board, board, out_of_memory  # noqa: E402
+from greengate.profiler.backends.torch_inputs import prepare  # noqa: E402
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory  # noqa: E402
+from greengate.profiler.backends.torch_open import open_model  # noqa: E402
 from greengate.profiler.exact import Subject  # noqa: E402
 from greengate.profiler.hardware import this_machine  # noqa: E402
 from greengate.profiler.jobs import (  # noqa: E402
@@ -40,6 +43,7 @@ from greengate.profiler.jobs import (  # noqa: E402
     Ran,
     Refused,
     Sampled,
+    ScoreJob,
     WorkerFailed,
 )
 
@@ -100,6 +104,25 @@ def test_a_block_is_timed_call_by_call_and_synchronised_at_its_ends_only() -> No
     assert len(cpus) == BLOCK
     assert len(set(cpus)) == 1
     assert api.log == ["synchronize", *["call"] * BLOCK, "synchronize"]
+
+
+def test_every_board_is_timed_by_its_own_clock() -> None:
+    """Events go to the current board's stream unless told otherwise, and that is the first board's."""
+    api = Cuda(2)
+    walls, _ = Board(api, 1).timed(lambda _: api.work(3, board=1), 0)
+    assert list(walls) == [3_000_000] * BLOCK
+
+
+@pytest.mark.parametrize(("device", "current"), [("cpu", 0), ("cuda", 0), ("cuda:1", 1), ("cuda:7", 0)])
+def test_the_workloads_board_is_the_current_one_inside(
+    device: str, current: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Code that says just `cuda` means it, and so do kernels that a model brings itself."""
+    api = Cuda(2)
+    monkeypatch.setattr(torch, "cuda", api)
+    with torch_settings.settings(WorkloadSpec(device=device)):
+        assert api.current == current
+    assert api.current == 0
 
 
 def test_a_trial_on_a_board_alternates_blocks_and_finds_the_change() -> None:
@@ -297,6 +320,9 @@ def flags() -> tuple[object, ...]:
         torch.backends.cudnn.benchmark,
         torch.backends.cudnn.deterministic,
         torch.is_inference_mode_enabled(),
+        torch.get_float32_matmul_precision(),
+        torch.backends.fp32_precision,
+        torch.backends.mkldnn.conv.fp32_precision,
     )
 
 
@@ -304,12 +330,104 @@ def test_settings_hold_inside_and_are_put_back_after_a_failure(monkeypatch: pyte
     monkeypatch.setattr(torch.backends.cudnn, "benchmark", True)
     before = flags()
     with pytest.raises(ZeroDivisionError), torch_settings.settings(WorkloadSpec(threads=2, precision="tf32")):
-        assert flags() == (2, True, True, False, False, True)
+        assert flags() == (2, True, True, False, False, True, "high", "none", "none")
         raise ZeroDivisionError
     assert flags() == before
     with torch_settings.settings(WorkloadSpec()):
-        assert flags() == (1, False, False, False, False, True)
+        assert flags() == (1, False, False, False, False, True, "highest", "none", "none")
     assert flags() == before
+
+
+SETS = """
+torch.set_num_threads(2)
+torch.set_float32_matmul_precision("medium")
+torch.backends.cudnn.benchmark = True
+"""
+#: What a model asserts of its call: everything is as the workload has it.
+ASSERTS = """
+class Net(nn.Linear):
+    def forward(self, input):
+        assert torch.get_num_threads() == 1
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.backends.mkldnn.fp32_precision == torch.backends.mkldnn.conv.fp32_precision == "none"
+        assert not torch.backends.cuda.matmul.allow_tf32 and not torch.backends.cudnn.allow_tf32
+        assert not torch.backends.cudnn.benchmark
+        assert torch.is_inference_mode_enabled()
+        return super().forward(input)
+def make():
+    assert torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+    return Net(4, 3)
+def inputs():
+    return torch.ones(1, 4)
+"""
+
+
+def jobs(path: str, spec: WorkloadSpec) -> list[Any]:
+    labelled = ScoreJob(path, str(Path("val.npz").absolute()), "top1", 1, 2, replace(spec, inputs_from=None))
+    paths: Any = {"candidate": path, "baseline": path}
+    return [
+        CountJob(path, spec),
+        LaunchJob(paths, tuple(paths), spec, 1, 0.01, 4, 40),
+        EnergyJob(paths, tuple(paths), spec, 0, 0.01, 3, 0.0),
+        FootprintJob(path, spec, 0),
+        labelled,
+    ]
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        SETS,
+        'torch.backends.fp32_precision = "tf32"',
+        'torch.backends.cuda.matmul.fp32_precision = "tf32"',
+        'torch.backends.cudnn.conv.fp32_precision = "tf32"',
+        'torch.backends.mkldnn.conv.fp32_precision = "bf16"',
+    ],
+)
+@pytest.mark.parametrize("made", ["described", "by code"])
+def test_what_code_sets_where_it_is_imported_does_not_reach_the_calls(sets: str, made: str) -> None:
+    """Else the times are those of other settings than the workload has, and says that it has."""
+    before = flags()
+    path = own(sets + ASSERTS)
+    np.savez("val.npz", input=np.ones((4, 4), "float32"), labels=np.zeros(4, int))
+    spec = WorkloadSpec(inputs=X) if made == "described" else WorkloadSpec(inputs_from=path.replace("make", "inputs"))
+    for job in jobs(path, spec):
+        sys.modules.pop("own", None)
+        torch_session.run(job, lambda _: None)
+    assert flags() == before
+
+
+def test_the_profile_says_which_settings_the_code_had_changed() -> None:
+    (note,) = [note for note in count(WorkloadSpec(inputs=X), own(SETS + ASSERTS)).notes if "sets" in note]
+    assert note == (
+        "the model's code sets num_threads to 2 (measured with 1), float32_matmul_precision to medium (measured with "
+        "highest), cuda.matmul.allow_tf32 to True (measured with False), cudnn.benchmark to True (measured with False)"
+    )
+    sys.modules.pop("own", None)
+    assert not [note for note in count(WorkloadSpec(inputs=X), own(ASSERTS)).notes if "sets" in note]
+
+
+NET = "class Net(nn.Linear):\n    def forward(self, input):\n        {}\n        return super().forward(input)\n"
+
+
+@pytest.mark.parametrize(
+    ("sets", "lasting"),
+    [
+        ("torch.backends.cudnn.benchmark = True", True),
+        ("vars(self).pop('fresh', 0) and torch.set_num_threads(2)", False),
+    ],
+    ids=["in every call", "in the first call"],
+)
+def test_settings_that_a_call_changes_are_put_right_or_nothing_is_told(sets: str, lasting: bool) -> None:
+    path = own(NET.format(sets) + "def make():\n    net = Net(4, 3)\n    net.fresh = 1\n    return net\n")
+    spec = WorkloadSpec(inputs=X)
+    for job in jobs(path, spec)[1:3]:
+        if not lasting:
+            torch_session.run(job, lambda _: None)
+            continue
+        with pytest.raises(WorkerFailed, match=r"the model sets cudnn.benchmark to True \(measured with False\) while"):
+            torch_session.run(job, lambda _: None)
+    assert isinstance(count(spec, path).measurements["macs"], Measurement)
 
 
 @pytest.mark.parametrize(("precision", "bits"), [(None, 32), ("fp32", 32), ("fp16", 16), ("bf16", 16)])
@@ -371,6 +489,57 @@ def make(): return Net(4, 3)
 """)
     with pytest.raises(Refused, match=r"cannot be brought to bf16: this one stays"):
         count(WorkloadSpec(inputs=X, precision="bf16"), path)
+
+
+TOO_LARGE = "torch.empty(1 << 50, dtype=torch.uint8)"
+
+
+@pytest.mark.parametrize(
+    ("raised", "keyword", "kind", "words"),
+    [
+        (TOO_LARGE, "dtype", MemoryError, "can't allocate memory"),
+        (TOO_LARGE, "device", MemoryError, "can't allocate memory"),
+        ("raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')", "dtype", WorkerFailed, "the GPU ran out"),
+        (
+            "raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')",
+            "device",
+            WorkerFailed,
+            "the GPU ran out",
+        ),
+        ("raise TypeError('only floats')", "dtype", Refused, "cannot be brought to bf16: only floats"),
+        ("raise RuntimeError('no such board')", "device", WorkerFailed, r"put on the device cpu: .*no such board"),
+        ("raise AssertionError('not compiled for it')", "device", WorkerFailed, r"put on the device cpu: .*not comp"),
+    ],
+)
+def test_what_a_failure_to_place_a_model_means(raised: str, keyword: str, kind: type[Exception], words: str) -> None:
+    """A model at fault is one thing (exit 2), a full or broken machine another (exit 3)."""
+    path = own(f"""
+class Net(nn.Linear):
+    def to(self, *args, **kwargs):
+        if {keyword!r} == (next(iter(kwargs), "device")):
+            {raised}
+        return super().to(*args, **kwargs)
+def make(): return Net(4, 3)
+""")
+    with pytest.raises(kind, match=words):
+        count(WorkloadSpec(inputs=X, precision="bf16"), path)
+
+
+def test_devices_that_a_program_names_follow_it() -> None:
+    """Tensors that an exported program makes itself are made where it was exported, unless it is moved as a whole."""
+
+    class Net(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) + torch.arange(3, device=x.device) + torch.zeros(3)
+
+    with nets.quiet():
+        torch.export.save(torch.export.export(Net(4, 3).eval(), (torch.rand(1, 4),)), "m.pt2")
+    opened = open_model("m.pt2")
+    fed = prepare(opened, WorkloadSpec(), None)
+    with torch.inference_mode():
+        ready = torch_run.put(opened, fed, WorkloadSpec(), "meta")
+        assert ready.call(0).device.type == "meta"
+        assert not any(item.training for item in ready.module.modules())
 
 
 def test_memory_that_differs_from_call_to_call_is_missing() -> None:

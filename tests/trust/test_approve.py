@@ -17,7 +17,7 @@ from greengate.budget import CarbonBudget, Limit, Rule, TradeOff
 from greengate.comparison import Change
 from greengate.errors import GreengateError, Span
 from greengate.judge import judge
-from greengate.profile import Missing
+from greengate.profile import Missing, Model
 from greengate.tasks.approve import Yes, approve
 from greengate.verdict import Approval, BaselineRef, Verdict
 
@@ -176,6 +176,7 @@ def test_several_rules_are_approved_at_once_each_in_a_file_of_its_own(tmp_path: 
     ("model", "lack"),
     [
         ({"candidate": None}, "candidate"),
+        ({"candidate": Model("m", "own:make", "code", "", ())}, "candidate"),
         ({"baseline": None}, "baseline"),
         ({"baseline": BaselineRef("none", "")}, "baseline"),
     ],

@@ -7,8 +7,9 @@ start. So what was asked for is held against what the session has, and against w
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,21 @@ from greengate.profile import Missing, WorkloadSpec
 from greengate.profiler import cuda
 from greengate.profiler.cuda import Device
 from greengate.profiler.jobs import CountJob, Refused, WorkerFailed
+from greengate.profiler.operations.formulas import FORMULAS
+from greengate.profiler.operations.known import SMALL
 from greengate.profiler.worker import gpu_memory
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"
 
-#: Types of values that steer, and do not compute: shapes, indices, conditions.
-_STEERS = frozenset({"bool", "string", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))})
+#: Types of values that steer, and do not compute: shapes, indices, conditions. Narrower ones are quantised numbers.
+_STEERS = frozenset({"bool", "string", "int32", "int64"})
+
+#: Operators that never steer, whatever they put out: they multiply and add.
+_COMPUTES = frozenset(op for _, op in FORMULAS)
+
+#: Operators that ask for the shape of a value, not for what is in it.
+_OF_SHAPE = frozenset({"Shape", "Size"})
 
 _INSTEAD = "pip uninstall onnxruntime onnxruntime-gpu, then pip install onnxruntime-gpu: they overwrite each other"
 
@@ -139,8 +148,8 @@ class Assigned:
 def assigned(profile: Path, place: Place) -> Assigned:
     """Read a profile of the runtime: every executed node by the provider that ran it.
 
-    A node on the CPU steers where all it puts out are whole numbers, conditions or text: the runtime keeps the
-    arithmetic of shapes there on purpose. Any other has fallen back.
+    A node on the CPU steers where all it puts out are whole numbers, conditions or text, and it neither multiplies and
+    adds nor reads activations: the runtime keeps the arithmetic of shapes there on purpose. Any other has fallen back.
     """
     there: Counter[str] = Counter()
     steering: Counter[str] = Counter()
@@ -152,16 +161,25 @@ def assigned(profile: Path, place: Place) -> Assigned:
         op = str(told.get("op_name"))
         if told.get("provider") == place.provider:
             there[op] += 1
-        elif _steers(told.get("output_type_shape", ())):
+        elif _steers(op, told):
             steering[op] += 1
         else:
             fallen[op] += 1
     return Assigned(there, steering, fallen)
 
 
-def _steers(outputs: Iterable[Mapping[str, Any]]) -> bool:
-    kinds = [kind for output in outputs for kind in output]
-    return bool(kinds) and all(kind in _STEERS for kind in kinds)
+def _steers(op: str, told: Mapping[str, Any]) -> bool:
+    outputs = [kind for output in told.get("output_type_shape", ()) for kind in output]
+    if not outputs or not _STEERS.issuperset(outputs) or op in _COMPUTES:
+        return False
+    return op in _OF_SHAPE or not any(
+        _activation(*item) for one in told.get("input_type_shape", ()) for item in one.items()
+    )
+
+
+def _activation(kind: str, shape: Sequence[int]) -> bool:
+    """Tell whether a value is one that is computed with: numbers that do not steer, and too many for sizes."""
+    return kind not in _STEERS and math.prod(shape) > SMALL
 
 
 def fallback(found: Assigned, place: Place) -> Missing | None:

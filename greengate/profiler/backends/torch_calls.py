@@ -6,8 +6,7 @@ Runs in the worker.
 from __future__ import annotations
 
 import hashlib
-import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,20 +35,19 @@ class Fed:
     notes: tuple[str, ...] = ()
 
 
-def from_code(spec: WorkloadSpec) -> Fed:
-    """Call the function that makes inputs: a dict is passed by name, a tuple or list in order, anything else alone."""
-    import numpy as np
-    import torch
+def from_code(spec: WorkloadSpec, root: Path | None = None) -> Fed:
+    """Call the function that makes inputs: a dict is passed by name, a tuple or list in order, anything else alone.
 
+    Its code is imported anew, so that every model is fed alike: what was imported for the model, from `root` where code
+    makes it, can be another version's.
+    """
     if spec.inputs or spec.recorded is not None:
         message = "`inputs` and `inputs_from` exclude each other"
         raise Refused("input-mismatch", message, "keep one of them")
     path = str(spec.inputs_from)
-    random.seed(spec.seed)
-    np.random.seed(spec.seed % 2**32)
-    torch.manual_seed(spec.seed)
-    with torch_code.importing(Path(path).parent.resolve(), keep=False):
-        made = torch_code.made_inputs(path)
+    own = Path(path).parent.resolve()
+    with torch_code.importing_anew(own, own if root is None else root):
+        made = torch_code.made_inputs(path, spec.seed)
     if isinstance(made, dict):
         call = Call((), made)
     else:
@@ -60,7 +58,7 @@ def from_code(spec: WorkloadSpec) -> Fed:
     feed.check_batch(inputs, spec.batch_size)
     # In a request the name is the target branch's, the code is the change's own: whoever reads the verdict must know.
     note = f"the inputs are made by code, {_last(path)}, as it stands in the work tree: a change can alter them"
-    return Fed(inputs, (call,), _digest(call), (note,))
+    return Fed(inputs, (call,), digest((call,)), (note,))
 
 
 def _last(path: str) -> str:
@@ -84,15 +82,16 @@ def _leaves(call: Call) -> list[tuple[str, Any]]:
     ]
 
 
-def _digest(call: Call) -> str:
-    digest = hashlib.sha256()
-    for name, leaf in _leaves(call):
+def digest(calls: Sequence[Call]) -> str:
+    """Return the sha256 over name, type, shape and bytes of every tensor of calls, in order, and over all else."""
+    found = hashlib.sha256()
+    for name, leaf in (item for call in calls for item in _leaves(call)):
         if _is_tensor(leaf):
-            digest.update(f"{name}\0{leaf.dtype}\0{tuple(leaf.shape)}\0".encode())
-            digest.update(_bytes(leaf))
+            found.update(f"{name}\0{leaf.dtype}\0{tuple(leaf.shape)}\0".encode())
+            found.update(_bytes(leaf))
         else:
-            digest.update(f"{name}\0{leaf!r}\0".encode())
-    return f"sha256:{digest.hexdigest()}"
+            found.update(f"{name}\0{leaf!r}\0".encode())
+    return f"sha256:{found.hexdigest()}"
 
 
 def _bytes(tensor: Any) -> bytes:

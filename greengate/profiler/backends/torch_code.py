@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,6 +24,9 @@ from greengate.recipe import Recipe
 
 #: Folders below which nothing is the repository's own.
 _FOREIGN = frozenset({"site-packages", "dist-packages"})
+
+#: Where Python's own modules lie, which can be in a folder of the repository too.
+_PYTHON = Path(os.__file__).parent
 
 
 def make(path: str, recipe: Recipe) -> Any:
@@ -36,9 +42,24 @@ def make(path: str, recipe: Recipe) -> Any:
     return module
 
 
-def made_inputs(path: str) -> Any:
-    """Return what the code named by `inputs_from` returns. Raises Refused."""
-    return _called(path, lambda function: function())
+def made_inputs(path: str, seed: int) -> Any:
+    """Return what the code named by `inputs_from` returns; generators are seeded for it. Raises Refused."""
+
+    def call(function: Any) -> Any:
+        _seed(seed)  # again: what it imports may have drawn, and is not imported in every process alike
+        return function()
+
+    _seed(seed)
+    return _called(path, call)
+
+
+def _seed(seed: int) -> None:
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
 
 
 def _named(path: str) -> str:
@@ -93,11 +114,33 @@ def _failed(doing: str, error: Exception) -> Refused:
 def put_weights(module: Any, path: str) -> None:
     """Load a file of weights into a module; every name and shape must fit. Raises Refused."""
     stored = read_weights(path)
+    stored.update(_tied(module, stored))
     try:
         module.load_state_dict(stored, strict=True)
     except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]]
+        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
         raise Refused("weights-mismatch", f"{path} does not fit the model: {_few(lines)}", _FIT) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        message = f"{path} does not fit the model: {type(error).__name__}: {error}"
+        raise Refused("weights-mismatch", message[:300], _FIT) from None
+
+
+def _tied(module: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is stored, under the other names that the model has for it: safetensors keeps what is tied once."""
+    kept = {name: place for name, tensor in module.state_dict().items() if (place := _place(tensor)) is not None}
+    known = {place: stored[name] for name, place in kept.items() if name in stored}
+    return {name: known[place] for name, place in kept.items() if name not in stored and place in known}
+
+
+def _place(tensor: Any) -> tuple[object, ...] | None:
+    """Return where a tensor lies and how; None for what lies nowhere."""
+    import torch
+
+    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout is not torch.strided:
+        return None
+    if not tensor.data_ptr():  # nothing in it, or on the device `meta`
+        return None
+    return tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
 
 
 _FIT = "name the weights that were saved from this very model, or give the arguments that it was made with"
@@ -108,7 +151,7 @@ def _few(lines: list[str]) -> str:
 
 
 def read_weights(path: str) -> dict[str, Any]:
-    """Return the tensors of a safetensors file or of a state dict; no code in it is run. Raises Refused."""
+    """Return what a safetensors file or a state dict holds by name; no code in it is run. Raises Refused."""
     import torch
 
     start = check_file(path)
@@ -131,10 +174,19 @@ def read_weights(path: str) -> dict[str, Any]:
         first = (str(error).strip().splitlines() or [""])[0][:200]
         raise Refused("model-invalid", f"{path} cannot be read as weights: {first}", "save it again") from None
     found = found.get("state_dict", found) if isinstance(found, dict) else found
-    if not isinstance(found, dict) or not all(isinstance(item, torch.Tensor) for item in found.values()):
+    # Quantised modules store types, numbers and tuples of tensors beside.
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found) or not _tensors(found):
         message = f"{path} holds {_kind(found)}, not a state dict of tensors"
         raise Refused("weights-mismatch", message, "save `model.state_dict()`")
     return found
+
+
+def _tensors(value: Any) -> bool:
+    """Tell whether there is a tensor in what was stored: numbers alone are no weights."""
+    import torch
+
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    return isinstance(value, torch.Tensor) or any(_tensors(item) for item in inner)
 
 
 # --- where code comes from ----------------------------------------------------------------------
@@ -156,34 +208,60 @@ def importing(root: Path, keep: bool) -> Iterator[None]:
         sys.dont_write_bytecode = was
         if not keep:
             sys.path.remove(str(root))
-            for name, module in list(sys.modules.items()):
-                if any(_is_own(path, root) for path in _places(module)) and not _ours(name):
-                    del sys.modules[name]
+            for name in _own(root):
+                del sys.modules[name]
+
+
+@contextmanager
+def importing_anew(root: Path, other: Path) -> Iterator[None]:
+    """Import from a folder inside as if nothing of it, nor of the `other`, had been; all is as before afterwards."""
+    known = {name: sys.modules[name] for one in (root, other) for name in _own(one)}
+    path = list(sys.path)
+    for name in known:
+        del sys.modules[name]
+    sys.path[:] = [entry for entry in path if entry not in (str(root), str(other))]
+    try:
+        with importing(root, keep=False):
+            yield
+    finally:
+        sys.path[:] = path
+        sys.modules.update(known)
 
 
 def own_modules(root: Path) -> tuple[Path, ...]:
     """Return the source files below a folder that were imported, but for installed packages."""
-    found = [
-        path
-        for name, module in list(sys.modules.items())
-        for path in _places(module)[:1]
-        if path.is_file() and _is_own(path, root) and not _ours(name)
-    ]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(place for place in _own(root).values() if place.is_file()))
 
 
-def _places(module: object) -> list[Path]:
-    """Return where a module comes from: its file, and the folders of a package, which need not have a file."""
+def _own(root: Path) -> dict[str, Path]:
+    """Return the modules below a folder that are imported now, by name, and the first place of each there."""
+    here = root.resolve()
+    found = {name: _places(module, here) for name, module in list(sys.modules.items()) if not _ours(name)}
+    return {name: places[0] for name, places in found.items() if places}
+
+
+def _places(module: object, root: Path) -> list[Path]:
+    """Return where below a folder a module lies: its file, and the folders of a package, which need not have a file.
+
+    By its name, or where links lead: either way it is the repository's own, installed packages apart.
+    """
     known = vars(module) if isinstance(module, ModuleType) else {}  # asking by name can make up an answer
     file, folders = known.get("__file__"), known.get("__path__") or ()
-    written = [str(item) for item in [*([file] if file else []), *folders]]
+    written = [Path(str(item)) for item in [*([file] if file else []), *folders]]
     # Modules that are made up as they go name files that are nowhere.
-    return [Path(item).resolve() for item in written if Path(item).is_absolute()]
+    both = [(item, _real(item)) for item in written if item.is_absolute()]
+    return [inside[0] for item in both if (inside := [path for path in item if _is_own(path, root)])]
+
+
+@cache
+def _real(path: Path) -> Path:
+    """Return where links lead; remembered, since every module is asked again and again."""
+    return path.resolve()
 
 
 def _is_own(path: Path, root: Path) -> bool:
-    here = root.resolve()
-    return path.is_relative_to(here) and not _FOREIGN.intersection(path.relative_to(here).parts)
+    inside = path.is_relative_to(root) and not path.is_relative_to(_PYTHON)
+    return inside and not _FOREIGN.intersection(path.relative_to(root).parts)
 
 
 def _ours(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from greengate.profile import File, Measurement, Missing, WorkloadSpec
@@ -27,50 +28,57 @@ def count_model(job: CountJob, stage: Stage) -> Counted:
     Where its device is not there, it is counted on the CPU, and cannot be run. A lenient job on a model that cannot be
     fed is answered with what its files tell. Raises Refused.
     """
-    stage("loading the model")
-    opened = open_model(job.path, job.recipe)
-    torch_settings.check(opened, job.workload)
-    read = {"size": _size(opened.files(), opened.kind), **weights(opened.module)}
-    try:
-        torch_text.check(opened, job.workload)
-        return _count_fed(job, opened, read, stage)
-    except Refused as refused:
-        if not job.lenient or refused.code not in UNFED:
-            raise
-        missing = Missing(f"it cannot run under this workload: {refused.message}", "incomparable", refused.help)
-        unfed = {**dict.fromkeys((*COUNTS, "activation_memory"), missing), **read}
-        return Counted(opened.files(), (), "", {}, unfed, unrun=missing)
+    with torch_settings.settings(job.workload):
+        stage("loading the model")
+        with torch_settings.loose(job.workload) as changed:
+            opened = open_model(job.path, job.recipe)
+            torch_settings.check(opened, job.workload)
+            read = {"size": _size(opened.files(), opened.kind), **weights(opened.module)}
+        try:
+            torch_text.check(opened, job.workload)
+            return _count_fed(job, opened, read, changed, stage)
+        except Refused as refused:
+            if not job.lenient or refused.code not in UNFED:
+                raise
+            missing = Missing(f"it cannot run under this workload: {refused.message}", "incomparable", refused.help)
+            unfed = {**dict.fromkeys((*COUNTS, "activation_memory"), missing), **read}
+            return Counted(opened.files(), (), "", {}, unfed, unrun=missing)
 
 
-def _count_fed(job: CountJob, opened: Opened, read: Found, stage: Stage) -> Counted:
-    fed = prepare(opened, torch_text.prompted(opened, job.workload), arrays_of(job.workload))
+def _count_fed(job: CountJob, opened: Opened, read: Found, changed: Sequence[str], stage: Stage) -> Counted:
+    """`changed` is what the model's code has set otherwise."""
+    with torch_settings.loose(job.workload) as more:
+        fed = prepare(opened, torch_text.prompted(opened, job.workload), arrays_of(job.workload))
     found = device_of(job.workload)
     absent = found if isinstance(found, Missing) else None
     device = job.workload.device if absent is None else "cpu"
     spec = replace(job.workload, device=device, compile=False)
-    with torch_settings.settings(job.workload):
-        stage("counting operations")
-        here = put(opened, fed, spec, device)
-        here.call(0)  # so that a failure is told in words before anything listens
-        ran = count_module(here.module, here.calls[0].args, here.calls[0].kwargs)
-        stage("measuring activation memory")
-        memory = absent or (
-            board_memory(found, lambda: here.call(0)) if isinstance(found, Board) else _host_memory(here, spec)
-        )
-        settings = torch_settings.described(job.workload, job.workload.device)
-        said = () if spec.generate is None else (here.tried(spec),)
+    stage("counting operations")
+    here = put(opened, fed, spec, device)
+    settings = torch_settings.described(job.workload, job.workload.device)
+    here.call(0)  # so that a failure is told in words before anything listens
+    ran = count_module(here.module, here.calls[0].args, here.calls[0].kwargs)
+    stage("measuring activation memory")
+    memory = absent or (
+        board_memory(found, lambda: here.call(0)) if isinstance(found, Board) else _host_memory(here, spec)
+    )
+    said = () if spec.generate is None else (here.tried(spec),)
     return Counted(
         files=opened.files(),
         inputs=fed.inputs,
         feed=fed.digest,
         runtime=_runtime(opened.kind),
         measurements={**read, **_operations(ran, job.workload.batch_size), "activation_memory": memory},
-        notes=(*_trusted(opened.kind), *fed.notes, *said, *ran.notes),
+        notes=(*_trusted(opened.kind), *fed.notes, *said, *ran.notes, *_overruled((*changed, *more))),
         layers=ran.layers,
         unrun=absent,
         settings=settings,
         gpus=(found.gpu,) if isinstance(found, Board) else (),
     )
+
+
+def _overruled(changed: Sequence[str]) -> tuple[str, ...]:
+    return (f"the model's code sets {', '.join(dict.fromkeys(changed))}",) if changed else ()
 
 
 def _host_memory(here: Ready, spec: WorkloadSpec) -> Measurement | Missing:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -47,6 +48,11 @@ class Board:
         """What of the board changes measurements: as NVIDIA's management library tells it, else what PyTorch knows."""
         return board_of(self.uuid, self.name, int(self.api.get_device_properties(self.index).total_memory))
 
+    def current(self) -> AbstractContextManager[object]:
+        """Make this the board that code means which says just `cuda`, inside."""
+        found: AbstractContextManager[object] = self.api.device(self.index)
+        return found
+
     def synchronize(self) -> None:
         """Wait until all work given to the board is done."""
         self.api.synchronize(self.index)
@@ -60,10 +66,11 @@ class Board:
         self.synchronize()
         marks = [self.api.Event(enable_timing=True) for _ in range(BLOCK + 1)]
         cpu = time.process_time_ns()
-        marks[0].record()
+        # On this board's own stream: an event goes to the current board's else, which need not have anything to do.
+        marks[0].record(self.api.current_stream(self.index))
         for mark in marks[1:]:
             call(feed)
-            mark.record()
+            mark.record(self.api.current_stream(self.index))
         self.synchronize()
         used = (time.process_time_ns() - cpu) // BLOCK
         walls = [round(before.elapsed_time(after) * 1e6) for before, after in pairwise(marks)]

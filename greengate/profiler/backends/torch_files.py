@@ -6,9 +6,10 @@ Runs in the worker. What is refused is refused before anything of it is unpickle
 from __future__ import annotations
 
 import hashlib
+import io
 import stat
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +62,49 @@ def check_archive(path: str, kind: Kind) -> None:
     if found != kind:
         endings = {"torchscript": "TorchScript: let its name end in .pt", "exported": "an exported program: .pt2"}
         raise Refused("model-format", f"{path} is {endings[found].partition(':')[0]}", f"rename it: {endings[found]}")
+    if kind == "exported":
+        _check_records(path)
+
+
+#: Where torch.export keeps machine code, which is loaded with the program, and what only an open pickle restores.
+_MACHINE_CODE = "data/aotinductor/"
+_OPAQUE = "data/constants/opaque_obj_"
+
+
+def _check_records(path: str) -> None:
+    """Refuse an exported program that brings more than a graph and tensors."""
+    import torch
+
+    try:
+        # As PyTorch itself reads it: names are found whatever their case.
+        names = sorted(name.lower() for name in torch._C.PyTorchFileReader(path).get_all_records())
+    except RuntimeError:
+        raise Refused("model-truncated", f"{path} is cut short or damaged", _AGAIN) from None
+    for name in names:
+        if name.startswith(_MACHINE_CODE):
+            message = f"{path} brings machine code: {name}"
+            raise Refused("model-unsupported", message, "save the program itself, with torch.export.save")
+        if name.startswith(_OPAQUE):
+            raise Refused("model-pickle", f"{path} holds a pickle that can import anything: {name}", _TENSORS)
+
+
+_TENSORS = "export the model with tensors and plain numbers alone as its weights, constants and example inputs"
+
+
+def open_pickle(path: str) -> Refused:
+    """Return the refusal of an exported program in which a pickle wants more than tensors, with what it wants."""
+    wants = _few({name for found in _inner(path) for name in found})
+    names = f"that would import {', '.join(wants)}" if wants else "that holds more than tensors"
+    return Refused("model-pickle", f"{path} holds a pickle {names}", _TENSORS)
+
+
+def _inner(path: str) -> Iterator[list[str]]:
+    """Yield what each of the archives within an archive asks to import; torch.save writes archives."""
+    with zipfile.ZipFile(path) as archive:
+        for item in archive.infolist():
+            with archive.open(item) as file:
+                if file.read(2) == b"PK":
+                    yield _wanted(io.BytesIO(b"PK" + file.read()))
 
 
 def check_file(path: str) -> bytes:
@@ -90,12 +134,20 @@ def _pickled(path: str) -> Refused:
 
 def wanted_code(path: str) -> list[str]:
     """Return what a pickle asks to import beyond what weights need, the first few; nothing is imported for it."""
+    return _few(_wanted(path))
+
+
+def _wanted(file: str | io.BytesIO) -> list[str]:
     import torch
 
     try:
-        found = sorted(torch.serialization.get_unsafe_globals_in_checkpoint(path))
+        return list(torch.serialization.get_unsafe_globals_in_checkpoint(file))
     except Exception:  # noqa: BLE001 - a damaged pickle, or one older than archives, does not tell
         return []
+
+
+def _few(names: Iterable[str]) -> list[str]:
+    found = sorted(names)
     return found[:_FEW] + ([f"{len(found) - _FEW} more"] if len(found) > _FEW else [])
 
 

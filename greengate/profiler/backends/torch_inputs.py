@@ -7,12 +7,14 @@ Runs in the worker.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from greengate.profile import InputSpec, WorkloadSpec
 from greengate.profiler import feed
-from greengate.profiler.backends.torch_calls import Call, Fed, from_code
+from greengate.profiler.backends.torch_calls import Call, Fed, digest, from_code
 from greengate.profiler.backends.torch_open import Opened
 from greengate.profiler.backends.torch_slots import Slot, slots_of
 from greengate.profiler.jobs import Refused
@@ -21,16 +23,33 @@ from greengate.profiler.jobs import Refused
 def prepare(opened: Opened, spec: WorkloadSpec, arrays: Mapping[str, Any] | None) -> Fed:
     """Resolve every input and bind it. Raises Refused, as feed.prepare does, and for code that makes no inputs."""
     if spec.inputs_from is not None:
-        return from_code(spec)
+        return from_code(spec, Path(opened.path).parent.resolve() if opened.kind == "factory" else None)
     slots = slots_of(opened)
     signatures = _signatures(slots, spec, arrays or {})
-    fed = feed.prepare(signatures, spec, arrays)
+    halves = {item.name for item in signatures if item.dtype == _HALF}
+    fed = feed.prepare(*_plain(signatures, spec, halves), arrays)
     scalars = {slot.name for slot in slots if slot.scalar}
     if opened.kind == "factory":  # what has no shape is a plain number to Python code; TorchScript tells by its types
         scalars |= {item.name for item in spec.inputs if item.value is not None and item.shape is None}
     bind = _program_call if opened.program is not None else _call
-    calls = tuple(bind(opened, slots, one, scalars) for one in fed.feeds)
-    return Fed(fed.inputs, calls, fed.digest, fed.notes)
+    calls = tuple(bind(opened, slots, _tensors(one, scalars, halves)) for one in fed.feeds)
+    if not halves:
+        return Fed(fed.inputs, calls, fed.digest, fed.notes)
+    inputs = tuple(replace(item, dtype=_HALF) if item.name in halves else item for item in fed.inputs)
+    return Fed(inputs, calls, digest(calls), fed.notes)
+
+
+#: A type that numpy does not know: its values are made, or recorded, as another, and cast.
+_HALF, _AS = "bfloat16", "float32"
+
+
+def _plain(
+    signatures: Sequence[feed.Signature], spec: WorkloadSpec, halves: Set[str]
+) -> tuple[list[feed.Signature], WorkloadSpec]:
+    """Return signatures and descriptions in types that numpy knows."""
+    known = [replace(item, dtype=_AS) if item.name in halves else item for item in signatures]
+    described = (replace(item, dtype=None) if item.name in halves else item for item in spec.inputs)
+    return known, replace(spec, inputs=tuple(described))
 
 
 # --- descriptions -------------------------------------------------------------------------------
@@ -100,19 +119,26 @@ def _open(slots: Sequence[Slot]) -> Refused:
 # --- calls --------------------------------------------------------------------------------------
 
 
-def _tensor(array: Any, scalar: bool) -> Any:
+def _tensors(fed: feed.Feed, scalars: Set[str], halves: Set[str]) -> dict[str, Any]:
+    """Return what is fed as PyTorch takes it: tensors, or plain numbers."""
     import torch
 
-    return array.item() if scalar and array.size == 1 else torch.from_numpy(array.copy())
+    def made(name: str, array: Any) -> Any:
+        if name in scalars and array.size == 1:
+            return array.item()
+        found = torch.from_numpy(array.copy())
+        return found.to(torch.bfloat16) if name in halves else found
+
+    return {name: made(name, array) for name, array in fed.items()}
 
 
-def _call(opened: Opened, slots: Sequence[Slot], fed: feed.Feed, scalars: set[str]) -> Call:
+def _call(opened: Opened, slots: Sequence[Slot], fed: Mapping[str, Any]) -> Call:
     """Bind by position as far as the first parameters are given without a gap, the rest by name."""
     del opened
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for slot in slots:
-        parts = {name: _tensor(array, name in scalars) for name, array in fed.items() if reaches(slot.name, name)}
+        parts = {name: value for name, value in fed.items() if reaches(slot.name, name)}
         if not parts:
             continue
         value = nested(slot.name, parts, slot.listed)
@@ -143,16 +169,16 @@ def nested(name: str, parts: Mapping[str, Any], listed: bool = False) -> Any:
     return ordered if listed else tuple(ordered)
 
 
-def _program_call(opened: Opened, slots: Sequence[Slot], fed: feed.Feed, scalars: set[str]) -> Call:
+def _program_call(opened: Opened, slots: Sequence[Slot], fed: Mapping[str, Any]) -> Call:
     """Bind in the structure that the program was exported with; constants stand where they stood."""
     from torch.utils import _pytree
 
-    del slots, scalars
+    del slots
     signature = opened.program.graph_signature
     leaves = []
     for spec in signature.input_specs:
         if spec.kind.name == "USER_INPUT":
             name = getattr(spec.arg, "name", "")
-            leaves.append(_tensor(fed[name], False) if name in fed else getattr(spec.arg, "value", None))
+            leaves.append(fed[name] if name in fed else getattr(spec.arg, "value", None))
     args, kwargs = _pytree.tree_unflatten(leaves, opened.program.call_spec.in_spec)
     return Call(tuple(args), dict(kwargs))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import util
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 from greengate.profile import File
@@ -19,6 +22,7 @@ from greengate.profiler.backends.torch_files import (
     folder_files,
     kind_of,
     one_file,
+    open_pickle,
 )
 from greengate.profiler.jobs import Refused
 from greengate.profiler.worker import ran_out_of_memory
@@ -47,9 +51,15 @@ def open_model(path: str, recipe: Recipe = NO_RECIPE, keep: bool = True) -> Open
         raise Refused("model-invalid", message, "remove them, or write `path: package.module:function`")
     opened = {"torchscript": _script, "exported": _exported, "folder": _folder}
     found = _made(path, recipe, keep) if kind == "factory" else opened[kind](path)
-    for item in found.module.modules():
-        item.training = False  # exported programs refuse eval()
+    evaluating(found.module)
     return found
+
+
+def evaluating(module: Any) -> Any:
+    """Return the module, in evaluation mode."""
+    for item in module.modules():
+        item.training = False  # exported programs refuse eval()
+    return module
 
 
 def _made(path: str, recipe: Recipe, keep: bool) -> Opened:
@@ -78,17 +88,43 @@ def _script(path: str) -> Opened:
 
 
 def _exported(path: str) -> Opened:
+    check_archive(path, "exported")
+    program = _loaded(path, lambda: _program(path))
+    return Opened(path, "exported", program.module(), _only(path), program)
+
+
+def _program(path: str) -> Any:
     import torch
 
-    check_archive(path, "exported")
-    program = _loaded(path, lambda: torch.export.load(path))
-    return Opened(path, "exported", program.module(), _only(path), program)
+    with _tensors_only():
+        try:
+            return torch.export.load(path)
+        except UnpicklingError:
+            raise open_pickle(path) from None
+
+
+@contextmanager
+def _tensors_only() -> Iterator[None]:
+    """Have PyTorch restore nothing but tensors from pickles, also where its own code asks for more, as torch.export."""
+    before = os.environ.get(_FORCED)
+    os.environ[_FORCED] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_FORCED]
+        if before is not None:
+            os.environ[_FORCED] = before
+
+
+_FORCED = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 def _loaded(path: str, load: Callable[[], Any]) -> Any:
     """Let PyTorch read a file. Raises Refused with its first line, MemoryError where memory ran out."""
     try:
         return load()
+    except Refused:
+        raise
     except Exception as error:
         text = str(error).strip()
         if ran_out_of_memory(f"{type(error).__name__}: {text}"):

@@ -12,7 +12,7 @@ from greengate.profiler.backends import torch_settings, torch_text
 from greengate.profiler.backends.torch_calls import Call, Fed
 from greengate.profiler.backends.torch_device import SMALLER, Board, board, out_of_memory
 from greengate.profiler.backends.torch_inputs import prepare
-from greengate.profiler.backends.torch_open import Opened, open_model
+from greengate.profiler.backends.torch_open import Opened, evaluating, open_model
 from greengate.profiler.jobs import Refused, WorkerFailed
 from greengate.profiler.worker import gpu_memory, ran_out_of_memory
 from greengate.recipe import Recipe
@@ -65,21 +65,42 @@ def ready(
     path: str, recipe: Recipe, spec: WorkloadSpec, *, keep: bool = True, arrays: Mapping[str, Any] | None = None
 ) -> Ready:
     """Open a model and put it and its inputs where they run. Raises Refused, WorkerFailed."""
-    opened = open_model(path, recipe, keep)
-    torch_settings.check(opened, spec)
-    torch_text.check(opened, spec)
-    fed = prepare(opened, torch_text.prompted(opened, spec), arrays)
+    with torch_settings.loose(spec):
+        opened = open_model(path, recipe, keep)
+        torch_settings.check(opened, spec)
+        torch_text.check(opened, spec)
+        fed = prepare(opened, torch_text.prompted(opened, spec), arrays)
     return put(opened, fed, spec, spec.device)
 
 
 def put(opened: Opened, fed: Fed, spec: WorkloadSpec, device: str) -> Ready:
-    """Place a model and its inputs on a device. Raises Refused, and WorkerFailed where they do not fit."""
+    """Place a model and its inputs on a device. Raises Refused, WorkerFailed and MemoryError."""
     try:
-        module = torch_settings.placed(opened, spec, device)
+        module = _moved(opened, device)
+        module = torch_settings.converted(opened, module, spec).to(device)
         calls = tuple(torch_settings.placed_call(call, spec, device) for call in fed.calls)
-    except RuntimeError as error:
-        raise fault(opened.path, error) from error
+    except Refused:
+        raise
+    except Exception as error:
+        raise _unplaced(opened.path, device, error) from error
     return Ready(opened, torch_settings.compiled(module, spec), fed, calls, device)
+
+
+def _moved(opened: Opened, device: str) -> Any:
+    """Return the module to be placed; an exported program names devices in its graph, which must follow."""
+    if opened.program is None or device == "cpu":
+        return opened.module
+    from torch.export.passes import move_to_device_pass
+
+    return evaluating(move_to_device_pass(opened.program, device).module())
+
+
+def _unplaced(path: str, device: str, error: Exception) -> Exception:
+    """Return what it means that a model could not be placed: no memory, or a device that cannot take it."""
+    found = fault(path, error)
+    if not isinstance(found, Refused):
+        return found
+    return WorkerFailed(f"{path} could not be put on the device {device}: {_last(error)}")
 
 
 def on_board(spec: WorkloadSpec) -> Board | None:
@@ -110,7 +131,7 @@ def fault(path: str, error: Exception) -> Exception:
     text = str(error).strip()
     if out_of_memory(error):
         return WorkerFailed(f"the GPU ran out of memory: {_first(text)}", SMALLER)
-    if ran_out_of_memory(f"{type(error).__name__}: {text}") or "not enough memory" in text:
+    if ran_out_of_memory(f"{type(error).__name__}: {text}"):
         return MemoryError(_first(text))
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return WorkerFailed(f"torch.compile fails: {_first(text)}", "remove `compile: true`, or mend what it names")

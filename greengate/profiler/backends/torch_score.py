@@ -25,7 +25,8 @@ def score(job: ScoreJob, stage: Stage) -> Scored:
     with torch_settings.settings(job.workload):
         stage("loading the model")
         on_board(job.workload)
-        opened = open_model(job.path, job.recipe)
+        with torch_settings.loose(job.workload):
+            opened = open_model(job.path, job.recipe)
         torch_settings.check(opened, job.workload)
         stage("evaluating the model")
         slots = slots_of(opened)

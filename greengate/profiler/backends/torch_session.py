@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -72,15 +73,21 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
         calls, feeds = _ready(job, stage)
         stage("timing")
         try:
-            if job.doing == "generation":
-                return _of_tokens(pairing.launch(calls, 1, job, _as_told), job)
-            if board is None:
-                return pairing.launch(calls, feeds, job)
-            # Blocks, not calls, go through the feeds in turn.
-            return replace(pairing.launch(calls, feeds, job, board.timed), feeds=1)
+            found = _timed(calls, feeds, job, board)
         except pairing.RoleFailed as failed:
             with naming(failed.role):
                 raise failed.error from None
+        torch_settings.check_held(job.workload)
+    return found
+
+
+def _timed(calls: Mapping[Role, pairing.Call], feeds: int, job: LaunchJob, board: Board | None) -> Sampled:
+    if job.doing == "generation":
+        return _of_tokens(pairing.launch(calls, 1, job, _as_told), job)
+    if board is None:
+        return pairing.launch(calls, feeds, job)
+    # Blocks, not calls, go through the feeds in turn.
+    return replace(pairing.launch(calls, feeds, job, board.timed), feeds=1)
 
 
 def _as_told(call: pairing.Call, feed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -116,6 +123,7 @@ def energy(job: EnergyJob, stage: Stage) -> Ran:
         except pairing.RoleFailed as failed:
             with naming(failed.role):
                 raise failed.error from None
+        torch_settings.check_held(job.workload)
     return Ran(found, ("cpu",) if board is None else ("cpu", board.uuid))
 
 
@@ -146,6 +154,7 @@ def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing
             feeds.append(len(model.calls))
             stage(f"running the {role} for the first time")
             calls[role](0)
+            torch_settings.hold(job.workload)  # what a model imports in its first call may set it, once
     return calls, min(feeds)
 
 
@@ -188,11 +197,14 @@ def simulate(job: SimulateJob, stage: Stage) -> Called:
         model = ready(job.path, job.recipe, job.workload, arrays=arrays)
         _HELD.append(displaced(job.seed))
         if len(model.calls) == 1:
-            fed = prepare(model.opened, replace(job.workload, seed=job.workload.seed + 1), arrays)
+            with torch_settings.loose(job.workload):
+                fed = prepare(model.opened, replace(job.workload, seed=job.workload.seed + 1), arrays)
             if fed.digest != model.fed.digest:
                 again = (torch_settings.placed_call(call, job.workload, model.device) for call in fed.calls)
                 model = replace(model, calls=(*model.calls, *again))
-        return calls.count(model.call, min(2, len(model.calls)) if job.other else 1, job, stage)
+        found = calls.count(model.call, min(2, len(model.calls)) if job.other else 1, job, stage)
+        torch_settings.check_held(job.workload)
+    return found
 
 
 def _weighed(board: Board | None, before: int | None) -> tuple[int | None, tuple[str, ...]]:

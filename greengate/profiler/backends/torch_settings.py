@@ -5,38 +5,124 @@ Runs in the worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from greengate.profile import WorkloadSpec
 from greengate.profiler.backends.torch_calls import Call, mapped
+from greengate.profiler.backends.torch_device import Board, board, out_of_memory
 from greengate.profiler.backends.torch_open import Opened
-from greengate.profiler.jobs import Refused
+from greengate.profiler.jobs import Refused, WorkerFailed
+from greengate.profiler.worker import ran_out_of_memory
 
 _HALF = {"fp16": "float16", "bf16": "bfloat16"}
 
 
-@contextmanager
-def settings(spec: WorkloadSpec) -> Iterator[None]:
-    """Fix threads, TF32 and cuDNN's choice of kernels, without gradients; everything is as before afterwards."""
+#: What a setting says that PyTorch refuses to tell: its older and its newer names for it contradict each other.
+_MIXED = "a mixture"
+
+
+@dataclass(frozen=True)
+class _Switch:
+    """One setting under PyTorch's name for it: how it is read and written, and what the workload wants."""
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    wanted: Any
+
+    @property
+    def now(self) -> Any:
+        """What it is set to."""
+        try:
+            return self.read()
+        except RuntimeError:
+            return _MIXED
+
+
+def _switches(spec: WorkloadSpec) -> tuple[_Switch, ...]:
+    """Return all settings in the order in which they are written: older names settle what newer ones left open."""
     import torch
 
-    tf32 = spec.precision == "tf32"
-    wanted = {
-        (torch.backends.cuda.matmul, "allow_tf32"): tf32,
-        (torch.backends.cudnn, "allow_tf32"): tf32,
-        (torch.backends.cudnn, "benchmark"): False,
-        (torch.backends.cudnn, "deterministic"): False,
-    }
+    tf32, backends = spec.precision == "tf32", torch.backends
+    products = "float32_matmul_precision"
+    named: tuple[tuple[str, Any, str, Any], ...] = (
+        ("backends.fp32_precision", backends, "fp32_precision", "none"),
+        ("cudnn.fp32_precision", backends.cudnn, "fp32_precision", "none"),
+        ("mkldnn.fp32_precision", backends.mkldnn, "fp32_precision", "none"),
+        ("mkldnn.conv.fp32_precision", backends.mkldnn.conv, "fp32_precision", "none"),
+        ("mkldnn.rnn.fp32_precision", backends.mkldnn.rnn, "fp32_precision", "none"),
+        ("cuda.matmul.allow_tf32", backends.cuda.matmul, "allow_tf32", tf32),
+        ("cudnn.allow_tf32", backends.cudnn, "allow_tf32", tf32),
+        ("cudnn.benchmark", backends.cudnn, "benchmark", False),
+        ("cudnn.deterministic", backends.cudnn, "deterministic", False),
+    )
+    found = [
+        _Switch(name, partial(getattr, owner, attribute), partial(setattr, owner, attribute), wanted)
+        for name, owner, attribute, wanted in named
+    ]
+    read, write = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
+    found.insert(5, _Switch(products, read, write, "high" if tf32 else "highest"))
+    return (_Switch("num_threads", torch.get_num_threads, torch.set_num_threads, spec.threads), *found)
+
+
+@contextmanager
+def settings(spec: WorkloadSpec) -> Iterator[None]:
+    """Fix threads, number formats and cuDNN's choice of kernels, without gradients; all is as before afterwards.
+
+    The workload's board is the current one inside, where it is there.
+    """
+    import torch
+
+    before = [(switch, switch.now) for switch in _switches(spec)]
     with ExitStack() as stack:
-        stack.callback(torch.set_num_threads, torch.get_num_threads())
-        torch.set_num_threads(spec.threads)
-        for (owner, name), value in wanted.items():
-            stack.callback(setattr, owner, name, getattr(owner, name))
-            setattr(owner, name, value)
+        stack.callback(_restore, before)
+        hold(spec)
+        found = board(spec.device, torch.cuda)
+        if isinstance(found, Board):
+            stack.enter_context(found.current())
         stack.enter_context(torch.inference_mode())
         yield
+
+
+def _restore(before: Sequence[tuple[_Switch, Any]]) -> None:
+    for switch, value in before:
+        if value is not _MIXED:
+            switch.write(value)
+
+
+def hold(spec: WorkloadSpec) -> tuple[str, ...]:
+    """Set everything as the workload wants it; return what was set otherwise, in words."""
+    found = [(switch, switch.now) for switch in _switches(spec)]
+    for switch, _ in found:
+        switch.write(switch.wanted)
+    return tuple(
+        f"{switch.name} to {now} (measured with {switch.wanted})" for switch, now in found if now != switch.wanted
+    )
+
+
+@contextmanager
+def loose(spec: WorkloadSpec) -> Iterator[list[str]]:
+    """Let code that makes a model or its inputs run inside `settings` as it would elsewhere, gradients and all.
+
+    Whatever it sets holds no longer afterwards; that is what is yielded, and filled in the end.
+    """
+    import torch
+
+    changed: list[str] = []
+    with torch.inference_mode(False):
+        yield changed
+    changed += hold(spec)
+
+
+def check_held(spec: WorkloadSpec) -> None:
+    """Make sure that the settings still hold after calls. Raises WorkerFailed where the model itself changes them."""
+    if changed := hold(spec):
+        message = f"the model sets {', '.join(changed)} while it runs: its numbers would not be the workload's"
+        raise WorkerFailed(message, "leave that to the workload: `threads`, `precision`")
 
 
 def described(spec: WorkloadSpec, device: str) -> Mapping[str, str]:
@@ -69,21 +155,21 @@ def check(opened: Opened, spec: WorkloadSpec) -> None:
         raise Refused("model-unsupported", message, "remove `compile`, or name the code that makes the model")
 
 
-def placed(opened: Opened, spec: WorkloadSpec, device: str) -> Any:
-    """Return the module on its device, in its precision and memory format, not compiled yet. Raises Refused."""
+def converted(opened: Opened, module: Any, spec: WorkloadSpec) -> Any:
+    """Return the module in the workload's precision and memory format, not compiled yet. Raises Refused.
+
+    A lack of memory goes through as it is raised.
+    """
     import torch
 
-    module = opened.module
     try:
         if kind := _dtype(spec):
             module = module.to(dtype=kind)
-        if spec.channels_last:
-            module = module.to(memory_format=torch.channels_last)
-        return module.to(device)
-    except (RuntimeError, NotImplementedError, TypeError) as error:
-        if "out of memory" in str(error):
+        return module.to(memory_format=torch.channels_last) if spec.channels_last else module
+    except (RuntimeError, TypeError) as error:
+        if out_of_memory(error) or ran_out_of_memory(str(error)):
             raise
-        first = str(error).strip().splitlines()[0][:200]
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         message = f"{opened.path} cannot be brought to {_wanted(spec)}: {first}"
         raise Refused("model-unsupported", message, "remove `precision` or `channels_last`") from None
 

@@ -42,20 +42,32 @@ def _packed(module: Any) -> Iterator[Any]:
 
     seen: set[int] = set()
     for item in module.modules():
-        for held in _attributes(item):
+        for held in _scripted(item) if isinstance(item, torch.jit.ScriptModule) else vars(item).values():
             # TorchScript gives a new wrapper each time it is asked; what it hashes by is the object inside.
             if type(held) is torch.ScriptObject and hash(held) not in seen:
                 seen.add(hash(held))
                 yield from _unpacked(held, item)
 
 
-def _attributes(item: Any) -> list[Any]:
+#: What quantised modules call what they keep packed; TorchScript tells its attributes by name alone.
+_NAMES = ("_packed_params", "param", "_packed_weight", "_packed_weight_ih", "_packed_weight_hh")
+
+
+def _scripted(item: Any) -> list[Any]:
+    """Return the objects that a scripted module holds. Raises UnreadableError where there are others than are found."""
     import torch
 
-    if isinstance(item, torch.jit.ScriptModule):
-        names = [name for name in ("_packed_params",) if item._c.hasattr(name)]
-        return [item._c.getattr(name) for name in names]
-    return list(vars(item).values())
+    named = (item._c.getattr(name) for name in _NAMES if item._c.hasattr(name))
+    found = [held for held in named if type(held) is torch.ScriptObject]
+    if len(found) != sum(
+        "__torch__.torch.classes." in kind.annotation_str for kind in item._c._type().containedTypes()
+    ):
+        raise UnreadableError(_named(item))
+    return found
+
+
+def _named(owner: Any) -> str:
+    return str(getattr(owner, "original_name", type(owner).__name__))
 
 
 def _unpacked(held: Any, owner: Any) -> list[Any]:
@@ -67,7 +79,7 @@ def _unpacked(held: Any, owner: Any) -> list[Any]:
         except (RuntimeError, AttributeError):  # packed for another operator
             continue
         return [part for part in parts if isinstance(part, torch.Tensor)]
-    raise UnreadableError(str(getattr(owner, "original_name", type(owner).__name__)))
+    raise UnreadableError(_named(owner))
 
 
 def _frozen(module: Any) -> Iterator[Any]:
@@ -79,7 +91,11 @@ def _frozen(module: Any) -> Iterator[Any]:
     seen: set[int] = set()
     graph = module.inlined_graph  # held: its nodes end with it
     for node in graph.findAllNodes("prim::Constant"):
-        if node.hasAttribute("value") and node.kindOf("value") == "t":
+        kind = node.kindOf("value") if node.hasAttribute("value") else ""
+        if kind == "ival" and type(held := node.ival("value")) is torch.ScriptObject and hash(held) not in seen:
+            seen.add(hash(held))
+            yield from _unpacked(held, module)
+        elif kind == "t":
             tensor = node.t("value")
             if tensor.is_floating_point() and tensor.dim() and tensor.data_ptr() not in seen:
                 seen.add(tensor.data_ptr())
