@@ -183,8 +183,10 @@ def _no_powercap() -> str:
 def _readable(root: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM):
         return ""
+    # Elsewhere the host's zones are mounted, to be read only.
+    place = "" if str(root) == ROOT else "on the host "
     return (
-        f"only root may read it: `sudo chmod -R a+r {root}/*/energy_uj` until the next boot, or run as root; "
+        f"only root may read it: {place}`sudo chmod a+r {ROOT}/*/energy_uj` until the next boot, or run as root; "
         "the counters tell other users' secrets, so think before you do this on a shared machine"
     )
 

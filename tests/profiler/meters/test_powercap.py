@@ -101,7 +101,12 @@ def test_what_only_root_may_read_says_so_and_how_to_open_it(tmp_path: Path) -> N
     assert found.domains == ()
     (package,) = [one for one in found.absent if one.what == "package-0"]
     assert "Permission denied" in package.reason
-    assert f"chmod -R a+r {tmp_path}/*/energy_uj" in package.help
+    assert "on the host `sudo chmod a+r /sys/class/powercap/*/energy_uj`" in package.help
+
+
+def test_at_home_the_command_is_for_this_machine() -> None:
+    said = module._readable(Path(module.ROOT), PermissionError(errno.EACCES, "Permission denied"))
+    assert "only root may read it: `sudo chmod a+r /sys/class/powercap/*/energy_uj` until" in said
 
 
 def test_a_zone_without_data_is_not_blamed_on_permissions(tmp_path: Path) -> None:
