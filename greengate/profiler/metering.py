@@ -35,7 +35,7 @@ def window_seconds(domains: Sequence[Domain]) -> float:
 
 def _needed(domain: Domain) -> float:
     least = _BOARD if domain.kind == "gpu" else LEAST[domain.method]
-    return max(least, (TICKS if domain.method == "counter" else OTHER_TICKS) * domain.tick)
+    return domain.span + max(least, (TICKS if domain.method == "counter" else OTHER_TICKS) * domain.tick)
 
 
 def doings(wanted: Iterable[str]) -> tuple[Doing, ...]:

@@ -75,6 +75,7 @@ def metered(
         ((replace(BOARD, tick=0.2),), 10.0),
         ((PACKAGE, BOARD), 5.0),  # the slowest of all
         ((replace(BOARD, method="integrated", tick=0.01),), 5.0),
+        ((replace(BOARD, method="integrated", tick=0.01, span=1.0),), 6.0),  # as much is read of it
         ((replace(PACKAGE, method="integrated"),), 5.0),
         ((WALL,), 10.0),  # ten ticks of what is no hardware counter
         ((replace(MODEL, tick=0.05),), 2.0),

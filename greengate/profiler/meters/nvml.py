@@ -107,14 +107,17 @@ class Nvml:
             return Absent(name, reason, f"`sudo nvidia-smi -i {uuid} -mig 0` where the board is yours alone")
         if self._told(name, "nvmlDeviceGetTotalEnergyConsumption") is not None:
             return Domain(name, "gpu", "counter", f"{model}, the whole board", _MILLIJOULE)
-        for about, power in (("power at the instant", self._instant), ("power averaged over a second", self._average)):
+        for about, power, span in (
+            ("power at the instant", self._instant, 0.0),
+            ("power averaged over a second", self._average, 1.0),
+        ):
             try:
                 power(name)
             except (MeterError, nvml.NVMLError):
                 continue
             self._power[name] = partial(power, name)
-            return Domain(name, "gpu", "integrated", f"{model}, {about}, integrated", 1e-6)
-        return Absent(name, f"{model} has neither an energy counter nor a power sensor that may be read")
+            return Domain(name, "gpu", "integrated", f"{model}, {about}, integrated", 1e-6, span=span)
+        return Absent(name, f"{model} has neither an energy counter nor a power sensor that may be read", kind="gpu")
 
     def _instant(self, name: str) -> float:
         nvml = self._library()

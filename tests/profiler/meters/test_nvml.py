@@ -70,6 +70,26 @@ def test_the_average_power_is_the_last_resort(board: pytest.MonkeyPatch, meter: 
     found = meter.discover()
     assert found.domains == ()
     assert "neither an energy counter nor a power sensor" in found.absent[0].reason
+    assert found.absent[0].kind == "gpu", "it draws all the same"
+
+
+def test_an_average_tells_of_its_window_alone(board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    """A second and a half high, as long low: what the first second of the low half says is half of the high one's."""
+    board.setenv("FAKE_NVML_NO_COUNTER", "1")
+    board.setenv("FAKE_NVML_NO_INSTANT", "1")
+    board.setenv("FAKE_NVML_MEAN_MS", "1000")
+    board.setenv("FAKE_NVML_WAVE_MS", "3000")
+    (domain,) = meter.discover().domains
+    assert domain.span == 1.0
+    recorder = Recorder([(meter, (domain,))])
+    recorder.start()
+    period, half = 3 * 10**9, 15 * 10**8
+    start = (time.monotonic_ns() // period + 1) * period + half
+    time.sleep((start + half - time.monotonic_ns()) * 1e-9)
+    recorder.stop()
+    reading = recorder.readings(start, start + half)[domain.id]
+    assert reading.counts * domain.joules / (reading.ns * 1e-9) == pytest.approx(50, rel=0.02)
+    assert reading.ns == pytest.approx(half - 10**9, rel=0.2)
 
 
 def test_a_board_in_mig_mode_is_refused(board: pytest.MonkeyPatch, meter: Nvml) -> None:
