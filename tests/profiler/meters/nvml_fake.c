@@ -92,7 +92,10 @@ int nvmlSystemGetDriverVersion(char *text, unsigned size) { snprintf(text, size,
 const char *nvmlErrorString(int code) { return code == NOT_SUPPORTED ? "Not Supported" : "Some Error"; }
 
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = (unsigned)number("FAKE_NVML_DEVICES", 1); return SUCCESS; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = (void *)(uintptr_t)(index + 1); return SUCCESS; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+    *device = (void *)(uintptr_t)(index + 1);
+    return getenv("FAKE_NVML_SHUT") ? 15 : SUCCESS;
+}
 int nvmlDeviceGetUUID(void *device, char *text, unsigned size) {
     snprintf(text, size, "GPU-fake-%u", (unsigned)(uintptr_t)device);
     return SUCCESS;

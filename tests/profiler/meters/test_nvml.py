@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import fakes
 import pytest
@@ -98,6 +99,14 @@ def test_a_board_in_mig_mode_is_refused(board: pytest.MonkeyPatch, meter: Nvml) 
     assert found.domains == ()
     assert "split by MIG" in found.absent[0].reason
     assert "nvidia-smi -i GPU-fake-1 -mig 0" in found.absent[0].help
+    assert found.absent[0].kind == "gpu"
+
+
+def test_a_board_that_is_not_opened_is_there(board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    board.setenv("FAKE_NVML_SHUT", "1")
+    (absent,) = meter.discover().absent
+    assert "does not open it" in absent.reason
+    assert absent.kind == "gpu"
 
 
 def test_health_tells_what_the_board_tells(board: pytest.MonkeyPatch, meter: Nvml) -> None:
@@ -149,6 +158,22 @@ def test_a_driver_that_does_not_start_is_absent(code: int, says: str, board: pyt
     assert found.domains == ()
     assert says in found.absent[0].reason
     assert found.absent[0].help
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("lacking", ["package", "driver", "board"])
+def test_boards_that_the_kernel_lists_draw_though_nobody_may_ask_them(
+    lacking: str, there: bool, board: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if there:
+        (tmp_path / "0000:01:00.0").mkdir()
+    if lacking == "package":
+        board.setitem(sys.modules, "pynvml", None)
+    board.setenv("FAKE_NVML_INIT", "12" if lacking == "driver" else "0")
+    board.setenv("FAKE_NVML_DEVICES", "0")
+    (absent,) = Nvml(tmp_path).discover().absent
+    assert absent.what == "NVIDIA"
+    assert absent.kind == ("gpu" if there else None)
 
 
 def test_no_board_is_absent(board: pytest.MonkeyPatch, meter: Nvml) -> None:

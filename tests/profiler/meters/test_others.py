@@ -211,7 +211,7 @@ from greengate.profiler.meters.recorder import Recorder
 meter = Amd()
 found = meter.discover()
 if not found.domains:
-    print(found.absent[0].reason)
+    print(found.absent[0].reason, found.absent[0].kind)
     raise SystemExit
 recorder = Recorder([(meter, found.domains)])
 recorder.start()
@@ -239,14 +239,18 @@ def test_an_amd_counter_is_held_beside_its_power(counter: str, says: str, tmp_pa
 @pytest.mark.parametrize(
     ("library", "says"),
     [
-        ("raise KeyError('libamd_smi.so')", "does not load"),  # what it does where ROCm is not installed
-        ("def amdsmi_init(): raise RuntimeError('no driver')", "does not start: no driver"),
-        (_AMDSMI.replace('["a"]', "[]"), "finds no GPU"),
+        ("raise KeyError('libamd_smi.so')", "does not load: 'libamd_smi.so' None"),  # where ROCm is not installed
+        ("def amdsmi_init(): raise RuntimeError('no driver')", "does not start: no driver None"),
+        (_AMDSMI.replace('["a"]', "[]"), "finds no GPU None"),
+        # A board that is there draws, whatever it tells.
         (
             _AMDSMI.replace('"counter_resolution": 15.259', '"counter_resolution": 0').replace("COUNT(", "abs("),
-            "no resol",
+            "no resolution gpu",
         ),
-        (_AMDSMI.replace('"counter_resolution"', '"other"').replace("COUNT(", "abs("), "tells no energy"),
+        (
+            _AMDSMI.replace('"counter_resolution"', '"other"').replace("COUNT(", "abs("),
+            "tells no energy: 'counter_resolution' gpu",
+        ),
     ],
 )
 def test_an_amdsmi_that_does_not_work_is_absent(library: str, says: str, tmp_path: Path) -> None:

@@ -125,6 +125,29 @@ def test_a_counter_that_is_no_number_is_absent(tmp_path: Path) -> None:
     assert "package-0" in reasons(found)
 
 
+@pytest.mark.parametrize(("shut", "kind"), [("intel-rapl:1", "cpu"), ("intel-rapl:1:0", "dram")])
+def test_a_zone_that_cannot_be_read_draws_all_the_same(shut: str, kind: str, tmp_path: Path) -> None:
+    zones = {"intel-rapl:0": ("package-0", 5), "intel-rapl:1": ("package-1", 6), "intel-rapl:1:0": ("dram", 7)}
+    tree = Tree(tmp_path, zones)
+    (tree.root / shut / "energy_uj").write_text("many\n")
+    (absent,) = Powercap(tmp_path).discover().absent
+    assert absent.kind == kind
+
+
+@pytest.mark.parametrize("shut", ["intel-rapl:0", "intel-rapl-mmio:0"])
+def test_a_package_that_is_counted_lacks_nothing_where_its_twin_cannot_be_read(shut: str, tmp_path: Path) -> None:
+    tree = Tree(tmp_path, {"intel-rapl:0": ("package-0", 5), "intel-rapl-mmio:0": ("package-0", 8)})
+    (tree.root / shut / "energy_uj").write_text("many\n")
+    found = Powercap(tmp_path).discover()
+    assert names(found) == {"package-0"}
+    assert [one.kind for one in found.absent] == [None]
+
+
+def test_what_is_inside_of_a_package_or_around_it_leaves_nothing_out(tmp_path: Path) -> None:
+    Tree(tmp_path, SERVER)
+    assert {one.what: one.kind for one in Powercap(tmp_path).discover().absent} == {"psys": None, "core": None}
+
+
 def test_a_missing_range_means_that_no_wrap_can_be_undone(tmp_path: Path) -> None:
     tree = Tree(tmp_path, SERVER)
     (tree.root / "intel-rapl:0" / "max_energy_range_uj").unlink()
