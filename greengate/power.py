@@ -23,6 +23,9 @@ DomainKind = Literal[
     "system",  # all that hangs on an external meter
 ]
 
+#: The id of an external meter's domain: it is the only one of its kind.
+METER = "meter"
+
 WindowRole = Literal["baseline", "candidate", "control", "idle"]
 
 
