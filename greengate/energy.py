@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from greengate.power import WEAKEST, Domain, DomainKind, EnergyMethod, WindowRole
+from greengate.power import METER, WEAKEST, Domain, DomainKind, EnergyMethod, WindowRole
 from greengate.profile import Launch
 
 #: The metrics of energy, and the kinds of domain each sums.
@@ -14,6 +14,9 @@ METRICS: Mapping[str, tuple[DomainKind, ...]] = {
     "gpu_energy_per_1k": ("gpu",),
     "energy_per_1k_tokens": ("cpu", "dram", "gpu"),
 }
+
+#: Those that an external meter tells, which stands for everything.
+WHOLE = frozenset({"energy_per_1k", "energy_per_1k_tokens"})
 
 #: Those of 1,000 generated tokens, not of 1,000 items.
 OF_TOKENS = frozenset({"energy_per_1k_tokens"})
@@ -25,14 +28,16 @@ PROCESSOR = "cpu"
 def parts(launch: Launch, metric: str) -> tuple[Domain, ...]:
     """Return the domains that make up a metric in one launch; none where one is lacking that the metric needs.
 
-    A whole-system meter stands for everything. Else the processor is needed, and every device the models ran on.
+    A whole-system meter stands for everything, and nothing for it: where it is named and fails there is no number.
+    Else the processor is needed, and every device the models ran on.
     """
-    usable = [domain for domain in launch.domains if domain.id not in launch.faults]
-    whole = tuple(domain for domain in usable if domain.kind == "system")
-    if metric in ("energy_per_1k", "energy_per_1k_tokens") and whole:
-        return whole
-    boards = [device for device in launch.devices if device != PROCESSOR]
     kinds = METRICS[metric]
+    lost = {_kind(launch, name) for name in launch.faults}
+    whole = tuple(domain for domain in launch.domains if domain.kind == "system")
+    if metric in WHOLE and (whole or "system" in lost):
+        return () if "system" in lost else whole
+    usable = [domain for domain in launch.domains if domain.id not in launch.faults]
+    boards = [device for device in launch.devices if device != PROCESSOR]
     taken = tuple(
         domain
         for domain in usable
@@ -44,10 +49,13 @@ def parts(launch: Launch, metric: str) -> tuple[Domain, ...]:
     if "gpu" in kinds and not covered:
         return ()
     # A second package that cannot be read is energy that was drawn and not counted.
-    lost = any(
-        domain.kind in kinds and domain.kind != "gpu" and domain.id in launch.faults for domain in launch.domains
-    )
-    return () if lost else taken
+    return () if lost & {kind for kind in kinds if kind != "gpu"} else taken
+
+
+def _kind(launch: Launch, name: str) -> DomainKind:
+    """Return the kind of what a fault names; what was never read is the external meter, or a part of the processor."""
+    known: dict[str, DomainKind] = {domain.id: domain.kind for domain in launch.domains}
+    return known.get(name, "system" if name == METER else "cpu")
 
 
 def per_thousand(launch: Launch, role: WindowRole, metric: str) -> tuple[float, ...]:
@@ -98,9 +106,10 @@ def made_of(launches: Sequence[Launch], metric: str) -> str:
 
 def why_not(launches: Sequence[Launch], metric: str) -> str:
     """Say why a metric cannot be had from launches that metered; empty where it can."""
+    kinds = {*METRICS[metric], *(("system",) if metric in WHOLE else ())}
     for launch in launches:
-        for reason in launch.faults.values():
-            if not parts(launch, metric):
+        for name, reason in launch.faults.items():
+            if _kind(launch, name) in kinds and not parts(launch, metric):
                 return reason
     if any(parts(launch, metric) for launch in launches):
         return ""

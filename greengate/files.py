@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -33,6 +34,18 @@ def write_atomic(path: Path, text: str) -> None:
                 draft.chmod(stat.S_IMODE(target.stat().st_mode))
             draft.replace(target)
             _sync_folder(target.parent)
+
+
+def try_out(path: Path) -> None:
+    """Make sure that `write_atomic` can write a file, creating its folder. Raises ReportError `cannot-write`."""
+    with cannot_write(path):
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not target.exists() or target.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with _draft(target.parent, b""):
+                pass
 
 
 def create_exclusive(path: Path, text: str) -> bool:

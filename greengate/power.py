@@ -23,6 +23,9 @@ DomainKind = Literal[
     "system",  # all that hangs on an external meter
 ]
 
+#: The id of an external meter's domain: it is the only one of its kind.
+METER = "meter"
+
 WindowRole = Literal["baseline", "candidate", "control", "idle"]
 
 
@@ -31,7 +34,7 @@ class Domain:
     """One counter of energy: what it covers, and how its numbers come about.
 
     A count is worth `joules`; the counter wraps after `range` (0: never) and changes every `tick` seconds, as found
-    when it was calibrated. `watts` is what it said then.
+    when it was calibrated. `watts` is what it said then. Power that is integrated is a mean over `span` seconds before.
     """
 
     id: str
@@ -42,6 +45,7 @@ class Domain:
     range: int = 0
     tick: float = 0.0
     watts: float = 0.0
+    span: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,40 @@ def test_a_fault_of_a_part_is_a_gap_of_the_whole() -> None:
     assert joules(beside, "energy_per_1k") == pytest.approx(per_thousand(PACKAGE)), "no model ran on that board"
 
 
+@pytest.mark.parametrize("gone", ["package-1", "dram-1"])
+def test_a_part_of_the_processor_that_was_never_read_is_a_gap_too(gone: str) -> None:
+    """It is no domain of the launch, for it could not be found or calibrated; it drew all the same."""
+    one = launch(PACKAGE, BOARD, devices=("cpu", "GPU-a"), faults={gone: f"{gone}: it cannot be read"})
+    for metric in ("energy_per_1k", "cpu_energy_per_1k"):
+        assert joules(one, metric) is None
+        assert energy.why_not([one], metric) == f"{gone}: it cannot be read"
+    assert joules(one, "gpu_energy_per_1k") == pytest.approx(per_thousand(BOARD)), "a board is counted by itself"
+    assert joules(launch(WALL, PACKAGE, faults={gone: "shut"}), "energy_per_1k") == pytest.approx(per_thousand(WALL))
+
+
+@pytest.mark.parametrize("there", [(WALL, PACKAGE, BOARD), (PACKAGE, BOARD)])
+def test_nothing_stands_for_an_external_meter_that_fails(there: tuple[Domain, ...]) -> None:
+    """Neither in one launch nor from the beginning: the processor's counters are another energy."""
+    one = launch(*there, devices=("cpu", "GPU-a"), faults={WALL.id: "its clock went back"})
+    assert joules(one, "energy_per_1k") is None
+    assert energy.why_not([one], "energy_per_1k") == "its clock went back"
+    assert joules(one, "cpu_energy_per_1k") == pytest.approx(per_thousand(PACKAGE))
+    assert joules(one, "gpu_energy_per_1k") == pytest.approx(per_thousand(BOARD))
+
+
+def test_a_gap_is_told_by_what_would_have_been_part_of_it() -> None:
+    one = launch(PACKAGE, faults={"meter": "the log ended", PACKAGE.id: "it ran backwards"})
+    assert energy.why_not([one], "cpu_energy_per_1k") == "it ran backwards"
+
+
+def test_one_trial_never_mixes_an_external_meter_and_counters() -> None:
+    whole = launch(WALL, PACKAGE)
+    failed = [launch(WALL, PACKAGE, faults={WALL.id: "its clock went back"}, seed=seed) for seed in (1, 2, 3)]
+    assert estimate.series_of(whole, "candidate", "energy_per_1k")
+    assert [estimate.series_of(one, "candidate", "energy_per_1k") for one in failed] == [None] * 3
+    assert isinstance(estimate.measure([whole, *failed], "candidate", "energy_per_1k", 1), Missing)
+
+
 def test_a_window_without_a_reading_is_a_gap() -> None:
     one = launch(PACKAGE, DRAM)
     broken = [replace(each, readings={PACKAGE.id: each.readings[PACKAGE.id]}) for each in one.windows]

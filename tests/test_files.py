@@ -22,6 +22,24 @@ from greengate.errors import Exit, ReportError
 LONG = "x" * 100_000
 
 
+@pytest.mark.parametrize("name", ["new/folder/f.json", "there.json", "/dev/null"])
+def test_what_can_be_written_is_tried_out_without_a_trace(name: str, tmp_path: Path) -> None:
+    (tmp_path / "there.json").write_text("before")
+    files.try_out(tmp_path / name)
+    assert (tmp_path / "there.json").read_text() == "before"
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["there.json"]
+
+
+@pytest.mark.parametrize("name", ["folder", "file/below.json", "nul\0.json"])
+def test_what_cannot_be_written_is_found_before_it_is_made(name: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportError, match="cannot write"):
+        files.try_out(tmp_path / name)
+    with pytest.raises(ReportError, match="cannot write"):
+        files.write_atomic(tmp_path / name, "text")
+
+
 @contextmanager
 def small_files() -> Iterator[None]:
     """Let no file grow beyond 4 kB: what a full disk looks like, without one.

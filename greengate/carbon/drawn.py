@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from greengate.carbon.record import Spent, weakest
 from greengate.power import Domain, EnergyMethod
 from greengate.profiler.meters import Absent, Meter
+from greengate.profiler.meters.calibration import beside_power
 from greengate.profiler.meters.recorder import Recorder
 
 #: Seconds between two reads: no counter wraps twice in this.
@@ -19,8 +20,8 @@ _PAUSE = 0.25
 class Drawn:
     """Joules by counter, and what was not counted.
 
-    `joules` is None unless the processor and every board that was found were counted to the end: a part is never left
-    out of a sum. An external meter stands for all.
+    `joules` is None unless the processor and every board that is there were counted to the end: a part is never left
+    out of a sum; `lost` says which would be. An external meter stands for all.
     """
 
     domains: tuple[Spent, ...] = ()
@@ -52,17 +53,21 @@ class Watch:
         self._meters, self._absent = meters, absent
         self._recorder = Recorder(meters, pause=_PAUSE)
         self._recorder.start()
+        self._since = time.monotonic_ns()
         # A log tells of the time before, too.
         self._begun = {name: (len(series), series.total) for name, series in self._recorder.series.items()}
 
     def stop(self) -> Drawn:
         """Read every counter a last time and return what they counted."""
         self._recorder.stop()
+        seconds = (time.monotonic_ns() - self._since) * 1e-9
         spent: list[Spent] = []
-        lost: list[str] = []
-        absent = [f"{one.what}: {one.reason}" for one in self._absent]
-        for domain in (domain for _, domains in self._meters for domain in domains):
+        lost = [f"{one.what}: {one.reason}" for one in self._absent if one.kind is not None]
+        absent = [*lost, *(f"{one.what}: {one.reason}" for one in self._absent if one.kind is None)]
+        for meter, domain in ((meter, domain) for meter, domains in self._meters for domain in domains):
             found = self._spent(domain)
+            if isinstance(found, Spent) and meter.strict:
+                found = self._held(domain, found, seconds)
             if isinstance(found, Spent):
                 spent.append(found)
             else:
@@ -70,6 +75,12 @@ class Watch:
                 # Memory that draws nothing is not told by its zone on many machines; a processor or a board draws.
                 lost += [] if domain.kind == "dram" and "did not change" in found else [found]
         return Drawn(tuple(spent), tuple(absent), tuple(lost))
+
+    def _held(self, domain: Domain, spent: Spent, seconds: float) -> Spent | str:
+        """Return what a strict meter counted where it agrees with the device's own power, else why not."""
+        told = [health.watts for _, health in self._recorder.health[domain.id] if health.watts is not None]
+        why, _ = beside_power(replace(domain, watts=spent.joules / seconds), told, strict=True)
+        return f"{domain.id}: {why}" if why else spent
 
     def _spent(self, domain: Domain) -> Spent | str:
         series = self._recorder.series[domain.id]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import os
 import platform
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from greengate import __version__
@@ -16,6 +17,17 @@ from greengate.carbon.drawn import Watch
 from greengate.carbon.record import Record
 from greengate.errors import Diagnostic, GreengateError
 from greengate.profiler.meters.bench import Energy, discover
+
+#: What a command can be asked: to end, now or in good order, or whatever it takes a signal of the user's for.
+_ASKED = tuple(
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+    if hasattr(signal, name)
+)
+#: What is typed at a terminal, which tells every process of its foreground group, the command as well.
+_TYPED = ("SIGINT", "SIGQUIT")
+
+Adopt = Callable[["subprocess.Popen[bytes]"], None]
 
 
 def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime) -> Record:
@@ -26,10 +38,11 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
     """
     watch = Watch(*discover(Energy(estimates=True)))
     begun = time.monotonic_ns()
-    try:
-        code = _run(command)
-    finally:
-        drawn = watch.stop()
+    with _passing_on() as adopt:
+        try:
+            code = _run(command, adopt)
+        finally:
+            drawn = watch.stop()
     seconds = (time.monotonic_ns() - begun) * 1e-9
     joules = drawn.joules
     emitted = None if joules is None or carbon is None else joules * carbon.intensity * carbon.pue
@@ -49,33 +62,61 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
     )
 
 
-def _run(command: Sequence[str]) -> int:
-    with _passing_on() as children:
-        try:
-            child = subprocess.Popen(command)  # noqa: S603 - the user's own command
-        except OSError as error:
-            message = f"cannot run {command[0]!r}: {error.strerror or error}"
-            raise GreengateError(Diagnostic("usage", message, "write the command after `--`")) from error
-        children.append(child)
-        code = child.wait()
+def _run(command: Sequence[str], adopt: Adopt) -> int:
+    try:
+        child = subprocess.Popen(command)  # noqa: S603 - the user's own command
+    except OSError as error:
+        message = f"cannot run {command[0]!r}: {error.strerror or error}"
+        raise GreengateError(Diagnostic("usage", message, "write the command after `--`")) from error
+    adopt(child)
+    code = child.wait()
     return 128 - code if code < 0 else code
 
 
 @contextmanager
-def _passing_on() -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Leave an interrupt to the child, and hand a request to end on to it: the record is written in either case."""
+def _passing_on() -> Iterator[Adopt]:
+    """Hand on what this process is asked to the child, each request once: the record is written in any case.
+
+    Yields what takes the child; a request that came before it is kept until then. What is ignored stays ignored, for
+    the child as well: `nohup` means that.
+    """
     children: list[subprocess.Popen[bytes]] = []
+    early: list[int] = []
 
     def hand_on(number: int, _: object) -> None:
-        for child in children:
+        if not children:
+            early.append(number)
+        elif signal.Signals(number).name not in _TYPED or not _told_by_terminal(children[0].pid):
+            children[0].send_signal(number)
+
+    def adopt(child: subprocess.Popen[bytes]) -> None:
+        children.append(child)
+        for number in early:
             child.send_signal(number)
 
     before = {
-        signal.SIGINT: signal.signal(signal.SIGINT, lambda *_: None),  # the terminal tells the child as well
-        signal.SIGTERM: signal.signal(signal.SIGTERM, hand_on),
+        number: handler for number in _ASKED if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
     }
+    for number in before:
+        signal.signal(number, hand_on)
     try:
-        yield children
+        yield adopt
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _told_by_terminal(child: int) -> bool:
+    """Tell whether this process and the child are in the foreground of their terminal: what is typed reaches both."""
+    if not hasattr(os, "tcgetpgrp"):  # Windows: a console tells both
+        return True
+    try:
+        terminal = os.open(os.ctermid(), os.O_RDONLY | os.O_NOCTTY)
+    except OSError:
+        return False
+    try:
+        return os.tcgetpgrp(terminal) == os.getpgrp() == os.getpgid(child)
+    except OSError:
+        return False
+    finally:
+        os.close(terminal)

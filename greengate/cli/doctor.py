@@ -12,16 +12,17 @@ def doctor(model: str | None, max_seconds: float) -> int:
     """Say what can be measured here, and how small a change can be told from noise.
 
     Runs a model against itself (MODEL, or a small built-in network) to measure the noise floor.
+    Tells of the power log that budgets.yaml names, too.
 
     \b
     greengate doctor
     greengate doctor model.onnx
     """
-    from greengate.cli.output import progress, refuse_strangers, say
+    from greengate.cli.output import default_budget, progress, refuse_strangers, say
     from greengate.tasks import doctor as task
 
     if model is not None:
         refuse_strangers()
     with progress() as show:
-        say(task.examine(model, max_seconds, show))
+        say(task.examine(model, max_seconds, show, default_budget(None)))
     return 0

@@ -115,6 +115,14 @@ def save(path: str, text: str) -> None:
         write_atomic(Path(path), text)
 
 
+def try_out(path: str) -> None:
+    """Make sure that a file can be written, before what it will hold is made. Raises ReportError where it cannot."""
+    from greengate import files
+
+    if path != "-":
+        files.try_out(Path(path))
+
+
 def say(text: str) -> None:
     """Write to stdout, ending in one newline. Raises ReportError when nobody reads it any more or the disk is full."""
     try:

@@ -13,7 +13,8 @@ def track(command: tuple[str, ...], output: str, budget: str | None) -> int:
     """Run COMMAND, record energy by counter, duration, peak power and emissions.
 
     Counters are the whole machine's; where there are none, an estimate. Passes on the
-    command's exit code. `training: FILE` of a model in the budget judges the record.
+    command's exit code, and to the command what it is asked to end with (INT, QUIT, TERM, HUP,
+    USR1, USR2). `training: FILE` of a model in the budget judges the record.
 
     \b
     greengate track -- python train.py --epochs 3
@@ -23,16 +24,23 @@ def track(command: tuple[str, ...], output: str, budget: str | None) -> int:
 
     from greengate import budget_file
     from greengate.carbon import record, tracking
-    from greengate.cli.output import clock, default_budget, save
+    from greengate.cli.output import clock, default_budget, save, try_out
+    from greengate.errors import ReportError
     from greengate.units import format_quantity
 
     named = default_budget(budget)
     carbon = None if named is None else budget_file.read(Path(named)).carbon
+    try_out(output)
     found = tracking.track(command, carbon, clock())
-    save(output, record.dump(found))
+    text, where = record.dump(found), f", in {output}"
+    try:
+        save(output, text)
+    except ReportError as error:  # what was trained for hours is not lost for want of a place, nor its exit code
+        click.echo(f"{error}\n{text}", err=True)
+        where = ", in no file: the record stands above"
     mark = "\u2248 " if found.method == "estimated" else ""
     energy = "energy not counted" if found.joules is None else f"{mark}{format_quantity(found.joules, 'energy')}"
     emitted = "" if found.kilograms is None else f", {mark}{format_quantity(found.kilograms, 'mass')} CO2e"
-    made_of = " + ".join(one.id for one in found.domains) or "; ".join(found.absent)
-    click.echo(f"{energy}{emitted} in {found.seconds:.1f} s ({made_of}), in {output}", err=True)
+    made_of = "; ".join(found.absent) if found.joules is None else " + ".join(one.id for one in found.domains)
+    click.echo(f"{energy}{emitted} in {found.seconds:.1f} s ({made_of}){where}", err=True)
     return found.exit

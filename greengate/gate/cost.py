@@ -12,7 +12,7 @@ from greengate.carbon.drawn import Drawn, Watch
 from greengate.profile import Measurement, Missing
 from greengate.profiler.metering import none_here
 from greengate.profiler.meters import Absent
-from greengate.profiler.meters.bench import Energy, discover
+from greengate.profiler.meters.bench import Energy, discover, stood_for
 from greengate.profiler.meters.cputime import WATTS
 from greengate.verdict import Cost
 
@@ -21,19 +21,20 @@ from greengate.verdict import Cost
 def watched(energy: Energy) -> Iterator[Callable[[], Cost | None]]:
     """Follow the machine's counters and the external log; what is yielded ends that and returns the cost.
 
-    Where nothing counts the processor, its energy is missing, or told from processor time where `energy` estimates.
+    Where nothing counts the processor, its energy is missing, or told from processor time where `energy` estimates;
+    what boards counted is added to that.
     """
     begun = time.monotonic()
     meters, absent = discover(replace(energy, estimates=False))
     modelled = energy.estimates and not any(one.kind in ("cpu", "system") for _, domains in meters for one in domains)
     busy = _processor_time()
-    watch = Watch(meters, absent)
+    watch = Watch(meters, stood_for(absent) if modelled else absent)
     told: list[Cost] = []
 
     def cost() -> Cost:
         if not told:
             drawn = watch.stop()
-            energy = _estimated(_processor_time() - busy) if modelled else _counted(drawn, absent)
+            energy = _estimated(drawn, _processor_time() - busy) if modelled else _counted(drawn, absent)
             told.append(Cost(round(time.monotonic() - begun, 3), energy))
         return told[0]
 
@@ -56,5 +57,10 @@ def _processor_time() -> float:
     return time.process_time() + children.children_user + children.children_system
 
 
-def _estimated(busy: float) -> Measurement:
-    return Measurement(busy * WATTS, "estimated", detail=f"processor time of the run x {WATTS:g} W a busy thread")
+def _estimated(drawn: Drawn, busy: float) -> Measurement | Missing:
+    """Return the processor's energy by its time, and what boards counted beside it."""
+    if drawn.lost:
+        return Missing("; ".join(drawn.lost))
+    made_of = [f"processor time of the run x {WATTS:g} W a busy thread", *(one.id for one in drawn.domains)]
+    joules = busy * WATTS + sum(one.joules for one in drawn.domains)
+    return Measurement(joules, "estimated", detail=" + ".join(made_of))

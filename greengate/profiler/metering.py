@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 
-from greengate.energy import METRICS, OF_TOKENS, idle_watts
-from greengate.power import Domain, Window
+from greengate.energy import METRICS, OF_TOKENS, PROCESSOR, WHOLE, idle_watts
+from greengate.power import METER, Domain, Window
 from greengate.profile import Launch, Missing, Role, WorkloadSpec
 from greengate.profiler.exact import Subject
 from greengate.profiler.jobs import Doing, EnergyJob, Ran, Stretch
@@ -35,7 +35,7 @@ def window_seconds(domains: Sequence[Domain]) -> float:
 
 def _needed(domain: Domain) -> float:
     least = _BOARD if domain.kind == "gpu" else LEAST[domain.method]
-    return max(least, (TICKS if domain.method == "counter" else OTHER_TICKS) * domain.tick)
+    return domain.span + max(least, (TICKS if domain.method == "counter" else OTHER_TICKS) * domain.tick)
 
 
 def doings(wanted: Iterable[str]) -> tuple[Doing, ...]:
@@ -62,8 +62,10 @@ def meter(
     spec = next(iter(subjects.values())).workload
     order = list(subjects)
     random.Random(f"{spec.seed} energy {index}").shuffle(order)  # noqa: S311 - not a secret
-    seconds = window_seconds(bench.domains)
-    board = any(domain.kind == "gpu" for domain in bench.domains)
+    # A board that no model runs on neither makes windows longer nor spoils a launch.
+    domains = [domain for domain in bench.domains if domain.kind != "gpu" or spec.device != PROCESSOR]
+    seconds = window_seconds(domains)
+    board = any(domain.kind == "gpu" for domain in domains)
     answers: list[Ran] = []
     windows: tuple[Window, ...] = ()
     groups = [tuple(order)] if together else [(role,) for role in order]
@@ -84,7 +86,8 @@ def meter(
         windows += tuple(_read(stretch, bench, spec, doing) for stretch in answers[-1].stretches)
     stretches = [stretch for answer in answers for stretch in answer.stretches]
     first, last = min(one.start for one in stretches), max(one.end for one in stretches)
-    faults = dict(bench.faults(first, last)) | _thin(windows, bench.domains)
+    used = {domain.id for domain in domains}
+    spoiled = {name: why for name, why in bench.faults(first, last).items() if name in used} | _thin(windows, domains)
     launch = Launch(
         seed=1000 * spec.seed + index,
         order=tuple(order),
@@ -94,9 +97,9 @@ def meter(
         windows=windows,
         domains=bench.domains,
         devices=tuple(dict.fromkeys(device for answer in answers for device in answer.devices)),
-        faults=faults,
+        faults=_uncounted(bench.absent) | spoiled,
     )
-    notes = [f"one launch is left out: {reason}" for reason in faults.values()]
+    notes = [f"one launch is left out: {reason}" for reason in spoiled.values()]
     return launch, (*notes, *bench.remarks(first, last), *(note for answer in answers for note in answer.notes))
 
 
@@ -121,19 +124,35 @@ def _thin(windows: Sequence[Window], domains: Sequence[Domain]) -> dict[str, str
     return found
 
 
+def _uncounted(absent: Sequence[Absent]) -> dict[str, str]:
+    """Return the external meter and the parts of the processor that are there and cannot be read, and why."""
+    return {
+        METER if one.kind == "system" else one.what: f"{one.what}: {one.reason}"
+        for one in absent
+        if one.kind in ("cpu", "dram", "system")
+    }
+
+
 def unmetered(bench: Bench) -> Missing | None:
-    """Return why no energy can be metered here, or None where the processor's can."""
-    if any(domain.kind in ("cpu", "system") for domain in bench.domains):
+    """Return why no whole energy can be metered here, or None where it can: the processor's, or an external meter's."""
+    if any(domain.kind == "system" for domain in bench.domains):
+        return None
+    if any(domain.kind == "cpu" for domain in bench.domains) and not _uncounted(bench.absent):
         return None
     return none_here(bench.absent)
 
 
 def beyond_reach(bench: Bench, wanted: Iterable[str]) -> frozenset[str]:
-    """Return the metrics that cannot be had here: without the processor's energy, all but a board's own."""
+    """Return the metrics that cannot be had here: without the processor's energy, all but a board's own.
+
+    Without the external meter that is named, those that it would have told.
+    """
     if unmetered(bench) is None:
         return frozenset()
-    boards = any(domain.kind == "gpu" for domain in bench.domains)
-    return frozenset(metric for metric in wanted if not boards or needs_processor(metric))
+    kinds = {domain.kind for domain in bench.domains}
+    if "cpu" in kinds and not _uncounted(bench.absent).keys() - {METER}:
+        return WHOLE.intersection(wanted)
+    return frozenset(metric for metric in wanted if "gpu" not in kinds or needs_processor(metric))
 
 
 def needs_processor(metric: str) -> bool:
@@ -142,7 +161,17 @@ def needs_processor(metric: str) -> bool:
 
 
 def none_here(absent: Sequence[Absent]) -> Missing:
-    """Say that nothing counts the processor's energy, and why: the reason that stands nearest to it."""
+    """Say that nothing counts the processor's energy, or not all of it, and why: the reason that stands nearest to it.
+
+    An external meter that is named and fails comes first: nothing else stands for it.
+    """
+    for one in absent:
+        if one.kind == "system":
+            return Missing(f"the external meter cannot be used: {one.reason}", "unavailable", one.help)
+    for one in absent:
+        if one.kind in ("cpu", "dram"):
+            reason = f"the processor's energy cannot be counted whole here: {one.what}: {one.reason}"
+            return Missing(reason, "unavailable", "see `greengate doctor`")
     near = [one for one in absent if one.what.startswith(("powercap", "package"))] or list(absent)
     why = f": {near[0].reason}" if near else ""
     return Missing(

@@ -9,8 +9,10 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from greengate import estimate, stats
+from greengate import budget_file, estimate, stats
 from greengate.budget import WorkerLimits
+from greengate.errors import GreengateError
+from greengate.gate.here import metered_by
 from greengate.judge import SHARE
 from greengate.power import Domain
 from greengate.profile import Missing, Trial, WorkloadSpec
@@ -35,9 +37,13 @@ _RUNTIMES = (
 _TIMES = (10, 60, 300)
 
 
-def examine(model: str | None, max_seconds: float, progress: Progress) -> str:
-    """Describe the machine, the runtimes, the energy counters and the noise. Raises GreengateError for a bad model."""
-    return "\n".join([*_machine(), "", *_runtimes(), "", *_energy(), "", *_noise(model, max_seconds, progress)])
+def examine(model: str | None, max_seconds: float, progress: Progress, budget: str | None = None) -> str:
+    """Describe the machine, the runtimes, the energy counters and the noise. Raises GreengateError for a bad model.
+
+    The external meter's log that a `budget` names is one of the counters.
+    """
+    energy = _energy(_metered(budget))
+    return "\n".join([*_machine(), "", *_runtimes(), "", *energy, "", *_noise(model, max_seconds, progress)])
 
 
 def _machine() -> Iterator[str]:
@@ -92,9 +98,17 @@ def _valgrind() -> str:
         return f"no: {error}"
 
 
-def _energy() -> Iterator[str]:
+def _metered(budget: str | None) -> Energy:
+    """Return what meters energy by a budget; the machine's own counters where it has mistakes, which others tell."""
+    if budget is not None:
+        with contextlib.suppress(GreengateError):
+            return metered_by(budget_file.read(Path(budget)), Path(budget).parent, estimates=False)
+    return Energy()
+
+
+def _energy(energy: Energy) -> Iterator[str]:
     yield "energy counters, each watched for a moment"
-    with opened(Energy()) as bench:
+    with opened(energy) as bench:
         rows = [(one.id, _counted(one)) for one in bench.domains]
         rows += [(one.what, f"no: {one.reason}" + f"; {one.help}" * bool(one.help)) for one in bench.absent]
         notes = bench.notes

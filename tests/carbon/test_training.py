@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -81,6 +82,176 @@ def test_a_request_to_end_is_handed_on(tree: Tree) -> None:
     found = tracking.track([sys.executable, "-c", "import time; time.sleep(30)"], None, NOW)
     assert found.exit == 128 + signal.SIGTERM
     assert time.monotonic() - begun < 15
+
+
+#: A command that says which signals it gets, until a file `enough` is there.
+HEARS = """
+import os, signal, sys, time
+told = open(sys.argv[1], "a", buffering=1)
+def hear(number, frame):
+    told.write(signal.Signals(number).name + "\\n")
+for name in sys.argv[2:]:
+    signal.signal(getattr(signal, name), hear)
+told.write("ready\\n")
+deadline = time.monotonic() + 20
+while time.monotonic() < deadline and not os.path.exists("enough"):
+    time.sleep(0.02)
+"""
+
+
+def heard(path: Path, wanted: int, within: float = 20.0) -> list[str]:
+    """Return what the command wrote, once there are so many lines."""
+    deadline = time.monotonic() + within
+    while time.monotonic() < deadline:
+        lines = path.read_text().split() if path.exists() else []
+        if len(lines) >= wanted:
+            break
+        time.sleep(0.02)
+    return lines
+
+
+ASKED = ("SIGINT", "SIGQUIT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2")
+
+
+def tracked(*options: str, before: str = "") -> list[str]:
+    """Return the command line of a tracked command; `before` is run in its process first."""
+    code = f"import signal, sys; {before}\nfrom greengate.cli import door; sys.exit(door.run(sys.argv[1:]))"
+    return [sys.executable, "-c", code, "track", "-o", "t.json", "--", sys.executable, "-c", HEARS, *options]
+
+
+def test_whatever_it_is_asked_alone_reaches_the_command_once(tree: Tree) -> None:
+    del tree
+    begun = "signal.signal(signal.SIGINT, signal.default_int_handler)"  # tests may run where it is ignored
+    with subprocess.Popen(tracked("heard.txt", *ASKED, before=begun), start_new_session=True) as process:
+        assert heard(Path("heard.txt"), 1) == ["ready"]
+        for count, name in enumerate(ASKED, 2):
+            process.send_signal(getattr(signal, name))
+            assert len(heard(Path("heard.txt"), count)) == count
+        Path("enough").touch()
+    assert Path("heard.txt").read_text().split() == ["ready", *ASKED]
+    assert process.returncode == 0
+    assert json.loads(Path("t.json").read_text())["exit"] == 0
+
+
+def test_what_is_typed_reaches_the_command_once(tree: Tree) -> None:
+    """A terminal tells every process of its foreground group: the command as well as greengate."""
+    del tree
+    controller, terminal = os.openpty()
+    begun = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+    begun += "; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    with subprocess.Popen(
+        tracked("heard.txt", *ASKED, before=begun), stdin=terminal, start_new_session=True
+    ) as process:
+        assert heard(Path("heard.txt"), 1) == ["ready"]
+        for count in range(2, 8):  # a second that comes at once can be one with the first
+            os.write(controller, b"\x03")
+            assert len(heard(Path("heard.txt"), count)) == count
+            time.sleep(0.05)
+        os.write(controller, b"\x1c")
+        assert len(heard(Path("heard.txt"), 8)) == 8
+        Path("enough").touch()
+    os.close(controller)
+    os.close(terminal)
+    assert Path("heard.txt").read_text().split() == ["ready", *["SIGINT"] * 6, "SIGQUIT"]
+    assert process.returncode == 0
+
+
+def test_what_is_typed_is_handed_on_to_a_command_that_left_the_terminal(tree: Tree) -> None:
+    del tree
+    controller, terminal = os.openpty()
+    begun = "import fcntl, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0)"
+    begun += "; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    command = tracked("heard.txt", "SIGINT", before=begun)
+    command[command.index(HEARS)] = "import os; os.setsid()\n" + HEARS
+    with subprocess.Popen(command, stdin=terminal, start_new_session=True) as process:
+        assert heard(Path("heard.txt"), 1) == ["ready"]
+        os.write(controller, b"\x03")
+        assert heard(Path("heard.txt"), 2) == ["ready", "SIGINT"]
+        Path("enough").touch()
+    os.close(controller)
+    os.close(terminal)
+    assert Path("heard.txt").read_text().split() == ["ready", "SIGINT"]
+    assert process.returncode == 0
+
+
+def test_what_is_ignored_stays_ignored(tree: Tree) -> None:
+    """`nohup greengate track -- train`: the terminal is closed, and the training goes on."""
+    del tree
+    begun = "signal.signal(signal.SIGHUP, signal.SIG_IGN)"
+    with subprocess.Popen(tracked("heard.txt", before=begun), start_new_session=True) as process:
+        assert heard(Path("heard.txt"), 1) == ["ready"]
+        os.killpg(process.pid, signal.SIGHUP)
+        time.sleep(0.3)
+        Path("enough").touch()
+    assert process.returncode == 0
+
+
+def test_a_request_that_comes_before_the_command_is_kept_for_it(tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    del tree
+    begin = subprocess.Popen
+
+    def slowly(command: list[str]) -> subprocess.Popen[bytes]:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.05)
+        child = begin(command)
+        heard(Path("heard.txt"), 1)
+        return child
+
+    monkeypatch.setattr(subprocess, "Popen", slowly)
+    threading.Timer(2, Path("enough").touch).start()
+    found = tracking.track([sys.executable, "-c", HEARS, "heard.txt", "SIGTERM"], None, NOW)
+    assert found.exit == 0
+    assert Path("heard.txt").read_text().split() == ["ready", "SIGTERM"]
+
+
+def test_handlers_are_as_before(tree: Tree) -> None:
+    del tree
+    numbers = [getattr(signal, name) for name in ASKED]
+    before = [signal.getsignal(number) for number in numbers]
+    tracking.track([sys.executable, "-c", "pass"], None, NOW)
+    assert [signal.getsignal(number) for number in numbers] == before
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_command_runs(
+    tree: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del tree
+    Path("file").write_text("")
+    code = "open('ran', 'w')"
+    assert door.run(["track", "-o", "file/t.json", "--", sys.executable, "-c", code]) == 2
+    assert "cannot write 'file/t.json'" in capsys.readouterr().err
+    assert not Path("ran").exists()
+
+
+def test_a_record_that_cannot_be_saved_is_told_and_the_code_passed_on(
+    tree: Tree, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del tree
+    code = "import os; os.rmdir('there'); open('there', 'w'); raise SystemExit(7)"
+    assert door.run(["track", "-o", "there/t.json", "--", sys.executable, "-c", code]) == 7
+    said = capsys.readouterr().err
+    assert "cannot write 'there/t.json'" in said
+    first, last = said.index("{\n"), said.rindex("}\n")
+    fields = json.loads(said[first : last + 1])
+    assert fields["exit"] == 7
+    assert "in no file: the record stands above" in said
+
+
+def test_the_reason_is_told_where_energy_is_not_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = Tree(tmp_path / "powercap", {"intel-rapl:0": ("package-0", 5), "intel-rapl:1": ("package-1", 5)})
+    (tree.root / "intel-rapl:1" / "energy_uj").write_text("many\n")
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tree.root))
+    monkeypatch.chdir(tmp_path)
+    thread = tree.run({"intel-rapl:0": 60.0})
+    try:
+        assert door.run(["track", "--", sys.executable, "-c", "import time; time.sleep(0.5)"]) == 0
+    finally:
+        tree.stop()
+        thread.join()
+    assert re.search(r"energy not counted in \d.*\(package-1: .*cannot be read", capsys.readouterr().err)
+    assert json.loads(Path("training.json").read_text())["joules"] is None
 
 
 def test_what_its_children_did_is_in_an_estimate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,9 @@ from greengate import budget_file, gate, verdict_file
 from greengate.cli import door
 from greengate.gate import cost
 from greengate.gate.here import metered_by
+from greengate.power import Domain
 from greengate.profile import Measurement, Missing
+from greengate.profiler.meters import METERS, Absent, Found, Health, Row, Tick
 from greengate.profiler.meters.bench import Energy
 from greengate.report.facts import own_cost
 from greengate.verdict import Cost
@@ -147,6 +150,74 @@ def test_an_estimate_is_made_where_it_is_asked_for(monkeypatch: pytest.MonkeyPat
     assert isinstance(found.energy, Measurement)
     assert found.energy.method == "estimated"
     assert found.energy.value >= 4 * 0.25
+
+
+class Board:
+    """A board that draws 200 W, or stands still."""
+
+    every, strict = 0.01, False
+
+    def __init__(self, watts: float, absent: Sequence[Absent] = ()) -> None:
+        self._watts, self._absent, self._begun = watts, tuple(absent), time.monotonic()
+
+    def discover(self) -> Found:
+        return Found((Domain("nvml:GPU-a", "gpu", "counter", "a board", 1e-3),), self._absent)
+
+    def read(self, domain: Domain) -> Sequence[Tick]:
+        del domain
+        return (Tick(time.monotonic_ns(), round(self._watts * 1e3 * (time.monotonic() - self._begun))),)
+
+    def health(self, domain: Domain) -> Health:
+        del domain
+        return Health()
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("watts", "absent", "why"),
+    [
+        (200.0, (), ""),
+        (0.0, (), "nvml:GPU-a: it did not change meanwhile"),
+        (200.0, (Absent("nvml:GPU-b", "split by MIG", kind="gpu"),), "nvml:GPU-b: split by MIG"),
+        (200.0, (Absent("package-0", "it cannot be read", kind="cpu"),), ""),  # the estimate stands for it
+    ],
+)
+def test_what_boards_counted_is_added_to_an_estimate_of_the_processor(
+    watts: float, absent: Sequence[Absent], why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    monkeypatch.setitem(METERS, "nvml", Row("nvml", "", lambda: Board(watts, absent)))
+    with cost.watched(Energy(estimates=True)) as spent:
+        time.sleep(0.5)
+        found = spent()
+    assert found is not None
+    if why:
+        assert isinstance(found.energy, Missing)
+        assert found.energy.reason == why
+    else:
+        assert isinstance(found.energy, Measurement)
+        assert found.energy.method == "estimated"
+        assert found.energy.detail == "processor time of the run x 4 W a busy thread + nvml:GPU-a"
+        assert found.energy.value >= 200 * 0.4
+
+
+def test_a_log_in_milliseconds_is_no_bug_of_the_gate(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("meter.csv").write_text("t,watts\n" + "".join(f"{1_760_000_000_000 + k},200\n" for k in range(9)))
+    Path("budgets.yaml").write_text(BUDGET + "energy: {power_log: meter.csv}\n")
+    tree = Tree(here / "powercap", SERVER)
+    thread = tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+    try:
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("GREENGATE_POWERCAP", str(tree.root))
+            assert door.run(["check", "--against", "none", "--report", "json=v.json"]) == 0
+    finally:
+        tree.stop()
+        thread.join()
+    assert "bug" not in capsys.readouterr().err
+    energy = json.loads(Path("v.json").read_text())["cost"]["energy"]
+    assert "are these milliseconds?" in energy["reason"], "and no counter stands for the meter"
 
 
 @pytest.mark.parametrize("asked", [False, True])

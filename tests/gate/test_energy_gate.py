@@ -24,7 +24,7 @@ from greengate.verdict import Status
 NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
 BUDGET = """
 version: 1
-models: [{{name: net, path: net.fake.yaml}}]
+models: [{{name: net, path: net.fake.yaml{model}}}]
 workload: {{seed: {seed}}}
 rules: [{{metric: energy_per_1k, max_increase: 5%{more}}}]
 """
@@ -39,13 +39,14 @@ def checked(
     noise: str = "1%",
     more: str = "",
     rule: str = "",
+    model: str = "",
     against: str = "file:baseline.fake.yaml",
 ) -> gate.Checked:
     """Judge a model that draws `factor` times what its baseline does; the files always differ in bytes."""
     for name, joules, note in (("baseline", 0.9, "old"), ("net", 0.9 * factor + 0.1 * (factor - 1), "new")):
         text = FAKE.format(latency="10 ms", joules=repr(joules), noise=noise, more=f"note: {note}\n{more}")
         (folder / f"{name}.fake.yaml").write_text(text)
-    (folder / "budgets.yaml").write_text(BUDGET.format(seed=seed, more=rule))
+    (folder / "budgets.yaml").write_text(BUDGET.format(seed=seed, more=rule, model=model))
     return gate.check(gate.Request(str(folder / "budgets.yaml"), against=against, environ={"CI": "true"}), NOW)
 
 
@@ -107,7 +108,7 @@ def test_equal_models_never_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_board_s_comparison_fits_into_four_minutes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the clock of the simulation: windows of five seconds, and a failure that is confirmed."""
     monkeypatch.chdir(tmp_path)
-    found = checked(tmp_path, 1, 1.12, more="gpu_energy: 3 J\n", noise="0.5%")
+    found = checked(tmp_path, 1, 1.12, more="gpu_energy: 3 J\n", noise="0.5%", model=", device: cuda")
     trial = found.measured["net"]
     assert isinstance(trial, Trial)
     assert trial.seconds <= 240
@@ -215,7 +216,7 @@ def test_a_board_is_judged_by_itself_where_nothing_counts_the_processor(
         (tmp_path / f"{name}.fake.yaml").write_text(text)
     rules = "[{metric: gpu_energy_per_1k, max_increase: 5%}, {metric: energy_per_1k, max_increase: 5%}]"
     (tmp_path / "budgets.yaml").write_text(
-        f"version: 1\nmodels: [{{name: net, path: net.fake.yaml}}]\nrules: {rules}\n"
+        f"version: 1\nmodels: [{{name: net, path: net.fake.yaml, device: cuda}}]\nrules: {rules}\n"
     )
     request = gate.Request("budgets.yaml", against="file:baseline.fake.yaml", environ={"CI": "true"})
     found = gate.check(request, NOW)

@@ -20,6 +20,13 @@ PACKAGE = Domain("powercap:package-0", "cpu", "counter", "package", 1e-6, tick=0
 BOARD = Domain("nvml:GPU-a", "gpu", "counter", "board", 1e-3, tick=0.1)
 WALL = Domain("meter", "system", "metered", "wall", 1e-6, tick=1.0)
 MODEL = Domain("cpu-time", "cpu", "estimated", "a model", 0.04, tick=0.5)
+ON_BOARD = WorkloadSpec(batch_size=3, device="cuda:0")
+
+#: What is there and cannot be read.
+SECOND = Absent("package-1", "it cannot be read", kind="cpu")
+MEMORY = Absent("powercap:dram-1", "its 900 W cannot be", kind="dram")
+LOG = Absent("power log", "meter.csv cannot be read", "start the meter's log", "system")
+SPLIT = Absent("nvml:GPU-b", "split by MIG", kind="gpu")
 
 
 @dataclass
@@ -32,9 +39,11 @@ class Said:
     ticks: int = 100
     share: float = 0.95
     broken: Mapping[str, str] = field(default_factory=dict)
+    thin: str = ""
 
     def readings(self, start: int, end: int) -> Mapping[str, Reading]:
-        return {one.id: Reading(1000, round((end - start) * self.share), self.ticks) for one in self.domains}
+        found = (one for one in self.domains if one.id != self.thin)
+        return {one.id: Reading(1000, round((end - start) * self.share), self.ticks) for one in found}
 
     def faults(self, start: int, end: int) -> Mapping[str, str]:
         assert start < end
@@ -75,6 +84,7 @@ def metered(
         ((replace(BOARD, tick=0.2),), 10.0),
         ((PACKAGE, BOARD), 5.0),  # the slowest of all
         ((replace(BOARD, method="integrated", tick=0.01),), 5.0),
+        ((replace(BOARD, method="integrated", tick=0.01, span=1.0),), 6.0),  # as much is read of it
         ((replace(PACKAGE, method="integrated"),), 5.0),
         ((WALL,), 10.0),  # ten ticks of what is no hardware counter
         ((replace(MODEL, tick=0.05),), 2.0),
@@ -88,14 +98,28 @@ def test_windows_are_as_long_as_the_slowest_counter_needs(domains: tuple[Domain,
 
 @pytest.mark.parametrize(("domains", "calls"), [((PACKAGE,), 1), ((PACKAGE, BOARD), 30)])
 def test_a_board_s_window_holds_thirty_inferences(domains: tuple[Domain, ...], calls: int) -> None:
-    launch, _, (job,) = metered(Said(domains))
+    launch, _, (job,) = metered(Said(domains), ON_BOARD)
     assert job.min_calls == calls
     assert job.seconds == metering.window_seconds(domains)
     assert launch.domains == domains
 
 
+def test_a_board_that_no_model_runs_on_changes_nothing() -> None:
+    """Neither are windows its own, nor does its fault, or its slow tick, leave a launch out."""
+    bench = Said((PACKAGE, replace(BOARD, tick=0.7)), broken={BOARD.id: "heat"}, thin=BOARD.id)
+    launch, notes, (job,) = metered(bench)
+    assert (job.min_calls, job.seconds) == (1, 2.0)
+    assert launch.domains == bench.domains, "what it draws is information"
+    assert launch.faults == {}
+    assert not any("left out" in note for note in notes)
+    launch, notes, (job,) = metered(bench, ON_BOARD)
+    assert (job.min_calls, job.seconds) == (30, 35.0)
+    assert launch.faults.keys() == {BOARD.id}
+    assert any("left out" in note for note in notes)
+
+
 def test_texts_of_a_board_are_not_multiplied() -> None:
-    spec = WorkloadSpec(batch_size=3, generate=Generation(8, 16))
+    spec = WorkloadSpec(batch_size=3, generate=Generation(8, 16), device="cuda")
     launch, _, jobs = metered(Said((PACKAGE, BOARD)), spec, kinds=("inference", "generation"))
     assert [(job.doing, job.min_calls) for job in jobs] == [("inference", 30), ("generation", 1)]
     tokens = [window.tokens for window in launch.windows if window.role != "idle"]
@@ -155,6 +179,40 @@ WANTED = ("energy_per_1k", "cpu_energy_per_1k", "gpu_energy_per_1k", "energy_per
 )
 def test_without_the_processors_counter_a_board_has_its_own(domains: tuple[Domain, ...], beyond: set[str]) -> None:
     assert metering.beyond_reach(Said(domains), WANTED) == beyond
+
+
+@pytest.mark.parametrize(
+    ("domains", "absent", "beyond"),
+    [
+        ((PACKAGE,), SECOND, set(WANTED)),
+        ((PACKAGE, BOARD), SECOND, {"energy_per_1k", "cpu_energy_per_1k", "energy_per_1k_tokens"}),
+        ((PACKAGE, BOARD), MEMORY, {"energy_per_1k", "cpu_energy_per_1k", "energy_per_1k_tokens"}),
+        ((PACKAGE, BOARD), LOG, {"energy_per_1k", "energy_per_1k_tokens"}),
+        ((BOARD,), LOG, {"energy_per_1k", "cpu_energy_per_1k", "energy_per_1k_tokens"}),
+        ((WALL, PACKAGE), SECOND, set()),
+        ((PACKAGE,), SPLIT, set()),  # no model ran on it
+    ],
+)
+def test_what_is_there_and_cannot_be_read_is_no_energy_of_a_launch(
+    domains: tuple[Domain, ...], absent: Absent, beyond: set[str]
+) -> None:
+    """Two sockets of which one can be read: the other one's joules are not left out of the sum."""
+    bench = Said(domains, (Absent("AMD", "none"), absent))
+    assert metering.beyond_reach(bench, WANTED) == beyond
+    assert (metering.unmetered(bench) is None) == (not beyond)
+    launch, notes, _ = metered(bench)
+    name = "meter" if absent is LOG else absent.what
+    assert launch.faults == ({} if absent is SPLIT else {name: f"{absent.what}: {absent.reason}"})
+    assert not any("left out" in note for note in notes), "not one launch of several"
+    assert bool(energy.parts(launch, "energy_per_1k")) == (not beyond)
+
+
+def test_an_external_meter_that_is_named_and_fails_is_the_first_reason() -> None:
+    missing = metering.none_here([SECOND, LOG])
+    assert missing.reason == "the external meter cannot be used: meter.csv cannot be read"
+    assert (missing.kind, missing.help) == ("unavailable", "start the meter's log")
+    missing = metering.none_here([Absent("powercap", "hidden"), SECOND])
+    assert missing.reason == "the processor's energy cannot be counted whole here: package-1: it cannot be read"
 
 
 def test_the_reason_that_stands_nearest_to_the_processor_is_told() -> None:

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greengate import estimate
+from greengate.profiler.meters.bench import Energy
 from greengate.profiler.trial import silent
 from greengate.stats import Estimate
-from greengate.tasks.doctor import _energy, _runtimes, decidable, examine
+from greengate.tasks.doctor import _energy, _metered, _runtimes, decidable, examine
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "profiler" / "meters"))
 from fakes import SERVER, Tree
@@ -77,7 +78,7 @@ def test_every_domain_is_listed_with_its_reason_and_the_way_out(
     monkeypatch.setenv("GREENGATE_POWERCAP", str(tmp_path))
     thread = tree.run({"intel-rapl:0": 55.0})
     try:
-        said = dict(line.strip().split("  ", 1) for line in _energy() if line.startswith("  "))
+        said = dict(line.strip().split("  ", 1) for line in _energy(Energy()) if line.startswith("  "))
     finally:
         tree.stop()
         thread.join()
@@ -88,6 +89,24 @@ def test_every_domain_is_listed_with_its_reason_and_the_way_out(
     assert "pip install" in said["AMD"] or "amd-smi" in said["AMD"]
     assert any(name in said for name in ("NVIDIA", "nvml:GPU-fake-1"))
     assert "allow_estimated: true" in said["cpu-time"]
+
+
+def test_the_log_that_the_budget_names_is_one_of_the_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    monkeypatch.chdir(tmp_path)
+    Path("m.fake.yaml").write_text("fake: 1\n")
+    assert "power log" not in examine("m.fake.yaml", 60, silent)
+    budget = "version: 1\nmodels: [{name: m, path: m.fake.yaml}]\nrules: [{metric: size, max: 2 MB}]\n"
+    Path("budgets.yaml").write_text(budget + "energy: {power_log: logs/meter.csv}\n")
+    said = examine("m.fake.yaml", 60, silent, "budgets.yaml")
+    (line,) = [line for line in said.splitlines() if "power log" in line]
+    assert re.search(r"power log +no: logs/meter.csv cannot be read: No such file .*; start the meter's log", line)
+
+
+def test_a_budget_with_mistakes_does_not_keep_the_machine_s_counters_from_being_told(tmp_path: Path) -> None:
+    path = tmp_path / "budgets.yaml"
+    path.write_text("version: 9\n")
+    assert _metered(str(path)) == _metered(None) == Energy()
 
 
 @pytest.mark.system("valgrind")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Protocol
 
-from greengate.power import Domain
+from greengate.power import Domain, DomainKind
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,15 @@ class Tick:
 
 @dataclass(frozen=True)
 class Absent:
-    """A domain, or a whole meter, that cannot be used: why, and the command or step that would make it usable."""
+    """A domain, or a whole meter, that cannot be used: why, and the command or step that would make it usable.
+
+    `kind` is of what is there and draws all the same; None where nothing is left out of a sum.
+    """
 
     what: str
     reason: str
     help: str = ""
+    kind: DomainKind | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,8 @@ class MeterError(Exception):
 class Meter(Protocol):
     """A kind of counter. `every` is the pause between two reads in seconds.
 
-    A `strict` meter's counter is dropped where it disagrees with the device's own power; others are told about it.
+    A `strict` meter's counter is dropped where it disagrees with the device's own power, or where that is not told;
+    of others it is told.
 
     Ticks of domains whose method is in DATED carry the time of their own; for the others, a reader sees the counter
     change between two reads.

@@ -84,9 +84,9 @@ class Amd:
             _accumulator(told)
             resolution = float(told["counter_resolution"])
         except Exception as error:  # noqa: BLE001 - foreign code
-            return Absent("AMD GPU", f"it tells no energy: {error}")
+            return Absent("AMD GPU", f"it tells no energy: {error}", kind="gpu")
         if not resolution > 0:
-            return Absent(name, "its energy counter has no resolution")
+            return Absent(name, "its energy counter has no resolution", kind="gpu")
         return Domain(name, "gpu", "counter", "AMD GPU, the whole board", resolution * 1e-6)
 
     def _ask(self, function: str, name: str) -> Any:

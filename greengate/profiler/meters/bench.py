@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -129,8 +129,13 @@ def discover(energy: Energy) -> tuple[list[tuple[Meter, Sequence[Domain]]], list
     if energy.estimates and not any(domain.kind in ("cpu", "system") for _, each in meters for domain in each):
         for row in METERS.values():
             if row.estimates and take(row.make()).domains:
-                break
+                return meters, stood_for(absent)
     return meters, absent
+
+
+def stood_for(absent: Sequence[Absent]) -> list[Absent]:
+    """Return what is absent where a model stands for the processor: its own counters leave nothing out any more."""
+    return [replace(one, kind=None) if one.kind in ("cpu", "dram") else one for one in absent]
 
 
 @contextmanager

@@ -16,9 +16,12 @@ from greengate.profiler.meters.ticks import CEILINGS
 ENOUGH, LONGEST = 20, 2.2
 #: How far a counter and the device's own power may lie apart before it is said, and before a strict meter is dropped.
 APART, TOO_FAR = 0.05, 0.10
+#: Times that a device must tell its power before its counter can be held beside it.
+_TOLD = 3
 #: What a device may draw beyond its limit and still be believed.
 _BEYOND = 1.2
 _PAUSE = 0.02
+_FROZEN = "it is frozen"
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,12 @@ def calibrate(recorder: Recorder, meters: Sequence[tuple[Meter, Sequence[Domain]
             found = _ticking(recorder, domain, begun, ended)
             why = found if isinstance(found, str) else _unusable(found, health[domain.id])
             if not why and not isinstance(found, str):
-                why, said = _beside_power(found, power[domain.id], strict=meter.strict)
+                why, said = beside_power(found, power[domain.id], strict=meter.strict)
                 notes += [*said, *_state(found, health[domain.id])]
             if why or isinstance(found, str):
-                absent.append(Absent(domain.id, why, _advice(why)))
+                # Memory that draws nothing is not told by its zone on many machines; a processor or a board draws.
+                silent = domain.kind == "dram" and why.startswith(_FROZEN)
+                absent.append(Absent(domain.id, why, _advice(why), None if silent else domain.kind))
             else:
                 domains.append(found)
     return Calibrated(tuple(domains), tuple(absent), tuple(notes))
@@ -63,8 +68,11 @@ def _watch(recorder: Recorder, meters: Sequence[tuple[Meter, Sequence[Domain]]])
     """Wait for ticks; meanwhile sample the power that devices tell, in watts."""
     power: dict[str, list[float]] = {name: [] for name in recorder.series}
     counted = [domain.id for _, domains in meters for domain in domains if domain.method != "estimated"]
+    held = [domain.id for meter, domains in meters for domain in domains if meter.strict]
     deadline = time.monotonic() + LONGEST
-    while time.monotonic() < deadline and any(len(recorder.series[name]) <= ENOUGH for name in counted):
+    while time.monotonic() < deadline and (
+        any(len(recorder.series[name]) <= ENOUGH for name in counted) or any(len(power[name]) < _TOLD for name in held)
+    ):
         time.sleep(_PAUSE)
         for meter, domains in meters:
             for domain in domains:
@@ -88,7 +96,7 @@ def _ticking(recorder: Recorder, domain: Domain, begun: int, ended: int) -> Doma
         return why
     reading = series.reading(begun, ended) or series.reading(0, ended)
     if reading is None or not reading.ns:
-        return f"it is frozen: it did not change twice in {(ended - begun) * 1e-9:.1f} s"
+        return f"{_FROZEN}: it did not change twice in {(ended - begun) * 1e-9:.1f} s"
     watts = reading.counts * domain.joules / (reading.ns * 1e-9)
     return replace(domain, tick=stats.median(series.gaps()) * 1e-9, watts=watts)
 
@@ -108,10 +116,11 @@ def _advice(why: str) -> str:
     return "`nvidia-smi` lists them; measure on a device of your own" if "process" in why else ""
 
 
-def _beside_power(domain: Domain, power: Sequence[float], strict: bool) -> tuple[str, list[str]]:
+def beside_power(domain: Domain, power: Sequence[float], strict: bool) -> tuple[str, list[str]]:
     """Hold the counter beside the device's own power: why it is dropped, and what is said."""
-    if len(power) < 3:
-        return "", []
+    if len(power) < _TOLD:
+        why = f"its counter cannot be held beside its own power, which was told {len(power)} times"
+        return why if strict else "", []
     mean = sum(power) / len(power)
     apart = domain.watts / mean - 1 if mean > 0 else 0.0
     if strict and abs(apart) > TOO_FAR:

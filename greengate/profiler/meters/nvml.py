@@ -9,16 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from greengate.power import Domain
+from greengate.power import Domain, DomainKind
 from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
 
 #: Reasons for slower clocks that spoil a measurement, by NVML's bit; a power cap is the steady state of large boards.
 _THROTTLING = {0x8: "a hardware slowdown", 0x20: "heat", 0x40: "heat, by hardware", 0x80: "the power brake"}
 _MILLIJOULE = 1e-3
 _INSTALL = "pip install 'greengate-ci[nvidia]'"
+#: Where the kernel's driver lists its boards, whether or not anything here may ask them.
+BOARDS = Path("/proc/driver/nvidia/gpus")
 
 
 def make() -> Nvml:
@@ -27,12 +30,13 @@ def make() -> Nvml:
 
 
 class Nvml:
-    """Talks to libnvidia-ml through nvidia-ml-py."""
+    """Talks to libnvidia-ml through nvidia-ml-py; `boards` is the folder where the kernel lists them."""
 
     every = 0.002
     strict = False
 
-    def __init__(self) -> None:
+    def __init__(self, boards: Path = BOARDS) -> None:
+        self._boards = boards
         self._nvml: ModuleType | None = None
         self._handles: dict[str, Any] = {}
         self._power: dict[str, Callable[[], float]] = {}
@@ -43,19 +47,19 @@ class Nvml:
         try:
             import pynvml
         except ImportError:
-            return Found(absent=(Absent("NVIDIA", "nvidia-ml-py is not installed", _INSTALL),))
+            return self._none("nvidia-ml-py is not installed", _INSTALL)
         if not hasattr(pynvml, "_nvmlGetFunctionPointer"):
             reason = "another package named pynvml stands in the way of nvidia-ml-py"
-            return Found(absent=(Absent("NVIDIA", reason, f"pip uninstall pynvml, then {_INSTALL}"),))
+            return self._none(reason, f"pip uninstall pynvml, then {_INSTALL}")
         try:
             pynvml.nvmlInit()
             self._nvml = pynvml
             boards = range(pynvml.nvmlDeviceGetCount())
         except pynvml.NVMLError as error:
-            return Found(absent=(_no_driver(pynvml, error),))
+            return self._none(*_no_driver(pynvml, error))
         found = [self._board(pynvml, index) for index in boards]
         if not found:
-            return Found(absent=(Absent("NVIDIA", "the driver finds no GPU", "`nvidia-smi -L` must list one"),))
+            return self._none("the driver finds no GPU", "`nvidia-smi -L` must list one")
         domains = tuple(one for one in found if isinstance(one, Domain))
         return Found(domains, tuple(one for one in found if isinstance(one, Absent)))
 
@@ -93,28 +97,36 @@ class Nvml:
             except nvml.NVMLError:  # it is gone already
                 return
 
+    def _none(self, reason: str, help_: str) -> Found:
+        """Say that no board can be asked; where the kernel has some, they draw."""
+        kind: DomainKind | None = "gpu" if any(self._boards.glob("*")) else None
+        return Found(absent=(Absent("NVIDIA", reason, help_, kind),))
+
     def _board(self, nvml: ModuleType, index: int) -> Domain | Absent:
         name = f"GPU {index}"
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid, model = str(nvml.nvmlDeviceGetUUID(handle)), str(nvml.nvmlDeviceGetName(handle))
         except nvml.NVMLError as error:
-            return Absent(name, f"the driver does not open it: {error}")
+            return Absent(name, f"the driver does not open it: {error}", kind="gpu")
         name = f"nvml:{uuid}"
         self._handles[name] = handle
         if (mode := self._told(name, "nvmlDeviceGetMigMode")) and mode[0]:
             reason = f"{model} is split by MIG: its counter is the whole board's, other instances included"
-            return Absent(name, reason, f"`sudo nvidia-smi -i {uuid} -mig 0` where the board is yours alone")
+            return Absent(name, reason, f"`sudo nvidia-smi -i {uuid} -mig 0` where the board is yours alone", "gpu")
         if self._told(name, "nvmlDeviceGetTotalEnergyConsumption") is not None:
             return Domain(name, "gpu", "counter", f"{model}, the whole board", _MILLIJOULE)
-        for about, power in (("power at the instant", self._instant), ("power averaged over a second", self._average)):
+        for about, power, span in (
+            ("power at the instant", self._instant, 0.0),
+            ("power averaged over a second", self._average, 1.0),
+        ):
             try:
                 power(name)
             except (MeterError, nvml.NVMLError):
                 continue
             self._power[name] = partial(power, name)
-            return Domain(name, "gpu", "integrated", f"{model}, {about}, integrated", 1e-6)
-        return Absent(name, f"{model} has neither an energy counter nor a power sensor that may be read")
+            return Domain(name, "gpu", "integrated", f"{model}, {about}, integrated", 1e-6, span=span)
+        return Absent(name, f"{model} has neither an energy counter nor a power sensor that may be read", kind="gpu")
 
     def _instant(self, name: str) -> float:
         nvml = self._library()
@@ -165,11 +177,10 @@ class Nvml:
             return None
 
 
-def _no_driver(nvml: ModuleType, error: Exception) -> Absent:
+def _no_driver(nvml: ModuleType, error: Exception) -> tuple[str, str]:
+    """Say why the management library does not start, and what would start it."""
     if isinstance(error, nvml.NVMLError_LibraryNotFound):
-        return Absent("NVIDIA", "libnvidia-ml.so.1 is not installed", "it comes with the NVIDIA driver")
+        return "libnvidia-ml.so.1 is not installed", "it comes with the NVIDIA driver; in a container `--gpus all`"
     if isinstance(error, nvml.NVMLError_DriverNotLoaded):
-        return Absent(
-            "NVIDIA", "the NVIDIA driver is not loaded", "`sudo modprobe nvidia`; in a container `--gpus all`"
-        )
-    return Absent("NVIDIA", f"the NVIDIA management library does not start: {error}", "`nvidia-smi` must work")
+        return "the NVIDIA driver is not loaded", "`sudo modprobe nvidia`; in a container `--gpus all`"
+    return f"the NVIDIA management library does not start: {error}", "`nvidia-smi` must work"

@@ -12,10 +12,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greengate.power import Domain
+from greengate.power import Domain, DomainKind
 from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
 
 #: Where the zones are, unless GREENGATE_POWERCAP says otherwise: containers can have the host's mounted elsewhere.
@@ -73,6 +73,9 @@ class Powercap:
             else:
                 self._files[found.id] = zone.counter
                 domains.append(found)
+        # The same package, shown where it can be read, is counted.
+        counted = {one.id for one in domains}
+        absent = [replace(one, kind=None) if f"powercap:{one.what}" in counted else one for one in absent]
         mirrors = self._mirrors(domains)
         absent += [Absent(one.id, f"it mirrors {of}: the same counter, shown twice") for one, of in mirrors]
         gone = {one.id for one, _ in mirrors}
@@ -131,14 +134,13 @@ class Powercap:
         name = f"{zone.name}-{zone.folder.name.split(':')[1]}" if zone.name == "dram" else zone.name
         if any(one.id == f"powercap:{name}" for one in known):
             return Absent(f"{name} at {zone.folder.name}", "the same package is shown a second time")
+        kind: DomainKind = "dram" if plain.startswith("dram") else "cpu"
         try:
             int(self._content(zone.counter))
         except (OSError, ValueError) as error:
-            return Absent(name, f"{zone.counter} cannot be read: {_why(error)}", _readable(self._root, error))
-        kind, about = ("dram", "memory") if plain.startswith("dram") else ("cpu", "processor package, cores and caches")
-        return Domain(
-            f"powercap:{name}", "dram" if kind == "dram" else "cpu", "counter", about, 1e-6, self._range(zone)
-        )
+            return Absent(name, f"{zone.counter} cannot be read: {_why(error)}", _readable(self._root, error), kind)
+        about = "memory" if kind == "dram" else "processor package, cores and caches"
+        return Domain(f"powercap:{name}", kind, "counter", about, 1e-6, self._range(zone))
 
     def _range(self, zone: _Zone) -> int:
         try:
@@ -183,8 +185,10 @@ def _no_powercap() -> str:
 def _readable(root: Path, error: Exception) -> str:
     if isinstance(error, OSError) and error.errno not in (errno.EACCES, errno.EPERM):
         return ""
+    # Elsewhere the host's zones are mounted, to be read only.
+    place = "" if str(root) == ROOT else "on the host "
     return (
-        f"only root may read it: `sudo chmod -R a+r {root}/*/energy_uj` until the next boot, or run as root; "
+        f"only root may read it: {place}`sudo chmod a+r {ROOT}/*/energy_uj` until the next boot, or run as root; "
         "the counters tell other users' secrets, so think before you do this on a shared machine"
     )
 

@@ -1,7 +1,8 @@
 """An external meter's log: lines `t,watts`, t in seconds since 1970, written while the gate measures.
 
 The meter's clock and this machine's differ: `offset` seconds are added to its times. Power between two lines is
-taken as the mean of both.
+taken as the mean of both. Nothing is known of what was drawn where the log begins anew: under another heading, after
+a long silence, or where its clock was set back.
 """
 
 from __future__ import annotations
@@ -12,11 +13,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from greengate.power import Domain
+from greengate.power import METER, Domain
 from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
 
 #: Bytes at a log's end that are read for a start: they tell how often it ticks, however long it has been written.
 _TAIL = 1 << 16
+#: Seconds without a line after which a log begins anew.
+_SILENT = 120.0
+#: What a line's time may be, this machine's clock being right: from the year 2000 on, and a day ahead at most.
+_OLDEST, _AHEAD = 946_684_800.0, 86_400.0
+#: Watts beyond which a line is none of a meter.
+_MOST = 1e6
 
 
 class PowerLog:
@@ -28,6 +35,7 @@ class PowerLog:
     def __init__(self, path: Path, offset: float = 0.0) -> None:
         self._path, self._offset = path, offset
         self._at = 0
+        self._heading: str | None = None
         self._last: tuple[float, float] | None = None
         self._microjoules = 0.0
         # Wall clocks can be set; the distance is taken once.
@@ -36,35 +44,46 @@ class PowerLog:
     def discover(self) -> Found:
         """Return the one domain, where the file is there and its lines can be read."""
         try:
-            with self._path.open("rb") as file:
-                if file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL)):
-                    file.readline()  # it begins before the tail
-                self._at = file.tell()
-                lines = file.read().decode("utf-8").splitlines()
-            numbers = [_numbers(line) for line in lines[1:-1]]
+            lines = self._tail()
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-            return Found(absent=(Absent("power log", f"{self._path} cannot be read: {why}", "start the meter's log"),))
-        if any(one is None for one in numbers):
-            return Found(absent=(Absent("power log", f"{self._path} has a line that is not `t,watts`", "mend it"),))
+            return _absent(f"{self._path} cannot be read: {why}", "start the meter's log")
+        before: float | None = None
+        for begin, line in lines:
+            numbers = _numbers(line)
+            if numbers is None and line != self._heading:
+                return _absent(f"{self._path} has a line that is not `t,watts`", "mend it")
+            if numbers is None or before is None or not before <= numbers[0] <= before + _SILENT:
+                self._at = begin
+            before = None if numbers is None else numbers[0]
+        if before is not None and not self._possible(before):
+            return _absent(f"{self._path} {_undated(before)}", "write t in seconds since 1970, or set `clock_offset`")
         about = f"external meter, {self._path.name}"
-        return Found((Domain("meter", "system", "metered", about, 1e-6),))
+        return Found((Domain(METER, "system", "metered", about, 1e-6),))
 
     def read(self, domain: Domain) -> Sequence[Tick]:
         """Return a tick for every line that was added since the last read. Raises MeterError."""
         try:
             with self._path.open("rb") as file:
+                anew = file.seek(0, os.SEEK_END) < self._at
+                self._at = 0 if anew else self._at
                 file.seek(self._at)
                 added = file.read()
         except OSError as error:
             raise MeterError(f"{domain.id} cannot be read any more: {error.strerror}") from error
         whole = added[: added.rfind(b"\n") + 1]
         self._at += len(whole)
-        return tuple(
-            self._tick(*numbers)
-            for line in whole.decode("utf-8", errors="replace").splitlines()
-            if (numbers := _numbers(line)) is not None
-        )
+        ticks: list[Tick] = []
+        faults = ["its file was begun anew"] if anew else []
+        for line in whole.decode("utf-8", errors="replace").splitlines():
+            found = self._next(line)
+            if isinstance(found, Tick):
+                ticks.append(found)
+            elif found:
+                faults.append(found)
+        if faults:  # the ticks beside it are cumulative: those that follow tell of them
+            raise MeterError(f"{domain.id}: {faults[0]}")
+        return ticks
 
     def health(self, domain: Domain) -> Health:
         """Return nothing known."""
@@ -74,11 +93,49 @@ class PowerLog:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _tick(self, seconds: float, watts: float) -> Tick:
-        if self._last is not None and seconds > self._last[0]:
-            self._microjoules += (watts + self._last[1]) / 2 * (seconds - self._last[0]) * 1e6
+    def _tail(self) -> list[tuple[int, str]]:
+        """Return the whole lines at the end, each with where it begins. Raises OSError and UnicodeDecodeError."""
+        with self._path.open("rb") as file:
+            first = file.readline().decode("utf-8").strip()
+            self._heading = first if _numbers(first) is None else None
+            if file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL)):
+                file.readline()  # it begins before the tail
+            self._at = begin = file.tell()
+            found = []
+            for line in file:
+                if line.endswith(b"\n"):
+                    found.append((begin, line.decode("utf-8").strip()))
+                begin += len(line)
+        return found
+
+    def _next(self, line: str) -> Tick | str:
+        """Return the tick of the next line, or why it does not follow; empty for one that says nothing."""
+        numbers = _numbers(line)
+        if numbers is None:
+            return "its log was begun anew" if line.strip() == self._heading and self._last is not None else ""
+        (seconds, watts), last = numbers, self._last
+        if not self._possible(seconds):
+            return f"its log {_undated(seconds)}"
+        if last is not None and seconds < last[0]:
+            return f"its clock went back by {last[0] - seconds:.3g} s"
         self._last = (seconds, watts)
+        if last is not None and seconds - last[0] > _SILENT:
+            return f"its log was silent for {seconds - last[0]:.0f} s"
+        if last is not None:
+            self._microjoules += (watts + last[1]) / 2 * (seconds - last[0]) * 1e6
         return Tick(round((seconds + self._offset - self._epoch) * 1e9), round(self._microjoules))
+
+    def _possible(self, seconds: float) -> bool:
+        return _OLDEST <= seconds + self._offset <= time.monotonic() + self._epoch + _AHEAD
+
+
+def _absent(reason: str, help_: str) -> Found:
+    return Found(absent=(Absent("power log", reason, help_, "system"),))
+
+
+def _undated(seconds: float) -> str:
+    guess = ": are these milliseconds?" if seconds > _OLDEST else ""
+    return f"has a line at t = {seconds:.15g}, which is no time in seconds since 1970{guess}"
 
 
 def _numbers(line: str) -> tuple[float, float] | None:
@@ -87,4 +144,4 @@ def _numbers(line: str) -> tuple[float, float] | None:
         seconds, watts = (float(one) for one in line.split(",")[:2])
     except ValueError:
         return None
-    return (seconds, watts) if math.isfinite(seconds) and math.isfinite(watts) and watts >= 0 else None
+    return (seconds, watts) if math.isfinite(seconds) and 0 <= watts <= _MOST else None

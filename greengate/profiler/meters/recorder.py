@@ -15,7 +15,10 @@ _HEALTH, _LAG = 1.0, 3.0
 
 
 class Recorder:
-    """Follows the domains of several meters from `start` to `stop`; `pause` is the least time between two reads."""
+    """Follows the domains of several meters from `start` to `stop`; `pause` is the least time between two reads.
+
+    With a pause nothing is compared that looks at devices could disturb: those of a strict meter come as often.
+    """
 
     def __init__(self, meters: Sequence[tuple[Meter, Sequence[Domain]]], pause: float = 0.0) -> None:
         self._meters, self._pause = meters, pause
@@ -50,16 +53,18 @@ class Recorder:
             late = self._domains[name].method in DATED
             while late and series.last < end and time.monotonic() < deadline:
                 time.sleep(0.02)
-            if (reading := series.reading(start, end)) is not None:
+            # What a mean over the past says first is of the time before.
+            settled = start + round(self._domains[name].span * 1e9)
+            if (reading := series.reading(settled, end)) is not None:
                 found[name] = reading
         return found
 
     def _follow(self, meter: Meter, domains: Sequence[Domain]) -> None:
         pause = max(self._pause, meter.every)
-        looked = 0.0
+        looked, often = 0.0, self._pause if self._pause and meter.strict else _HEALTH
         while not self._stopped.wait(pause):
             self._read(meter, domains)
-            if time.monotonic() - looked >= _HEALTH:
+            if time.monotonic() - looked >= often:
                 looked = time.monotonic()
                 self._look(meter, domains)
 

@@ -11,6 +11,8 @@
  *   FAKE_NVML_THROTTLE    the bits of slowed clocks (0)
  *   FAKE_NVML_DEGREES     temperature (60)
  *   FAKE_NVML_DEVICES     boards (1)
+ *   FAKE_NVML_SHUT        whether they cannot be opened
+ *   FAKE_NVML_MEAN_MS     what the averaged power is a mean over, before it is asked (1)
  *   FAKE_NVML             whether there is a driver at all: without it, nvmlInit says that the library is not found
  *   FAKE_NVML_INIT        what nvmlInit returns (0)
  */
@@ -76,10 +78,12 @@ static double counted(double t) {
     return sum;
 }
 
-static double watts(void) {
+static double mean(double seconds) {
     double t = now();
-    return (joules(t) - joules(t - 1e-3)) / 1e-3 * number("FAKE_NVML_GAIN", 1);
+    return (joules(t) - joules(t - seconds)) / seconds * number("FAKE_NVML_GAIN", 1);
 }
+
+static double watts(void) { return mean(1e-3); }
 
 int nvmlInit_v2(void) { return getenv("FAKE_NVML") ? (int)number("FAKE_NVML_INIT", 0) : 12; }
 int nvmlInitWithFlags(unsigned flags) { (void)flags; return nvmlInit_v2(); }
@@ -88,7 +92,10 @@ int nvmlSystemGetDriverVersion(char *text, unsigned size) { snprintf(text, size,
 const char *nvmlErrorString(int code) { return code == NOT_SUPPORTED ? "Not Supported" : "Some Error"; }
 
 int nvmlDeviceGetCount_v2(unsigned *count) { *count = (unsigned)number("FAKE_NVML_DEVICES", 1); return SUCCESS; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) { *device = (void *)(uintptr_t)(index + 1); return SUCCESS; }
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, void **device) {
+    *device = (void *)(uintptr_t)(index + 1);
+    return getenv("FAKE_NVML_SHUT") ? 15 : SUCCESS;
+}
 int nvmlDeviceGetUUID(void *device, char *text, unsigned size) {
     snprintf(text, size, "GPU-fake-%u", (unsigned)(uintptr_t)device);
     return SUCCESS;
@@ -110,7 +117,7 @@ int nvmlDeviceGetTotalEnergyConsumption(void *device, unsigned long long *millij
 int nvmlDeviceGetPowerUsage(void *device, unsigned *milliwatts) {
     (void)device;
     if (getenv("FAKE_NVML_NO_POWER")) return NOT_SUPPORTED;
-    *milliwatts = (unsigned)(watts() * 1e3);
+    *milliwatts = (unsigned)(mean(number("FAKE_NVML_MEAN_MS", 1) * 1e-3) * 1e3);
     return SUCCESS;
 }
 int nvmlDeviceGetEnforcedPowerLimit(void *device, unsigned *milliwatts) { (void)device; *milliwatts = 700000; return SUCCESS; }

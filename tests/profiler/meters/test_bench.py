@@ -13,7 +13,8 @@ import fakes
 import pytest
 
 from greengate import gate
-from greengate.power import Domain
+from greengate.power import Domain, DomainKind
+from greengate.profiler import metering
 from greengate.profiler.meters import METERS, Found, Health, Tick, calibration
 from greengate.profiler.meters.bench import Energy, discover, opened
 from greengate.profiler.meters.calibration import Calibrated, calibrate
@@ -35,10 +36,12 @@ class Scripted:
 
     every = 0.002
 
-    def __init__(self, count: Callable[[float], int], health: Health = WELL, strict: bool = False) -> None:
+    def __init__(
+        self, count: Callable[[float], int], health: Health = WELL, strict: bool = False, kind: DomainKind = "gpu"
+    ) -> None:
         self._count, self._health, self.strict = count, health, strict
         self._begun = time.monotonic()
-        self.domain = Domain("scripted", "gpu", "counter", "", 1e-3)
+        self.domain = Domain("scripted", kind, "counter", "", 1e-3)
 
     def discover(self) -> Found:
         return Found((self.domain,))
@@ -85,12 +88,35 @@ def test_tick_and_watts_are_measured() -> None:
         (Scripted(steady(90), Health(processes=2)), "2 other process computes"),
         (Scripted(steady(90), Health(mig=True)), "split by MIG"),
         (Scripted(steady(90), Health(watts=180.0), strict=True), "its power sensor says 180 W"),
+        (Scripted(steady(90), strict=True), "cannot be held beside its own power, which was told 0 times"),
     ],
 )
 def test_what_cannot_be_believed_is_dropped(meter: Scripted, why: str) -> None:
     found = calibrated(meter)
     assert found.domains == ()
     assert why in found.absent[0].reason
+    assert found.absent[0].kind == "gpu", "it draws all the same"
+
+
+def test_a_strict_counter_that_ticks_fast_is_held_beside_its_power_all_the_same() -> None:
+    meter = Scripted(steady(90, tick=0.001), Health(watts=90.0), strict=True)
+    meter.every = 0.0001
+    assert len(calibrated(meter).domains) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "drawing"),
+    [
+        ("dram", lambda _: 7, None),  # memory that draws nothing is not told by its zone on many machines
+        ("dram", steady(9000), "dram"),
+        ("cpu", lambda _: 7, "cpu"),
+    ],
+)
+def test_what_is_dropped_is_left_out_of_a_sum_unless_it_is_silent_memory(
+    kind: DomainKind, count: Callable[[float], int], drawing: DomainKind | None
+) -> None:
+    (absent,) = calibrated(Scripted(count, kind=kind)).absent
+    assert absent.kind == drawing
 
 
 def test_how_long_a_frozen_counter_was_watched_is_told() -> None:
@@ -205,6 +231,41 @@ def test_a_model_stands_in_only_where_nothing_counts_and_the_caller_allows_it(
     monkeypatch.setenv("GREENGATE_POWERCAP", str(tmp_path))
     found = [one.method for _, each in discover(Energy(estimates=True))[0] for one in each]
     assert set(found) == {"counter"}
+
+
+@pytest.mark.parametrize("estimates", [False, True])
+def test_where_a_model_stands_for_the_processor_its_own_counters_leave_nothing_out(
+    estimates: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METERS, "codecarbon", replace(METERS["codecarbon"], make=METERS["cpu-time"].make))
+    tree = fakes.Tree(tmp_path, {"intel-rapl:0": ("package-0", 5)})
+    (tree.root / "intel-rapl:0" / "energy_uj").write_text("many\n")
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tmp_path))
+    (package,) = [one for one in discover(Energy(estimates=estimates))[1] if one.what == "package-0"]
+    assert package.kind == (None if estimates else "cpu")
+
+
+@pytest.mark.parametrize(
+    ("log", "why"),
+    [
+        (None, "meter.csv cannot be read: No such file or directory"),
+        ("t,watts\n1700000000,200\n1700000001,200\n", "it is frozen: it did not change twice in"),
+        ("t,watts\n1700000000000,200\n", "are these milliseconds?"),
+    ],
+)
+def test_counters_do_not_stand_for_an_external_meter_that_is_named_and_fails(
+    log: str | None, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if log is not None:
+        (tmp_path / "meter.csv").write_text(log)
+    with machine(tmp_path, monkeypatch), opened(Energy(log=str(tmp_path / "meter.csv"))) as bench:
+        assert any(one.kind == "cpu" for one in bench.domains)
+        missing = metering.unmetered(bench)
+        assert missing is not None
+        assert missing.reason.startswith("the external meter cannot be used: ")
+        assert why in missing.reason
+        wanted = ("energy_per_1k", "cpu_energy_per_1k")
+        assert metering.beyond_reach(bench, wanted) == {"energy_per_1k"}
 
 
 @pytest.mark.parametrize("name", METERS)

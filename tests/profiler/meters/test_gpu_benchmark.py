@@ -92,7 +92,7 @@ class Files:
         for name, joules in (("old", 3.0), ("new", 3.0 * (1 + more))):
             text = f"fake: 1\nlatency: 10 ms\ngpu_energy: {joules!r} J\nwindow_noise: 0.3%\nnote: {name}\n"
             (folder / f"{name}.fake.yaml").write_text(text)
-        budget = gpu_energy.BUDGET.format(path="new.fake.yaml", more="", batch=batch, seed=seed)
+        budget = gpu_energy.BUDGET.format(path="new.fake.yaml", more=", device: cuda", batch=batch, seed=seed)
         (folder / "budgets.yaml").write_text(budget)
         return "file:old.fake.yaml"
 

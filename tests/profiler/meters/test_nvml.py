@@ -7,6 +7,7 @@ import sys
 import textwrap
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import fakes
 import pytest
@@ -70,6 +71,26 @@ def test_the_average_power_is_the_last_resort(board: pytest.MonkeyPatch, meter: 
     found = meter.discover()
     assert found.domains == ()
     assert "neither an energy counter nor a power sensor" in found.absent[0].reason
+    assert found.absent[0].kind == "gpu", "it draws all the same"
+
+
+def test_an_average_tells_of_its_window_alone(board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    """A second and a half high, as long low: what the first second of the low half says is half of the high one's."""
+    board.setenv("FAKE_NVML_NO_COUNTER", "1")
+    board.setenv("FAKE_NVML_NO_INSTANT", "1")
+    board.setenv("FAKE_NVML_MEAN_MS", "1000")
+    board.setenv("FAKE_NVML_WAVE_MS", "3000")
+    (domain,) = meter.discover().domains
+    assert domain.span == 1.0
+    recorder = Recorder([(meter, (domain,))])
+    recorder.start()
+    period, half = 3 * 10**9, 15 * 10**8
+    start = (time.monotonic_ns() // period + 1) * period + half
+    time.sleep((start + half - time.monotonic_ns()) * 1e-9)
+    recorder.stop()
+    reading = recorder.readings(start, start + half)[domain.id]
+    assert reading.counts * domain.joules / (reading.ns * 1e-9) == pytest.approx(50, rel=0.02)
+    assert reading.ns == pytest.approx(half - 10**9, rel=0.2)
 
 
 def test_a_board_in_mig_mode_is_refused(board: pytest.MonkeyPatch, meter: Nvml) -> None:
@@ -78,6 +99,14 @@ def test_a_board_in_mig_mode_is_refused(board: pytest.MonkeyPatch, meter: Nvml) 
     assert found.domains == ()
     assert "split by MIG" in found.absent[0].reason
     assert "nvidia-smi -i GPU-fake-1 -mig 0" in found.absent[0].help
+    assert found.absent[0].kind == "gpu"
+
+
+def test_a_board_that_is_not_opened_is_there(board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    board.setenv("FAKE_NVML_SHUT", "1")
+    (absent,) = meter.discover().absent
+    assert "does not open it" in absent.reason
+    assert absent.kind == "gpu"
 
 
 def test_health_tells_what_the_board_tells(board: pytest.MonkeyPatch, meter: Nvml) -> None:
@@ -129,6 +158,22 @@ def test_a_driver_that_does_not_start_is_absent(code: int, says: str, board: pyt
     assert found.domains == ()
     assert says in found.absent[0].reason
     assert found.absent[0].help
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("lacking", ["package", "driver", "board"])
+def test_boards_that_the_kernel_lists_draw_though_nobody_may_ask_them(
+    lacking: str, there: bool, board: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if there:
+        (tmp_path / "0000:01:00.0").mkdir()
+    if lacking == "package":
+        board.setitem(sys.modules, "pynvml", None)
+    board.setenv("FAKE_NVML_INIT", "12" if lacking == "driver" else "0")
+    board.setenv("FAKE_NVML_DEVICES", "0")
+    (absent,) = Nvml(tmp_path).discover().absent
+    assert absent.what == "NVIDIA"
+    assert absent.kind == ("gpu" if there else None)
 
 
 def test_no_board_is_absent(board: pytest.MonkeyPatch, meter: Nvml) -> None:

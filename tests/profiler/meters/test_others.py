@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,8 +20,12 @@ from greengate.profiler.meters import MeterError
 from greengate.profiler.meters.carbon import Codecarbon
 from greengate.profiler.meters.cputime import WATTS, CpuTime
 from greengate.profiler.meters.powerlog import PowerLog
+from greengate.profiler.meters.ticks import Series
 
 # --- an external meter's log --------------------------------------------------------------------
+
+#: Some moment of the past, in seconds since 1970.
+BEGUN = 1_700_000_000
 
 
 def test_a_log_is_integrated_by_its_own_clock(tmp_path: Path) -> None:
@@ -39,24 +45,24 @@ def test_a_log_is_integrated_by_its_own_clock(tmp_path: Path) -> None:
 
 def test_a_log_is_followed_line_by_line(tmp_path: Path) -> None:
     path = tmp_path / "meter.csv"
-    path.write_text("t,watts\n1000,50\n1001,50\n10")
+    path.write_text(f"t,watts\n{BEGUN},50\n{BEGUN + 1},50\n17000")
     meter = PowerLog(path)
     (domain,) = meter.discover().domains
     assert len(meter.read(domain)) == 2, "half a line is not read"
-    assert meter.read(domain) == ()
+    assert not meter.read(domain)
     with path.open("a") as file:
-        file.write("02,70\n")
+        file.write("00002,70\n")
     (tick,) = meter.read(domain)
     assert tick.count == round((50 + 60) * 1e6)
 
 
 def test_a_log_of_days_is_read_from_its_last_lines(tmp_path: Path) -> None:
     path = tmp_path / "meter.csv"
-    path.write_text("t,watts\n" + "".join(f"{1000 + k}.5,{k % 7}\n" for k in range(100_000)))
+    path.write_text("t,watts\n" + "".join(f"{BEGUN + k},{k % 7}\n" for k in range(100_000)))
     meter = PowerLog(path)
     (domain,) = meter.discover().domains
     ticks = meter.read(domain)
-    assert 6_000 < len(ticks) < 6_600
+    assert 4_500 < len(ticks) < 5_500
     seconds = (ticks[-1].ns - ticks[0].ns) * 1e-9
     assert seconds == pytest.approx(len(ticks) - 1, abs=1e-3), "no line is cut in two"
     path.write_text("t,watts\nyesterday,1\n" + path.read_text()[8:])
@@ -65,7 +71,8 @@ def test_a_log_of_days_is_read_from_its_last_lines(tmp_path: Path) -> None:
 
 def test_what_stands_behind_time_and_watts_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "meter.csv"
-    path.write_text("t,watts,volts\n1000,50,230.1\n1001,50,ok\n1001,90,a second line of one moment\n1002,70,\n")
+    rows = ("0,50,230.1", "1,50,ok", "1,90,a second line of one moment", "2,70,")
+    path.write_text("t,watts,volts\n" + "".join(f"170000000{row}\n" for row in rows))
     meter = PowerLog(path)
     (domain,) = meter.discover().domains
     ticks = meter.read(domain)
@@ -75,20 +82,104 @@ def test_what_stands_behind_time_and_watts_is_left_alone(tmp_path: Path) -> None
 def test_a_log_that_is_none_is_absent(tmp_path: Path) -> None:
     assert "cannot be read" in PowerLog(tmp_path / "none.csv").discover().absent[0].reason
     wrong = tmp_path / "wrong.csv"
-    wrong.write_text("t,watts\n1000,50\nyesterday,50\n1002,50\n")
-    assert "not `t,watts`" in PowerLog(wrong).discover().absent[0].reason
+    for line in ("yesterday,50", "", f"{BEGUN},1e300"):
+        wrong.write_text(f"t,watts\n{BEGUN},50\n{line}\n{BEGUN + 2},50\n")
+        assert "not `t,watts`" in PowerLog(wrong).discover().absent[0].reason
     wrong.write_bytes(b"t,watts\n\xff\xfe\n")
-    assert "UTF-8" in PowerLog(wrong).discover().absent[0].reason
+    (absent,) = PowerLog(wrong).discover().absent
+    assert "UTF-8" in absent.reason
+    assert absent.kind == "system", "nothing else stands for the meter that is named"
 
 
 def test_a_log_that_goes_is_a_meter_error(tmp_path: Path) -> None:
     path = tmp_path / "meter.csv"
-    path.write_text("t,watts\n1000,50\n")
+    path.write_text(f"t,watts\n{BEGUN},50\n")
     meter = PowerLog(path)
     (domain,) = meter.discover().domains
     path.unlink()
     with pytest.raises(MeterError):
         meter.read(domain)
+
+
+def test_a_log_in_milliseconds_is_absent_with_the_way_out(tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text("t,watts\n" + "".join(f"{(BEGUN + k) * 1000},50\n" for k in range(3)))
+    (absent,) = PowerLog(path).discover().absent
+    assert "t = 1700000002000, which is no time in seconds since 1970: are these milliseconds?" in absent.reason
+    assert absent.help == "write t in seconds since 1970, or set `clock_offset`"
+    path.write_text("t,watts\n0.1,50\n0.2,50\n")
+    (absent,) = PowerLog(path).discover().absent
+    assert absent.reason.endswith("t = 0.2, which is no time in seconds since 1970")
+    assert PowerLog(path, offset=BEGUN).discover().domains, "a clock that began with the meter, and what to add to it"
+
+
+@pytest.mark.parametrize(
+    ("added", "why"),
+    [
+        ((3, 2.5, 3, 3.5), "its clock went back by 0.5 s"),  # set by NTP
+        ((3, -3600, -3599), "its clock went back by 3.6e+03 s"),  # or by who wrote the local time
+        ((3, 1e12), "are these milliseconds?"),
+        ((3, 125, 126), "its log was silent for 122 s"),
+        ((3, "t,watts", 4, 5), "its log was begun anew"),
+        ((3, "watts missed", "", 4), ""),
+        ((3, 3, 3.2), ""),
+    ],
+)
+def test_what_does_not_follow_the_line_before_is_a_meter_error_and_no_energy(
+    added: Sequence[float | str], why: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text("t,watts\n" + "".join(f"{BEGUN + k},100\n" for k in range(3)))
+    meter = PowerLog(path)
+    (domain,) = meter.discover().domains
+    series = Series(domain)
+    for tick in meter.read(domain):
+        series.add(tick)
+    with path.open("a") as file:
+        file.writelines(f"{one}\n" if isinstance(one, str) else f"{BEGUN + one},100\n" for one in added)
+    if why:
+        with pytest.raises(MeterError, match=re.escape(why)):
+            meter.read(domain)
+    newest = max(one for one in (*added, 3) if not isinstance(one, str) and one < 1000) + 1
+    with path.open("a") as file:
+        file.write(f"{BEGUN + newest},100\n")
+    for tick in meter.read(domain):
+        series.add(tick)
+    assert all(gap >= 0 for gap in series.gaps())
+    drawn = newest - (122 if "silent" in why else 0)
+    assert series.total * domain.joules == pytest.approx(100 * drawn), "no second counts twice, no silence at all"
+
+
+def test_a_log_that_was_written_anew_is_a_meter_error_and_then_followed(tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text("t,watts\n" + "".join(f"{BEGUN + k},100\n" for k in range(9)))
+    meter = PowerLog(path)
+    (domain,) = meter.discover().domains
+    meter.read(domain)
+    path.write_text(f"t,watts\n{BEGUN + 20},100\n")
+    with pytest.raises(MeterError, match="begun anew"):
+        meter.read(domain)
+    with path.open("a") as file:
+        file.write(f"{BEGUN + 21},100\n")
+    assert len(meter.read(domain)) == 1
+
+
+@pytest.mark.parametrize(
+    ("heading", "since"),
+    [("t,watts\n", 60), ("", -3600), ("", 7200)],
+    ids=["another heading", "a clock set back", "a long silence"],
+)
+def test_of_a_log_that_was_begun_anew_before_the_run_the_new_part_is_followed(
+    heading: str, since: int, tmp_path: Path
+) -> None:
+    path = tmp_path / "meter.csv"
+    old, new = ("".join(f"{BEGUN + begin + k},100\n" for k in range(count)) for begin, count in ((0, 50), (since, 5)))
+    path.write_text(f"t,watts\n{old}{heading}{new}")
+    meter = PowerLog(path)
+    (domain,) = meter.discover().domains
+    ticks = meter.read(domain)
+    assert (ticks[-1].ns - ticks[0].ns) * 1e-9 == pytest.approx(4, abs=1e-3)
+    assert len(ticks) == 5
 
 
 # --- processor time -----------------------------------------------------------------------------
@@ -211,7 +302,7 @@ from greengate.profiler.meters.recorder import Recorder
 meter = Amd()
 found = meter.discover()
 if not found.domains:
-    print(found.absent[0].reason)
+    print(found.absent[0].reason, found.absent[0].kind)
     raise SystemExit
 recorder = Recorder([(meter, found.domains)])
 recorder.start()
@@ -239,14 +330,18 @@ def test_an_amd_counter_is_held_beside_its_power(counter: str, says: str, tmp_pa
 @pytest.mark.parametrize(
     ("library", "says"),
     [
-        ("raise KeyError('libamd_smi.so')", "does not load"),  # what it does where ROCm is not installed
-        ("def amdsmi_init(): raise RuntimeError('no driver')", "does not start: no driver"),
-        (_AMDSMI.replace('["a"]', "[]"), "finds no GPU"),
+        ("raise KeyError('libamd_smi.so')", "does not load: 'libamd_smi.so' None"),  # where ROCm is not installed
+        ("def amdsmi_init(): raise RuntimeError('no driver')", "does not start: no driver None"),
+        (_AMDSMI.replace('["a"]', "[]"), "finds no GPU None"),
+        # A board that is there draws, whatever it tells.
         (
             _AMDSMI.replace('"counter_resolution": 15.259', '"counter_resolution": 0').replace("COUNT(", "abs("),
-            "no resol",
+            "no resolution gpu",
         ),
-        (_AMDSMI.replace('"counter_resolution"', '"other"').replace("COUNT(", "abs("), "tells no energy"),
+        (
+            _AMDSMI.replace('"counter_resolution"', '"other"').replace("COUNT(", "abs("),
+            "tells no energy: 'counter_resolution' gpu",
+        ),
     ],
 )
 def test_an_amdsmi_that_does_not_work_is_absent(library: str, says: str, tmp_path: Path) -> None:

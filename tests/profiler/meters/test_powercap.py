@@ -101,7 +101,12 @@ def test_what_only_root_may_read_says_so_and_how_to_open_it(tmp_path: Path) -> N
     assert found.domains == ()
     (package,) = [one for one in found.absent if one.what == "package-0"]
     assert "Permission denied" in package.reason
-    assert f"chmod -R a+r {tmp_path}/*/energy_uj" in package.help
+    assert "on the host `sudo chmod a+r /sys/class/powercap/*/energy_uj`" in package.help
+
+
+def test_at_home_the_command_is_for_this_machine() -> None:
+    said = module._readable(Path(module.ROOT), PermissionError(errno.EACCES, "Permission denied"))
+    assert "only root may read it: `sudo chmod a+r /sys/class/powercap/*/energy_uj` until" in said
 
 
 def test_a_zone_without_data_is_not_blamed_on_permissions(tmp_path: Path) -> None:
@@ -118,6 +123,29 @@ def test_a_counter_that_is_no_number_is_absent(tmp_path: Path) -> None:
     found = Powercap(tmp_path).discover()
     assert names(found) == {"dram-0"}
     assert "package-0" in reasons(found)
+
+
+@pytest.mark.parametrize(("shut", "kind"), [("intel-rapl:1", "cpu"), ("intel-rapl:1:0", "dram")])
+def test_a_zone_that_cannot_be_read_draws_all_the_same(shut: str, kind: str, tmp_path: Path) -> None:
+    zones = {"intel-rapl:0": ("package-0", 5), "intel-rapl:1": ("package-1", 6), "intel-rapl:1:0": ("dram", 7)}
+    tree = Tree(tmp_path, zones)
+    (tree.root / shut / "energy_uj").write_text("many\n")
+    (absent,) = Powercap(tmp_path).discover().absent
+    assert absent.kind == kind
+
+
+@pytest.mark.parametrize("shut", ["intel-rapl:0", "intel-rapl-mmio:0"])
+def test_a_package_that_is_counted_lacks_nothing_where_its_twin_cannot_be_read(shut: str, tmp_path: Path) -> None:
+    tree = Tree(tmp_path, {"intel-rapl:0": ("package-0", 5), "intel-rapl-mmio:0": ("package-0", 8)})
+    (tree.root / shut / "energy_uj").write_text("many\n")
+    found = Powercap(tmp_path).discover()
+    assert names(found) == {"package-0"}
+    assert [one.kind for one in found.absent] == [None]
+
+
+def test_what_is_inside_of_a_package_or_around_it_leaves_nothing_out(tmp_path: Path) -> None:
+    Tree(tmp_path, SERVER)
+    assert {one.what: one.kind for one in Powercap(tmp_path).discover().absent} == {"psys": None, "core": None}
 
 
 def test_a_missing_range_means_that_no_wrap_can_be_undone(tmp_path: Path) -> None:

@@ -1,0 +1,119 @@
+"""What a machine drew: never a sum that leaves out what was there and could not be counted."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from greengate.carbon.drawn import Drawn, Watch
+from greengate.power import Domain, DomainKind
+from greengate.profiler.meters import Absent, Found, Health, Meter, Tick
+from greengate.profiler.meters.bench import Energy, discover
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "profiler" / "meters"))
+from fakes import Tree
+
+PACKAGE = Domain("package", "cpu", "counter", "", 1e-3)
+DRAM = Domain("dram", "dram", "counter", "", 1e-3)
+BOARD = Domain("board", "gpu", "counter", "", 1e-3)
+WALL = Domain("meter", "system", "metered", "", 1e-3)
+
+
+class Steady:
+    """A meter of one domain that draws 100 W by its counter, and tells `watts` as its power."""
+
+    every = 0.01
+
+    def __init__(self, domain: Domain, watts: float | None = None, strict: bool = False, counts: float = 100.0) -> None:
+        self.domain, self.strict = domain, strict
+        self._watts, self._counts, self._begun = watts, counts, time.monotonic()
+
+    def discover(self) -> Found:
+        return Found((self.domain,))
+
+    def read(self, domain: Domain) -> Sequence[Tick]:
+        assert domain == self.domain
+        return (Tick(time.monotonic_ns(), round(self._counts * 1e3 * (time.monotonic() - self._begun))),)
+
+    def health(self, domain: Domain) -> Health:
+        assert domain == self.domain
+        return Health(watts=self._watts)
+
+    def close(self) -> None:
+        pass
+
+
+def drawn(*meters: Steady, absent: Sequence[Absent] = (), seconds: float = 0.2) -> Drawn:
+    found: list[tuple[Meter, Sequence[Domain]]] = [(meter, (meter.domain,)) for meter in meters]
+    watch = Watch(found, absent)
+    time.sleep(seconds)
+    return watch.stop()
+
+
+@pytest.mark.parametrize("kind", [None, "cpu", "dram", "gpu", "system"])
+def test_what_is_there_and_absent_leaves_no_sum_and_is_named_first(kind: DomainKind | None) -> None:
+    absent = (Absent("AMD", "amdsmi is not installed"), Absent("that", "it cannot be read", kind=kind))
+    found = drawn(Steady(PACKAGE), Steady(BOARD), absent=absent)
+    if kind is None:
+        assert found.joules == pytest.approx(2 * 100 * 0.2, rel=0.5)
+        assert found.method == "counter"
+        assert found.lost == ()
+    else:
+        assert found.joules is None
+        assert found.method is None
+        assert found.lost == ("that: it cannot be read",)
+        assert found.absent[0] == "that: it cannot be read"
+    assert "AMD: amdsmi is not installed" in found.absent
+
+
+def test_an_external_meter_has_everything_in_it() -> None:
+    found = drawn(Steady(WALL), Steady(PACKAGE), absent=[Absent("GPU 0", "split by MIG", kind="gpu")])
+    assert [one.id for one in found.parts] == ["meter"]
+
+
+@pytest.mark.parametrize(
+    ("watts", "strict", "seconds", "why"),
+    [
+        (100.0, True, 1.2, ""),
+        (180.0, True, 1.2, "its power sensor says 180 W"),
+        (None, True, 0.3, "cannot be held beside its own power, which was told 0 times"),
+        (180.0, False, 0.3, ""),  # of others it is told where they are calibrated
+    ],
+)
+def test_a_strict_counter_is_held_beside_its_power(watts: float | None, strict: bool, seconds: float, why: str) -> None:
+    """AMD's: some are too small, and nothing is calibrated before a training."""
+    found = drawn(Steady(PACKAGE), Steady(BOARD, watts, strict), seconds=seconds)
+    assert (found.joules is None) == bool(why)
+    assert all(why in one for one in found.lost)
+    assert any(one.id == "board" for one in found.domains) != bool(why)
+    assert bool(found.lost) == bool(why)
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    zones = {"intel-rapl:0": ("package-0", 5), "intel-rapl:1": ("package-1", 6), "intel-rapl:1:0": ("dram", 7)}
+    made = Tree(tmp_path, zones)
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tmp_path))
+    return made
+
+
+@pytest.mark.parametrize(("shut", "lost"), [("", []), ("intel-rapl:1", ["package-1"]), ("intel-rapl:1:0", ["dram-1"])])
+def test_a_second_package_that_cannot_be_read_leaves_no_sum(shut: str, lost: list[str], tree: Tree) -> None:
+    moving = {"intel-rapl:0": 60.0, "intel-rapl:1": 50.0, "intel-rapl:1:0": 5.0}
+    if shut:
+        del moving[shut]
+        (tree.root / shut / "energy_uj").write_text("many\n")
+    thread = tree.run(moving)
+    try:
+        watch = Watch(*discover(Energy()))
+        time.sleep(0.5)
+        found = watch.stop()
+    finally:
+        tree.stop()
+        thread.join()
+    assert (found.joules is None) == bool(lost)
+    assert [one.split(":")[0] for one in found.lost] == lost
