@@ -89,6 +89,7 @@ class Act:
             },
             "repository": {"full_name": "owner/name"},
         }
+        self.state.head = (commit, "owner/name")
         (self.place / "event.json").write_text(json.dumps(event))
         given = {
             "GITHUB_API_URL": self.base,

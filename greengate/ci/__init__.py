@@ -11,7 +11,7 @@ from greengate.ci.policy_ref import source as policy_source
 from greengate.ci.target import Target, merge_base
 from greengate.verdict import Context
 
-__all__ = ["Source", "Target", "context", "merge_base", "people", "policy_source", "target"]
+__all__ = ["Source", "Target", "context", "head_of", "merge_base", "people", "policy_source", "target"]
 
 Place = Literal["github", "gitlab", "ci", "laptop"]
 
@@ -59,3 +59,14 @@ def target(environ: Mapping[str, str]) -> Target | None:
             return gitlab.target(environ)
         case _:
             return None
+
+
+def head_of(environ: Mapping[str, str], number: int) -> str | None:
+    """Return the last commit that request `number` had when this run began; None where the run is not of it.
+
+    Raises GreengateError `bad-value`.
+    """
+    numbers = {"github": github.number, "gitlab": gitlab.number}
+    own = numbers.get(place(environ))
+    found = target(environ) if own is not None and own(environ) == number else None
+    return None if found is None else found.head
