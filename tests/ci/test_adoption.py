@@ -75,7 +75,7 @@ def listening(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
 class Private(BaseHTTPRequestHandler):
     """A repository that lets nobody in without a password."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.send_response(401)
         self.send_header("WWW-Authenticate", 'Basic realm="git"')
         self.send_header("Content-Length", "0")
