@@ -167,6 +167,21 @@ def test_the_status_of_the_commit(job: Job) -> None:
     assert second["state"] == "success"
 
 
+@pytest.mark.parametrize("before", [0, 1, 3], ids=["the request", "who we are", "the comment"])
+def test_a_rate_limit_that_is_spent_for_long_is_a_failure(
+    job: Job, before: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GitHub says it with the status of a missing right, which is none: also where it is asked who we are."""
+    monkeypatch.setattr(output, "environment", lambda: job.environ)
+    job.state.trouble += [(403, {"X-RateLimit-Remaining": "0", "Retry-After": "3600"})]
+    job.state.trouble_after = before
+    assert door.run(["comment", "--from", "verdict.json"]) == 2
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert "error[forge-refused]" in heard.err
+    assert "the rate limit is spent until " in heard.err
+
+
 NEWER = "c" * 40
 
 
