@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
+from greengate.report.steps import addressed
 from greengate.report.words import clean, headline, is_unchanged, stands_alone, worst_first
 from greengate.verdict import Outcome, Status, Verdict
 
@@ -19,6 +20,7 @@ _SEVERITIES = {
 
 def render(verdict: Verdict) -> str:
     """Write the findings as JSON, worst first; an empty list where every rule passed."""
+    verdict = addressed(verdict)
     told = (one for one in worst_first(verdict) if one.status in _SEVERITIES and not is_unchanged(one, verdict))
     found = [_finding(outcome) for outcome in told]
     if stands_alone(verdict) and verdict.status in _SEVERITIES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from greengate.report.steps import addressed
 from greengate.report.words import clean, clip, headline, is_unchanged, stands_alone, worst_first
 from greengate.verdict import Outcome, Status, Verdict
 
@@ -24,6 +25,7 @@ def render(verdict: Verdict) -> str:
 
     The last line is the headline, as plain text, with the number of annotations left out.
     """
+    verdict = addressed(verdict)
     told: Counter[str] = Counter()
     lines = []
     for outcome in worst_first(verdict):

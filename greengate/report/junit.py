@@ -5,6 +5,7 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from greengate.report.facts import facts
+from greengate.report.steps import addressed
 from greengate.report.words import clean, headline, stands_alone
 from greengate.verdict import Outcome, Status, Verdict
 
@@ -15,6 +16,7 @@ _COUNTS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
 def render(verdict: Verdict) -> str:
     """Write the verdict as JUnit XML."""
+    verdict = addressed(verdict)
     alone = stands_alone(verdict) and verdict.status in _ELEMENTS
     counts = _counts([outcome.status for outcome in verdict.outcomes] + [verdict.status] * alone)
     root = ET.Element("testsuites", {"name": "greengate", **counts, "time": f"{verdict.seconds:.3f}"})
