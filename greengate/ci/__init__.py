@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from greengate.ci import github, gitlab
@@ -11,7 +12,7 @@ from greengate.ci.policy_ref import source as policy_source
 from greengate.ci.target import Target, merge_base
 from greengate.verdict import Context
 
-__all__ = ["Source", "Target", "context", "head_of", "merge_base", "people", "policy_source", "target"]
+__all__ = ["Source", "Target", "context", "head_of", "merge_base", "people", "policy_source", "root", "target"]
 
 Place = Literal["github", "gitlab", "ci", "laptop"]
 
@@ -45,6 +46,13 @@ def place(environ: Mapping[str, str]) -> Place:
     if environ.get("GITLAB_CI") == "true":
         return "gitlab"
     return "laptop" if environ.get("CI", "").strip().lower() in _NO else "ci"
+
+
+def root(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder that the forge checked the repository out in; None where it does not say."""
+    variable = {"github": "GITHUB_WORKSPACE", "gitlab": "CI_PROJECT_DIR"}.get(place(environ), "")
+    found = environ.get(variable)
+    return Path(found).resolve() if found else None
 
 
 def target(environ: Mapping[str, str]) -> Target | None:

@@ -339,6 +339,15 @@ def test_inputs(act: Act, inputs: Mapping[str, str], code: int, outcome: str, ex
     assert not list(act.place.rglob("pwned"))
 
 
+def test_annotations_stand_where_the_repository_has_them(act: Act) -> None:
+    """Whatever the folder is that the action works in: GitHub looks from the root."""
+    act.write("below/net.fake.yaml", MODEL)
+    act.write("below/budgets.yaml", BUDGET)
+    act.workflow(comment="never", **{"working-directory": "below"})
+    (told,) = act.run().commands("error")
+    assert (told["kvPairs"]["file"], told["kvPairs"]["line"]) == ("below/budgets.yaml", "5")
+
+
 HOSTILE = "$(touch pwned)`touch pwned`';touch pwned;'"
 
 
@@ -388,6 +397,9 @@ def test_a_pull_request_that_loosens_the_budget_fails_in_a_clone_of_depth_one(ac
     assert re.search(r"10.0 MB is beyond the limit of 5.00 MB", body), body
     assert "5 MB" in body
     assert "50 MB" in body
+    (told,) = seen.commands("error")
+    assert told["kvPairs"]["file"] == "budgets.yaml"
+    assert "by main:budgets.yaml:5:5" in told["arg"]
     assert seen.outputs["outcome"] == "fail"
     assert "skip-unchanged was asked for: the policy is not the target branch's" in body
 

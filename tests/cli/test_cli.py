@@ -449,6 +449,19 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(here: Path, capsys: pyt
     assert "warning[cannot-write]" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("environ", [{"GITLAB_CI": "true", "CI_PROJECT_DIR": ".."}, {}], ids=["gitlab", "laptop"])
+def test_a_forge_finds_the_budget_from_the_repositorys_root(
+    here: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "environment", lambda: environ)
+    (here / "big.fake.yaml").write_text(NET.replace("10 MB", "12 MB"))
+    options = ["net=big.fake.yaml", "--against", "file:net.fake.yaml", "--static-only"]
+    assert run("check", *options, "--report", "codequality=-", "--report", "json=verdict.json") in (1, 3)
+    paths = {one["location"]["path"] for one in json.loads(capsys.readouterr().out)}
+    assert paths == {f"{here.name}/budgets.yaml" if environ else "budgets.yaml"}
+    assert here.name not in (here / "verdict.json").read_text(), "a verdict knows nothing of its machine's folders"
+
+
 def test_compare_reads_profiles(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("profile", "net", "-o", "old.json") == 0
     (here / "net.fake.yaml").write_text(NET.replace("10 MB", "12 MB"))
