@@ -89,6 +89,7 @@ class Act:
             },
             "repository": {"full_name": "owner/name"},
         }
+        self.state.head = (commit, "owner/name")
         (self.place / "event.json").write_text(json.dumps(event))
         given = {
             "GITHUB_API_URL": self.base,
@@ -123,10 +124,10 @@ class Act:
         text = "\n".join(str(line.get("msg", "")) for line in lines)
         return Seen(found.returncode, lines, text)
 
-    def checked_out(self, tip: str, place: Path) -> Repository:
-        """Merge pull request 7, the branch `change`, into a tip; return what actions/checkout leaves of it by default.
+    def checked_out(self, tip: str, place: Path, depth: int = 1) -> Repository:
+        """Merge pull request 7, the branch `change`, into a tip; return what actions/checkout leaves of it.
 
-        That is a clone of depth 1, which has the merge commit alone.
+        That is a clone of depth 1 by default, which has the merge commit alone.
         """
         self.repository.git("checkout", "--quiet", "-B", "merged", tip)
         merged = self.repository.merge("change")
@@ -135,7 +136,8 @@ class Act:
         clone = Repository(place)
         clone.git("remote", "add", "origin", f"file://{self.repository.folder}")
         clone.git(
-            "fetch", "--quiet", "--no-tags", "--depth=1", "origin", "+refs/pull/7/merge:refs/remotes/pull/7/merge"
+            *("fetch", "--quiet", "--no-tags", f"--depth={depth}"),
+            *("origin", "+refs/pull/7/merge:refs/remotes/pull/7/merge"),
         )
         clone.git("checkout", "--quiet", "--force", "refs/remotes/pull/7/merge")
         return clone

@@ -34,7 +34,8 @@ class Told:
 class State:
     """What a forge holds, and how it behaves: `me` owns the token, `may_write` is the token's right to comment.
 
-    `trouble` are answers given instead of work, first come first served: (status, headers).
+    `trouble` are answers given instead of work, first come first served: (status, headers); to the requests that come
+    once `trouble_after` are answered.
     """
 
     me: str = "github-actions[bot]"
@@ -47,6 +48,7 @@ class State:
     statuses: list[dict[str, Any]] = field(default_factory=list)
     heard: list[Told] = field(default_factory=list)
     trouble: list[tuple[int, Mapping[str, str]]] = field(default_factory=list)
+    trouble_after: int = 0
     violations: list[str] = field(default_factory=list)
     before_create: Callable[[State], None] | None = None
 
@@ -75,7 +77,7 @@ class Forge(BaseHTTPRequestHandler):
         headers = {key.lower(): text for key, text in self.headers.items()}
         told = Told(self.command, self.path, headers, value)
         self.state.heard.append(told)
-        if self.state.trouble:
+        if self.state.trouble and len(self.state.heard) > self.state.trouble_after:
             status, more = self.state.trouble.pop(0)
             self._say(status, {"message": "trouble"}, dict(more))
             return

@@ -47,6 +47,7 @@ class Pipeline:
 
     def go(self, base: str, *, merge_request: bool = True, token: bool = True) -> str:
         """Run the pipeline of what is checked out, in a merge request that grew from `base`."""
+        self.state.head = (self.repository.git("rev-parse", "HEAD"), "42")
         variables = {
             "GITLAB_CI": "true",
             "CI_BUILDS_DIR": str(self.repository.folder.parent / "builds"),

@@ -14,8 +14,10 @@ import pytest
 from greengate import budget, comparison, errors, point, power, profile, verdict
 from greengate.baselines.store import Version
 from greengate.calibration import Calibration
+from greengate.carbon.record import Record
 from greengate.judge import judge
 from greengate.metrics import METRICS
+from greengate.tasks import machine
 from greengate.verdict_file import SI, dump
 
 PAGE = (Path(__file__).parent.parent / "docs" / "formats.md").read_text("utf-8")
@@ -34,7 +36,7 @@ NOUNS = {
     kind.__name__: kind
     for whole in (
         *(verdict.Case, verdict.Cost, verdict.Check, point.Point, profile.Profile, profile.Trial, Version),
-        Calibration,
+        *(Calibration, Record),
     )
     for kind in reachable(whole)
 }
@@ -56,6 +58,21 @@ def rows(title: str) -> dict[str, list[str]]:
             name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
             table[name.strip("`")] = cells
     return table
+
+
+def test_every_kind_of_file_has_a_row_and_a_section() -> None:
+    package = Path(verdict.__file__).parent
+    code = "\n".join(path.read_text("utf-8") for path in package.rglob("*.py"))
+    kinds = set(re.findall(r'"(greengate\.[a-z]+/\d+)"', code))
+    table = dict(re.findall(r"^\| \[`([^`]+)`\]\(#([^)]+)\) \|", PAGE, re.MULTILINE))
+    assert set(table) == kinds
+    assert all(anchor == kind.replace(".", "").replace("/", "") and section(kind) for kind, anchor in table.items())
+
+
+def test_every_field_of_a_machine_is_documented() -> None:
+    written = json.loads(machine.as_json())
+    fields = [item.name for item in dataclasses.fields(profile.Hardware)]
+    assert set(written) == {"schema", *fields, *rows("greengate.hardware/1")}
 
 
 def test_the_nouns_are_found() -> None:
@@ -80,7 +97,9 @@ def test_every_number_with_a_dimension_has_a_unit(name: str) -> None:
     for field, (kind, unit, meaning) in rows(name).items():
         assert meaning
         if kind.startswith("number") and name != "InputSpec":  # what a tensor holds has no unit
-            assert re.fullmatch(r"1|s|B|W|J|kg/J|J/B|s/B|the metric's.*", unit), f"{name}.{field} has the unit {unit!r}"
+            assert re.fullmatch(r"1|s|B|W|J|kg|kg/J|J/B|s/B|the metric's.*", unit), (
+                f"{name}.{field} has the unit {unit!r}"
+            )
 
 
 @pytest.mark.parametrize("name", sorted(NOUNS))

@@ -2,6 +2,7 @@
 
 import email
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -60,6 +61,17 @@ def test_metadata(metadata):
     assert metadata["Requires-Python"] == ">=3.11"
     assert set(metadata.get_all("Provides-Extra")) == {"all", "carbon", "export", "mlflow", "nvidia", "torch"}
     assert len(metadata.get_payload()) > 1000  # the README is the page on the index
+
+
+def test_an_extra_is_added_to_what_is_installed_and_no_index_is_asked_for_it():
+    """What messages advise. The distribution is on no index: pip takes extras from the one that is installed."""
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "greengate").rglob("*.py"))
+    advised = set(re.findall(r"pip install '(greengate-ci\[(\w+)\])'", code))
+    assert {extra for _, extra in advised} <= set(PROJECT["optional-dependencies"])
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-index"]
+    names = sorted(name for name, _ in advised)
+    assert names
+    subprocess.run([*command, *names], cwd=ROOT / "tests", check=True, capture_output=True)
 
 
 def test_core_needs_no_torch(metadata):

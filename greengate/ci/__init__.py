@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Literal
 
 from greengate.ci import github, gitlab
@@ -11,7 +12,7 @@ from greengate.ci.policy_ref import source as policy_source
 from greengate.ci.target import Target, merge_base
 from greengate.verdict import Context
 
-__all__ = ["Source", "Target", "context", "merge_base", "people", "policy_source", "target"]
+__all__ = ["Source", "Target", "context", "head_of", "merge_base", "people", "policy_source", "root", "target"]
 
 Place = Literal["github", "gitlab", "ci", "laptop"]
 
@@ -47,6 +48,13 @@ def place(environ: Mapping[str, str]) -> Place:
     return "laptop" if environ.get("CI", "").strip().lower() in _NO else "ci"
 
 
+def root(environ: Mapping[str, str]) -> Path | None:
+    """Return the folder that the forge checked the repository out in; None where it does not say."""
+    variable = {"github": "GITHUB_WORKSPACE", "gitlab": "CI_PROJECT_DIR"}.get(place(environ), "")
+    found = environ.get(variable)
+    return Path(found).resolve() if found else None
+
+
 def target(environ: Mapping[str, str]) -> Target | None:
     """Return what the pull or merge request being judged goes into; None outside of one.
 
@@ -59,3 +67,14 @@ def target(environ: Mapping[str, str]) -> Target | None:
             return gitlab.target(environ)
         case _:
             return None
+
+
+def head_of(environ: Mapping[str, str], number: int) -> str | None:
+    """Return the last commit that request `number` had when this run began; None where the run is not of it.
+
+    Raises GreengateError `bad-value`.
+    """
+    numbers = {"github": github.number, "gitlab": gitlab.number}
+    own = numbers.get(place(environ))
+    found = target(environ) if own is not None and own(environ) == number else None
+    return None if found is None else found.head

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from greengate.ci.target import Target, branch, commit
+from greengate.ci.target import Target, bad_value, branch, commit
 
 _DEEPER = "set the variable `GIT_DEPTH: 0` on the job"
 _MERGED = ("merged_result", "merge_train")
@@ -26,6 +26,14 @@ def target(environ: Mapping[str, str]) -> Target | None:
         merge=commit(environ.get("CI_COMMIT_SHA"), "CI_COMMIT_SHA") if merged else None,
         base=commit(environ.get(base), base),
     )
+
+
+def number(environ: Mapping[str, str]) -> int | None:
+    """Return the number of the merge request this pipeline is of; None in any other. Raises GreengateError."""
+    written = environ.get("CI_MERGE_REQUEST_IID", "")
+    if written and not written.isdecimal():
+        raise bad_value("CI_MERGE_REQUEST_IID is not a number")
+    return int(written) if written else None
 
 
 def people(environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from greengate.cli.usage import last_budget
+
 if TYPE_CHECKING:
     import datetime
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 @click.option("--ceiling", metavar="LIMIT", help="How far it goes; as far as the trade-off, if absent.")
 @click.option("--by", metavar="NAME", help="Your name among the allowed signers. [default: git's user.email]")
 @click.option("--key", type=click.Path(dir_okay=False), help="Sign it with this SSH key.")
-@click.option("--from", "source", metavar="FILE", help="A verdict's JSON. [default: .greengate/last.json]")
+@click.option("--from", "source", metavar="FILE", help="A verdict's JSON. [default: the last one]")
+@last_budget
 def approve(
     rules: tuple[str, ...],
     model: str | None,
@@ -28,6 +31,7 @@ def approve(
     by: str | None,
     key: str | None,
     source: str | None,
+    budget: str,
 ) -> int:
     """Approve what the last verdict measured: this candidate, against this baseline, for each RULE.
 
@@ -44,6 +48,7 @@ def approve(
 
     signing = None if key is None else Path(key)
     yes = Yes(rules, model, reason, expires.date(), ceiling, by, signing)
-    for path in approve(last(source), yes, clock().date()):
+    folder = Path(budget).parent if source is None else None
+    for path in approve(last(source, budget), yes, clock().date(), folder):
         say(f"wrote {path}")
     return 0

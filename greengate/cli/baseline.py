@@ -80,7 +80,7 @@ def list_(budget: str, store: str | None) -> int:
     from greengate.cli.output import say
     from greengate.tasks import versions
 
-    say(versions.listing(versions.opened(budget, store)))
+    say(versions.listing(versions.opened(budget, store), budget))
     return 0
 
 

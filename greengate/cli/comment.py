@@ -15,7 +15,7 @@ import click
     show_default=True,
     help="When to write a new comment; one that is there is always updated.",
 )
-@click.option("--status", is_flag=True, help="Set the commit's status `greengate` too.")
+@click.option("--status", is_flag=True, help="Set the status `greengate` of the commit measured.")
 @click.option(
     "--request", "number", type=click.IntRange(1), metavar="N", help="Number of the request, where CI has none."
 )

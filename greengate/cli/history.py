@@ -24,5 +24,5 @@ def history(model: str, budget: str, store: str | None, verdicts: bool, metrics:
     from greengate.tasks import versions
 
     place = versions.opened(budget, store, model)
-    say(task.drawn(place, model, verdicts=verdicts, form=form, metrics=metrics))
+    say(task.drawn(place, model, budget, verdicts=verdicts, form=form, metrics=metrics))
     return 0

@@ -86,14 +86,18 @@ def reporters(written: Sequence[str]) -> Outputs:
 
 def emit(verdict: Verdict, outputs: Outputs) -> None:
     """Write every report, files before stdout. Raises ReportError where one cannot be written."""
+    from greengate import ci
     from greengate.report import REPORTS
+    from greengate.report.lines import Checkout
 
-    rendered = [(path, name, REPORTS[name](verdict)) for name, path in outputs if path != "-"]
+    top = ci.root(environment())
+    checkout = Checkout() if top is None else Checkout(str(top), str(Path.cwd()))
+    rendered = [(path, name, REPORTS[name](verdict, checkout)) for name, path in outputs if path != "-"]
     for path, _, text in rendered:
         save(path, text)
     for name, path in outputs:
         if path == "-":
-            say(_terminal(verdict) if name == "terminal" else REPORTS[name](verdict))
+            say(_terminal(verdict) if name == "terminal" else REPORTS[name](verdict, checkout))
 
 
 def _terminal(verdict: Verdict) -> str:

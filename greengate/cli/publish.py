@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from greengate.cli.usage import last_budget
+
 
 @click.command()
 @click.argument("model", required=False, metavar="[MODEL]")
 @click.option("--to", required=True, metavar="URI", help="mlflow, mlflow:models:/NAME, …/NAME/VERSION or …/NAME@ALIAS.")
-@click.option("--from", "source", metavar="FILE", help="A verdict's JSON. [default: .greengate/last.json]")
-def publish(model: str | None, to: str, source: str | None) -> int:
+@click.option("--from", "source", metavar="FILE", help="A verdict's JSON. [default: the last one]")
+@last_budget
+def publish(model: str | None, to: str, source: str | None, budget: str) -> int:
     """Log MODEL's numbers, profile, verdict and report to a registry, and tag the version with them.
 
     Without a version the measured file is registered as a new one. The registry is the one
@@ -22,5 +25,5 @@ def publish(model: str | None, to: str, source: str | None) -> int:
     from greengate.cli.output import say
     from greengate.tasks.publish import publish as task
 
-    say(task(source, model, to))
+    say(task(source, budget, model, to))
     return 0

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import click
 
+from greengate.cli.usage import last_budget
+
 
 @click.command()
 @click.option("--write", is_flag=True, help="Apply the patch to the budget.")
 @click.option("--headroom", metavar="SHARE", default="0%", show_default=True, help="Room to leave, such as 5%.")
-@click.option("--from", "source", metavar="FILE", help="A verdict's JSON. [default: .greengate/last.json]")
-def ratchet(write: bool, headroom: str, source: str | None) -> int:
+@click.option("--from", "source", metavar="FILE", help="A verdict's JSON. [default: the last one]")
+@last_budget
+def ratchet(write: bool, headroom: str, source: str | None, budget: str) -> int:
     """Propose tighter limits from what the last verdict measured, as a patch of the budget. Never a looser one.
 
     Absolute limits are tightened to what every model they bind needs: an exact number as it is, a noisy one with half
@@ -34,7 +37,7 @@ def ratchet(write: bool, headroom: str, source: str | None) -> int:
         raise GreengateError(Diagnostic(error.code, error.message, error.help)) from error
     if not 0 <= share < 1:
         raise GreengateError(Diagnostic("bad-value", f"{headroom} is no room to leave", "write for example `5%`"))
-    found = task.ratchet(last(source), share)
+    found = task.ratchet(last(source, budget), share)
     if write and found.proposals:
         write_atomic(Path(found.path), found.after)
     say(task.render(found))

@@ -19,6 +19,12 @@ SECTIONS: Mapping[str, Sequence[str]] = {
 }
 
 
+#: For commands that read a verdict, where it is not named: which folder's last one.
+last_budget = click.option(
+    "-b", "--budget", default="budgets.yaml", show_default=True, metavar="FILE", help="Whose last verdict is read."
+)
+
+
 class Sectioned(click.Group):
     """A group whose help lists its commands by section, in the order of SECTIONS."""
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from importlib import import_module
+from typing import Protocol
 
+from greengate.report.lines import NOWHERE, Checkout
 from greengate.verdict import Verdict
 
-Render = Callable[[Verdict], str]
+
+class Render(Protocol):
+    """Writes a verdict; `checkout` is for outputs whose paths a forge reads, and for no other."""
+
+    def __call__(self, verdict: Verdict, checkout: Checkout = ...) -> str:
+        """Return the report as text."""
+        ...
 
 
 def _module(name: str) -> Render:
-    def render(verdict: Verdict) -> str:
-        text: str = import_module(f"greengate.report.{name}").render(verdict)
+    def render(verdict: Verdict, checkout: Checkout = NOWHERE) -> str:
+        module = import_module(f"greengate.report.{MODULES[name]}")
+        text: str = module.render(verdict, checkout) if name in PLACED else module.render(verdict)
         return text
 
     return render
@@ -39,7 +48,10 @@ MODULES = {
     "dotenv": "dotenv",
 }
 
+#: Outputs with paths that a forge looks for from the repository's root.
+PLACED = frozenset({"junit", "github", "codequality"})
+
 #: What the modules import only when they render.
 LIBRARIES = {"terminal": ("rich.console", "rich.table", "rich.text"), "markdown": ("jinja2",), "summary": ("jinja2",)}
 
-REPORTS: dict[str, Render] = {name: _module(module) for name, module in MODULES.items()}
+REPORTS: dict[str, Render] = {name: _module(name) for name in MODULES}

@@ -13,6 +13,7 @@ from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
 from greengate.report.facts import facts, place_text, rule_of, titled
 from greengate.report.numbers import how, write_change
+from greengate.report.steps import addressed
 from greengate.report.where import places
 from greengate.report.words import clean
 from greengate.units import Dimension, format_apart, format_change, format_quantity, shown_unit
@@ -49,6 +50,7 @@ def render(verdict: Verdict, rule: str, model: str | None = None) -> str:
 
     Raises GreengateError (`unknown-rule`, `unknown-model`) when the verdict has no such outcome.
     """
+    verdict = addressed(verdict)
     found = [outcome for outcome in verdict.outcomes if outcome.rule == rule]
     if not found:
         raise _unknown("rule", rule, {outcome.rule for outcome in verdict.outcomes})

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
+from greengate.errors import Span
 from greengate.report.facts import facts
+from greengate.report.lines import NOWHERE, Checkout, line_of
+from greengate.report.steps import addressed
 from greengate.report.words import clean, headline, stands_alone
 from greengate.verdict import Outcome, Status, Verdict
 
@@ -13,8 +16,9 @@ _ELEMENTS = {Status.FAIL: "failure", Status.INCONCLUSIVE: "error", Status.DEFERR
 _COUNTS = {"failure": "failures", "error": "errors", "skipped": "skipped"}
 
 
-def render(verdict: Verdict) -> str:
+def render(verdict: Verdict, checkout: Checkout = NOWHERE) -> str:
     """Write the verdict as JUnit XML."""
+    verdict = addressed(verdict)
     alone = stands_alone(verdict) and verdict.status in _ELEMENTS
     counts = _counts([outcome.status for outcome in verdict.outcomes] + [verdict.status] * alone)
     root = ET.Element("testsuites", {"name": "greengate", **counts, "time": f"{verdict.seconds:.3f}"})
@@ -24,12 +28,12 @@ def render(verdict: Verdict) -> str:
         ET.SubElement(case, _ELEMENTS[verdict.status], {"message": headline(verdict)})
     models = dict.fromkeys([model.name for model in verdict.case.models] + [one.model for one in verdict.outcomes])
     for model in models:
-        _suite(root, verdict, model)
+        _suite(root, verdict, model, checkout)
     ET.indent(root)
     return f'<?xml version="1.0" encoding="utf-8"?>\n{ET.tostring(root, encoding="unicode")}\n'
 
 
-def _suite(root: ET.Element, verdict: Verdict, model: str) -> None:
+def _suite(root: ET.Element, verdict: Verdict, model: str, checkout: Checkout) -> None:
     outcomes = tuple(outcome for outcome in verdict.outcomes if outcome.model == model)
     suite = ET.SubElement(root, "testsuite", {"name": clean(model), **_counts([one.status for one in outcomes])})
     properties = ET.SubElement(suite, "properties")
@@ -37,14 +41,13 @@ def _suite(root: ET.Element, verdict: Verdict, model: str) -> None:
         if not fact.models or model in fact.models:
             ET.SubElement(properties, "property", {"name": fact.label.lower(), "value": fact.text})
     for outcome in outcomes:
-        _case(suite, outcome)
+        _case(suite, outcome, line_of(verdict, outcome, checkout))
 
 
-def _case(suite: ET.Element, outcome: Outcome) -> None:
-    span = outcome.span
+def _case(suite: ET.Element, outcome: Outcome, span: Span) -> None:
     place = {"file": clean(span.file), "line": str(span.line)}
     case = ET.SubElement(suite, "testcase", {"classname": clean(outcome.model), "name": clean(outcome.rule), **place})
-    told = f"{outcome.status.name}: {clean(outcome.reason)}\nat {clean(str(span))}"
+    told = f"{outcome.status.name}: {clean(outcome.reason)}\nat {clean(str(outcome.span))}"
     if outcome.help:
         told += f"\nnext: {clean(outcome.help)}"
     element = _ELEMENTS.get(outcome.status)

@@ -13,6 +13,7 @@ from greengate.profile import Missing
 from greengate.report.alike import Alike, alike, gaps_of, methods_of, notes_of
 from greengate.report.facts import Gap, facts, gaps, in_table_order, is_measured, rule_of, titled
 from greengate.report.numbers import Written, write, write_outcome
+from greengate.report.steps import addressed
 from greengate.report.where import Where, places
 from greengate.report.words import clean, clip, grouped, headline, listed, worst_first
 from greengate.verdict import ModelCase, Outcome, Status, Verdict
@@ -53,6 +54,7 @@ _BREAKABLE = re.compile(r"(, (?![^\[]*\])| or | (?=\[))")
 
 def render(verdict: Verdict) -> str:
     """Write the verdict as GitHub-flavoured Markdown, headline first, details folded."""
+    verdict = addressed(verdict)
     outcomes = worst_first(verdict)
     text = _template().render(
         mark=_MARKS[verdict.status],

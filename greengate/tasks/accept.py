@@ -16,6 +16,7 @@ from greengate.errors import BaselineError, Diagnostic, GreengateError
 from greengate.gate.rounds import told
 from greengate.profile import Measurement, Profile, Trial
 from greengate.profiler.trial import Progress
+from greengate.report import steps
 from greengate.tasks.record import FOLDER, LAST, keep_out_of_git
 from greengate.verdict import Status, Verdict
 
@@ -47,7 +48,8 @@ def accept(
         raise BaselineError(*off)
     passed = {name: _passed(verdict, budget, profile) for name, profile in found.items()}
     if not reason.strip() and (others := [name for name, yes in passed.items() if not yes]):
-        raise BaselineError(*(_unproven(name, "judged another file than the one measured now") for name in others))
+        why = "judged another file than the one measured now"
+        raise BaselineError(*(_unproven(name, why, budget.path) for name in others))
     versions = store_all(folder, found, reason, now, uri=uri, budget=budget, passed=passed)
     return "\n".join(_said(version) for version in versions)
 
@@ -117,10 +119,10 @@ def _must_have_passed(verdict: Verdict | None, budget: Budget, request: gate.Req
     chosen = [one.entry.name for one in gate.choose(budget, request.models)]
     if verdict is None or verdict.case.budget.digest != budget.digest:
         why = "there is no verdict yet" if verdict is None else "the last verdict judged another budget"
-        raise BaselineError(*(_unproven(name, why) for name in chosen))
+        raise BaselineError(*(_unproven(name, why, budget.path) for name in chosen))
     statuses = {name: _status(verdict, name) for name in chosen}
     wrong = [
-        _unproven(name, "the last verdict did not judge it" if status is None else f"its last verdict is {status.name}")
+        _unproven(name, _lacking(status), budget.path)
         for name, status in statuses.items()
         if status is None or status >= Status.INCONCLUSIVE
     ]
@@ -145,8 +147,12 @@ def _passed(verdict: Verdict | None, budget: Budget, profile: Profile) -> bool |
     return status < Status.INCONCLUSIVE
 
 
-def _unproven(name: str, why: str) -> Diagnostic:
-    help = 'run `greengate check` first, or say why it is accepted all the same: --reason "..."'
+def _lacking(status: Status | None) -> str:
+    return "the last verdict did not judge it" if status is None else f"its last verdict is {status.name}"
+
+
+def _unproven(name: str, why: str, budget: str) -> Diagnostic:
+    help = steps.of(budget, 'run `greengate check` first, or say why it is accepted all the same: --reason "..."')
     return Diagnostic("not-accepted", f"nothing speaks for {name} as a baseline: {why}", help)
 
 

@@ -32,13 +32,15 @@ class Yes:
     key: Path | None = None
 
 
-def approve(verdict: Verdict, yes: Yes, today: datetime.date) -> list[Path]:
+def approve(verdict: Verdict, yes: Yes, today: datetime.date, folder: Path | None = None) -> list[Path]:
     """Write one approval a rule, below the budget's folder, signed where a key is named; return the files.
+
+    `folder` is where the budget lies seen from here, if that is not where the check saw it.
 
     Raises GreengateError with every mistake found: `unknown-rule`, `unknown-model`, `not-approvable`, `bad-value`,
     `signing-failed`.
     """
-    folder = Path(verdict.case.budget.path).parent
+    folder = Path(verdict.case.budget.path).parent if folder is None else folder
     by = (yes.by or git.user(folder) or "").strip()
     wrong: list[Diagnostic] = []
     if not by:

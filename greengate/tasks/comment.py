@@ -48,7 +48,8 @@ WHEN: dict[str, Callable[[Verdict], bool]] = {
 def comment(wanted: Wanted, environ: Mapping[str, str]) -> Iterator[str]:
     """Post the report, and the commit's status where asked; yield a line for each thing done or left.
 
-    What cannot be posted for want of a token, a request or the right to write is said, and no failure. Raises
+    Both speak of the commit that was measured, as far as the environment tells it. What cannot be posted for want of a
+    token, a request or the right to write, or as a newer push came, is said, and no failure. Raises
     GreengateError for a file that is no verdict, a report of another commit, and a forge that does not answer.
     """
     verdict = read(wanted.path)
@@ -95,11 +96,18 @@ def read(path: str) -> Verdict:
 
 def _post(verdict: Verdict, wanted: Wanted, environ: Mapping[str, str], chosen: Forge, thread: Thread) -> Iterator[str]:
     run = stranger.measured(environ)
-    head = chosen.head(thread) if run is not None or wanted.status else None
+    commit = ci.head_of(environ, thread.number)
+    asked = run is not None or (wanted.status if commit is None else wanted.when != "never")
+    head = chosen.head(thread) if asked else None
     if run is not None and head is not None:
         stranger.check(run, head)
+    last = None if head is None else head.commit
+    commit = commit or last
     link = wanted.link or chosen.link(environ)
-    if wanted.when != "never":
+    if last is not None and last != commit:
+        # An older job that ends late must not write over a newer verdict.
+        yield f"not posted: a newer push has its own report; this one is of {str(commit)[:12]}, not of {last[:12]}"
+    elif wanted.when != "never":
         body = REPORTS["markdown"](verdict)
         if run is not None and run.fork:
             body = f"{body}\n<sub>Reported by the fork's job: its own code measured and wrote these numbers.</sub>\n"
@@ -109,10 +117,10 @@ def _post(verdict: Verdict, wanted: Wanted, environ: Mapping[str, str], chosen: 
         yield f"comment {posted.done}{where}"
     if wanted.status and run is not None and run.fork:
         yield "status not set: a fork's job vouches for nothing"
-    elif wanted.status and head is not None:
+    elif wanted.status and commit is not None:
         text = f"{verdict.status.name} {words.headline(verdict)}"
-        chosen.status(thread, head.commit, verdict.exit is Exit.PASS, text, link)
-        yield f"status set on {head.commit[:12]}: {verdict.status.name}"
+        chosen.status(thread, commit, verdict.exit is Exit.PASS, text, link)
+        yield f"status set on {commit[:12]}: {verdict.status.name}"
 
 
 def _deserves_a_look(verdict: Verdict) -> bool:

@@ -13,6 +13,7 @@ from greengate.errors import BaselineError, Diagnostic, GreengateError
 from greengate.metrics import METRICS
 from greengate.point import Point
 from greengate.report import history as drawing
+from greengate.report import steps
 from greengate.verdict import Verdict
 
 
@@ -32,8 +33,8 @@ def record(verdict: Verdict, now: datetime.datetime) -> tuple[str, ...]:
     return tuple(said)
 
 
-def drawn(place: Place, model: str, *, verdicts: bool, form: str, metrics: Sequence[str] = ()) -> str:
-    """Draw a model's accepted versions, or its recorded verdicts.
+def drawn(place: Place, model: str, budget: str, *, verdicts: bool, form: str, metrics: Sequence[str] = ()) -> str:
+    """Draw a model's accepted versions, or its recorded verdicts; `budget` is for the next step where there are none.
 
     Raises GreengateError `unknown-metric`, BaselineError `baseline-missing` where there is nothing to draw.
     """
@@ -41,7 +42,7 @@ def drawn(place: Place, model: str, *, verdicts: bool, form: str, metrics: Seque
         raise GreengateError(
             *(Diagnostic("unknown-metric", f"no metric is called {name!r}", _known()) for name in unknown)
         )
-    found = _recorded(place, model) if verdicts else _accepted(place, model)
+    found = _recorded(place, model, budget) if verdicts else _accepted(place, model)
     title = f"{model}: {'verdicts' if verdicts else 'accepted versions'}"
     return drawing.render(title, found, form, metrics)
 
@@ -59,8 +60,9 @@ def _accepted(place: Place, model: str) -> tuple[Point, ...]:
     return found
 
 
-def _recorded(place: Place, model: str) -> tuple[Point, ...]:
+def _recorded(place: Place, model: str, budget: str) -> tuple[Point, ...]:
     if not (found := points.recorded(place, model)):
-        message, help = f"no verdict of {model!r} is recorded", "record them with `greengate check --record`"
+        message = f"no verdict of {model!r} is recorded"
+        help = steps.of(budget, "record them with `greengate check --record`")
         raise BaselineError(Diagnostic("baseline-missing", message, help))
     return found

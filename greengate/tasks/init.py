@@ -7,6 +7,7 @@ import json
 import math
 import os
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from greengate.metrics import METRICS
 from greengate.profile import Measurement, Profile, Trial
 from greengate.profiler.backends import FORMATS
 from greengate.profiler.trial import Progress
+from greengate.report import steps
 from greengate.tasks.accept import store_all
 from greengate.units import format_quantity
 
@@ -179,4 +181,5 @@ def _summary(target: Path, found: Sequence[Found], accepted: Sequence[str]) -> I
     for one in found:
         if one.problem is not None:
             yield f"left out {one.path}: {one.problem.message}; the file says what to add"
-    yield f"next: git add {target.parent / '.greengate'} {target} && greengate check"
+    kept = shlex.join(["git", "add", str(target.parent / ".greengate"), str(target)])
+    yield f"next: {kept} && greengate check{steps.option(str(target))}"

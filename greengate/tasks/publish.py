@@ -15,8 +15,8 @@ from greengate.units import format_quantity
 from greengate.verdict import Verdict
 
 
-def publish(source: str | None, model: str | None, to: str) -> str:
-    """Publish one model of a verdict, by default the last one; return what was published where.
+def publish(source: str | None, budget: str, model: str | None, to: str) -> str:
+    """Publish one model of a verdict, by default the last one of the budget's folder; return what was published where.
 
     Raises GreengateError `unknown-model`, `usage`, `profile-mismatch`, BaselineError `baseline-missing`,
     `registry-failed`; then no version is tagged.
@@ -26,7 +26,7 @@ def publish(source: str | None, model: str | None, to: str) -> str:
         raise GreengateError(
             Diagnostic("usage", f"{to!r} is no registry", "write mlflow:models:/NAME or …/NAME/VERSION")
         )
-    verdict = record.last(source)
+    verdict = record.last(source, budget)
     sheet = _chosen(of_verdict(verdict), model)
     # `mlflow` alone means the registered model of the same name.
     target = registry.address(rest or f"models:/{sheet.model.name}")

@@ -19,6 +19,7 @@ from greengate.judge import judge
 from greengate.judge.grounds import Matter
 from greengate.metrics import METRICS, Metric
 from greengate.profile import Interval, Measurement, Missing
+from greengate.report import steps
 from greengate.units import format_quantity, parse_quantity
 from greengate.verdict import Case, ModelCase, Verdict
 
@@ -73,7 +74,8 @@ def ratchet(verdict: Verdict, headroom: float = 0.0) -> Ratchet:
     content = yamlspan.read_bytes(path, case.budget.path)
     if digest(content) != case.budget.digest:
         message = f"{path} is not what the verdict was judged by: it was changed since"
-        raise GreengateError(Diagnostic("verdict-missing", message, "run `greengate check` again first"))
+        help_ = steps.of(case.budget.path, "run `greengate check` again first")
+        raise GreengateError(Diagnostic("verdict-missing", message, help_))
     before = content.decode("utf-8")
     proposals, left = _proposals(case, headroom)
     while proposals and (worse := _worse(case, _patched(before, proposals))):

@@ -9,6 +9,7 @@ from greengate.errors import Diagnostic, GreengateError
 from greengate.files import cannot_write, write_atomic
 from greengate.gate import Checked
 from greengate.profile import Profile
+from greengate.report import steps
 from greengate.verdict import Verdict
 
 #: What greengate keeps beside a budget; `last.json` and `parts/` stay out of git.
@@ -30,15 +31,14 @@ def keep_out_of_git(folder: Path) -> None:
         write_atomic(folder / ".gitignore", _IGNORED)
 
 
-def last(source: str | None) -> Verdict:
-    """Read a verdict back: `source`, else the last one of this folder. Raises GreengateError `verdict-missing`."""
-    path = Path(source) if source is not None else Path(FOLDER, LAST)
+def last(source: str | None, budget: str) -> Verdict:
+    """Read a verdict back: `source`, else the last one of the budget's folder. Raises GreengateError."""
+    path = Path(source) if source is not None else _folder(budget) / LAST
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeError) as error:
-        raise GreengateError(
-            Diagnostic("verdict-missing", f"there is no verdict in {path}", "run `greengate check` first, or name one")
-        ) from error
+        help_ = steps.of(budget, "run `greengate check` first, or name one")
+        raise GreengateError(Diagnostic("verdict-missing", f"there is no verdict in {path}", help_)) from error
     return verdict_file.load(text, str(path))
 
 

@@ -15,6 +15,7 @@ from greengate.errors import BaselineError, Diagnostic
 from greengate.layers import attribute
 from greengate.metrics import METRICS
 from greengate.profile import Measurement
+from greengate.report import steps
 from greengate.tasks.accept import login
 from greengate.units import format_quantity
 
@@ -29,11 +30,11 @@ def opened(budget: str, uri: str | None, model: str | None = None) -> Place:
     return opening.open_(uri or opening.uri_of(own, read.baseline if read is not None else None), path.parent)
 
 
-def listing(place: Place) -> str:
+def listing(place: Place, budget: str) -> str:
     """Return one line a version of every model, oldest first. Raises BaselineError where the store is damaged."""
     versions = [version for model in store.models(place) for version in store.history(place, model)]
     if not versions:
-        return "no baseline is stored yet: run `greengate baseline accept --reason TEXT`"
+        return steps.of(budget, "no baseline is stored yet: run `greengate baseline accept --reason TEXT`")
     rows = [("model", "version", "accepted", "by", "verdict", "hardware", "reason")]
     rows += [
         (one.model, str(one.version), one.accepted, one.by, _JUDGED[one.passed], one.profile.hardware.cpu, one.reason)

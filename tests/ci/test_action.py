@@ -17,6 +17,9 @@ from forge_servers import GitHub, State, serving
 from repository import Repository
 
 ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "ci.md").read_text("utf-8")
+#: The workflows of docs/ci.md, as they stand there.
+WORKFLOWS = [block for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if re.search(r"^on:", block, re.M)]
 SCRIPTS = sorted((ROOT / "greengate" / "ci" / "action").glob("*.sh"))
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
 MARKER = "<!-- greengate:report key=default v1 -->"
@@ -38,8 +41,7 @@ def test_zizmor_finds_nothing() -> None:
 
 def test_the_workflows_in_the_docs_are_sound(tmp_path: Path) -> None:
     """actionlint and zizmor read each workflow of docs/ci.md as it would stand in a repository."""
-    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
-    blocks = [block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if re.search(r"^on:", block, re.M)]
+    blocks = WORKFLOWS
     folder = tmp_path / ".github" / "workflows"
     folder.mkdir(parents=True)
     for index, block in enumerate(blocks):
@@ -60,10 +62,33 @@ def test_the_workflows_in_the_docs_are_sound(tmp_path: Path) -> None:
     assert found.returncode == 0, found.stdout
 
 
+def test_a_workflow_in_the_docs_that_waits_for_another_names_it() -> None:
+    """GitHub starts a `workflow_run` by the `name:` that the other workflow gives itself, not by its file."""
+    read = [yaml.load(block, yaml.BaseLoader) for block in WORKFLOWS]
+    waited = [name for one in read if "workflow_run" in one["on"] for name in one["on"]["workflow_run"]["workflows"]]
+    assert waited
+    assert set(waited) <= {one["name"] for one in read if "name" in one}
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_the_number_is_handed_on_whatever_became_of_the_check(tmp_path: Path, code: int) -> None:
+    (step,) = (
+        step
+        for block in WORKFLOWS
+        for job in yaml.load(block, yaml.BaseLoader)["jobs"].values()
+        for step in job["steps"]
+        if "NUMBER" in step.get("env", {})
+    )
+    if code == 0:
+        (tmp_path / "greengate").mkdir()  # the check has written its verdict
+    environ = {"PATH": os.environ["PATH"], "NUMBER": "7"}
+    subprocess.run(["bash", "-e", "-c", step["run"]], cwd=tmp_path, env=environ, check=True)
+    assert (tmp_path / "greengate" / "number").read_text() == "7\n"
+
+
 def test_inputs_and_outputs_are_those_that_are_documented() -> None:
-    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
     for name in [*ACTION["inputs"], *ACTION["outputs"]]:
-        assert f"| `{name}` |" in page, name
+        assert f"| `{name}` |" in PAGE, name
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", name)
     assert all(one["description"] for one in [*ACTION["inputs"].values(), *ACTION["outputs"].values()])
 
@@ -314,6 +339,15 @@ def test_inputs(act: Act, inputs: Mapping[str, str], code: int, outcome: str, ex
     assert not list(act.place.rglob("pwned"))
 
 
+def test_annotations_stand_where_the_repository_has_them(act: Act) -> None:
+    """Whatever the folder is that the action works in: GitHub looks from the root."""
+    act.write("below/net.fake.yaml", MODEL)
+    act.write("below/budgets.yaml", BUDGET)
+    act.workflow(comment="never", **{"working-directory": "below"})
+    (told,) = act.run().commands("error")
+    assert (told["kvPairs"]["file"], told["kvPairs"]["line"]) == ("below/budgets.yaml", "5")
+
+
 HOSTILE = "$(touch pwned)`touch pwned`';touch pwned;'"
 
 
@@ -363,6 +397,9 @@ def test_a_pull_request_that_loosens_the_budget_fails_in_a_clone_of_depth_one(ac
     assert re.search(r"10.0 MB is beyond the limit of 5.00 MB", body), body
     assert "5 MB" in body
     assert "50 MB" in body
+    (told,) = seen.commands("error")
+    assert told["kvPairs"]["file"] == "budgets.yaml"
+    assert "by main:budgets.yaml:5:5" in told["arg"]
     assert seen.outputs["outcome"] == "fail"
     assert "skip-unchanged was asked for: the policy is not the target branch's" in body
 
@@ -380,8 +417,7 @@ def test_a_pull_request_that_loosens_the_budget_fails_in_a_clone_of_depth_one(ac
 
 def matrix(act: Act, store: Path) -> Seen:
     """Run the workflow of docs/ci.md for a matrix, as it stands there."""
-    page = (ROOT / "docs" / "ci.md").read_text("utf-8")
-    (block,) = (one for one in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if "fromJSON" in one)
+    (block,) = (one for one in WORKFLOWS if "fromJSON" in one)
     block = block.replace("greengate@COMMIT", "greengate@v1").replace("with: {pa", "with: {python-version: '', pa")
     # Jobs of one machine would all install into its one Python at once.
     block = block.replace("fail-fast: false", "fail-fast: false, max-parallel: 1")

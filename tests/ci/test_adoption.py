@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 
 import pytest
+import yaml
 from act_runner import Act, stage
 from checkout import ROOT, ours
 from forge_servers import GitHub, GitLab, State, serving
@@ -58,15 +60,56 @@ def make_worse(repository: Repository) -> str:
     return tip
 
 
-def test_github(tmp_path: Path) -> None:
+@contextmanager
+def listening(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """Serve on a free port of loopback; yield the address."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+class Private(BaseHTTPRequestHandler):
+    """A repository that lets nobody in without a password."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.send_header("WWW-Authenticate", 'Basic realm="git"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def private() -> Iterator[str]:
+    """Serve a private repository, as a job finds it that keeps no credentials after the checkout."""
+    with listening(Private) as base:
+        yield f"{base}/owner/name.git"
+
+
+def test_github(tmp_path: Path, private: str) -> None:
+    """What binds is in the checkout that the lines make: in a private repository nothing can be fetched any more."""
     place = ".github/workflows/greengate.yml"
     workflow = lines_of(place).replace("@COMMIT", "@v1")
+    (checkout,) = (
+        step["with"]
+        for step in yaml.safe_load(workflow)["jobs"]["greengate"]["steps"]
+        if step["uses"].startswith("actions/checkout@")
+    )
+    assert checkout["persist-credentials"] is False
+    depth = checkout.get("fetch-depth", 1)
     repository = a_model_of_somebody(tmp_path / "repository")
     state = State()
     with serving(GitHub, state) as base:
         act = Act(repository, stage(tmp_path), state, base, shim(tmp_path / "shim"))
         tip = adopt(repository, place, workflow)
-        act.repository = act.checked_out(tip, tmp_path / "first")
+        act.repository = act.checked_out(tip, tmp_path / "first", depth)
+        act.repository.git("remote", "set-url", "origin", private)
         seen = act.run(base=tip)
         assert seen.code == 0, seen.text
         (summary,) = seen.commands("summary")
@@ -76,7 +119,8 @@ def test_github(tmp_path: Path) -> None:
 
         act.repository = repository
         tip = make_worse(repository)
-        act.repository = act.checked_out(tip, tmp_path / "second")
+        act.repository = act.checked_out(tip, tmp_path / "second", depth)
+        act.repository.git("remote", "set-url", "origin", private)
         seen = act.run(base=tip)
         assert seen.code == 1
         (body,) = state.bodies(state.me)
@@ -93,14 +137,8 @@ def shelf(tmp_path: Path) -> Iterator[str]:
     folder = tmp_path / "shelf"
     folder.mkdir()
     shutil.copyfile(ROOT / ".gitlab-ci-template.yml", folder / ".gitlab-ci-template.yml")
-    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with listening(partial(SimpleHTTPRequestHandler, directory=str(folder))) as base:
+        yield base
 
 
 @pytest.mark.system("node")

@@ -46,6 +46,14 @@ def test_the_place_is_known_and_every_ci_is_strict(environ: dict[str, str], plac
     assert ci.context(environ, strict, "gpu", static_only=True) == expected
 
 
+def test_only_a_forge_says_where_the_repository_is_checked_out(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    both = {"GITHUB_WORKSPACE": str(tmp_path), "CI_PROJECT_DIR": str(tmp_path / "link")}
+    assert ci.root(both) is ci.root({"CI": "true", **both}) is None
+    assert ci.root({**GITHUB, **both}) == ci.root({**GITLAB, **both}) == tmp_path.resolve()
+    assert ci.root(GITHUB) is ci.root({**GITLAB, "CI_PROJECT_DIR": ""}) is None
+
+
 # what the forges say
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from checkout import ROOT
 from repository import QUIET, Repository
 
 PAGE = (ROOT / "docs" / "ci.md").read_text("utf-8")
+BLOCKS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 (SCRIPT,) = (text for text in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) if text.startswith("# gate.sh"))
 MODEL = "fake: 1\nsize: 4 MB\nlatency: 10 ms\n"
 BUDGET = "version: 1\nmodels:\n  - {name: net, path: net.fake.yaml}\nrules:\n  - {metric: size, max: 5 MB}\n"
@@ -32,12 +35,13 @@ def here(tmp_path: Path) -> Repository:
     return repository
 
 
-def gate(repository: Repository, **variables: str) -> tuple[int, str]:
+def gate(
+    repository: Repository, *, command: Sequence[str] = ("sh", "-e", "gate.sh"), **variables: str
+) -> tuple[int, str]:
     """Run the script as a stranger's pipeline would; return its exit code and its last line."""
     scripts = str(Path(sys.executable).parent)
     kept = {name: os.environ[name] for name in ("HOME", "TMPDIR") if name in os.environ}
     environ = kept | QUIET | {"PATH": f"{scripts}:{os.environ['PATH']}"} | variables
-    command = ["sh", "-e", "gate.sh"]
     done = subprocess.run(
         command, cwd=repository.folder, env=environ, capture_output=True, text=True, check=False, timeout=120
     )
@@ -78,6 +82,27 @@ def test_the_script_tells_the_answers_apart(
 
 def test_a_policy_that_is_not_there_stops_the_gate(here: Repository) -> None:
     assert gate(here, POLICY="origin/nowhere") == (2, "the gate did not run (exit code 2)")
+
+
+def test_airflow_takes_the_command_for_one_and_not_for_the_name_of_a_template() -> None:
+    """What ends like this is opened by BashOperator (its `template_ext`) among the DAGs, where it is not."""
+    (call,) = (
+        node
+        for node in ast.walk(ast.parse(next(text for text in BLOCKS if "BashOperator" in text)))
+        if isinstance(node, ast.Call)
+    )
+    given = {word.arg: ast.literal_eval(word.value) for word in call.keywords}
+    assert not given["bash_command"].endswith((".sh", ".bash"))
+    assert given["skip_on_exit_code"] == 3
+
+
+@pytest.mark.parametrize("size", ["4 MB", "6 MB"])
+def test_what_airflow_runs_is_the_script(here: Repository, size: str) -> None:
+    (command,) = re.findall(r'bash_command="([^"]+)"', PAGE)
+    here.commit({"net.fake.yaml": MODEL.replace("4 MB", size)})
+    (here.folder / "gate.sh").chmod(0o755)
+    expected = 0 if size == "4 MB" else 1
+    assert gate(here, command=["bash", "-c", command])[0] == expected
 
 
 def test_every_snippet_names_files_that_the_script_writes() -> None:

@@ -131,6 +131,30 @@ def test_giving_up(place: Place, waited: list[float], answer: tuple[int, dict[st
     assert (told.code, "slow down" in told.message, bool(told.help)) == ("forge-refused", True, True)
 
 
+SPENT = [
+    (403, {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1764151200"}, "until 2025-11-26 10:00:00 UTC"),
+    (403, {"Retry-After": "3600"}, "until 2025-11-26 10:00:00 UTC"),
+    (429, {"Retry-After": "3600"}, "until 2025-11-26 10:00:00 UTC"),
+    (403, {"X-RateLimit-Remaining": "0"}, "is spent: try again later"),
+]
+
+
+@pytest.mark.parametrize("spent", SPENT)
+def test_a_spent_rate_limit_is_no_missing_right(
+    place: Place, waited: list[float], monkeypatch: pytest.MonkeyPatch, spent: tuple[int, dict[str, str], str]
+) -> None:
+    status, headers, words = spent
+    monkeypatch.setattr(rest.time, "time", lambda: 1764147600.0)  # 9 o'clock
+    place.say((status, headers, BUSY))
+    with pytest.raises(ForgeError) as caught:
+        ask(place.api, "GET", "x")
+    assert caught.value.status == 429
+    (told,) = caught.value.diagnostics
+    assert f"answers GET with {status}: slow down" in told.message
+    assert told.help.startswith("the rate limit is spent")
+    assert words in told.help
+
+
 def test_a_token_is_in_no_message(place: Place, waited: list[float]) -> None:
     place.say((401, {}, b'{"message": "Bad credentials"}'))
     with pytest.raises(ForgeError) as caught:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -244,6 +246,78 @@ def test_ctrl_c_leaves_no_process_and_no_file(here: Path, monkeypatch: pytest.Mo
 # --- the way of a user ----------------------------------------------------------------------------------------------
 
 
+def test_a_budget_in_another_folder_is_found_again_by_every_step(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is printed is what is typed next, from the folder that one is in."""
+    place = here / "services" / "a b"
+    place.mkdir(parents=True)
+    (place / "net.fake.yaml").write_text(NET)
+    assert run("init", "services/a b") == 0
+    said = capsys.readouterr().out
+    kept, check = said.splitlines()[-1].removeprefix("next: ").split(" && ")
+    assert shlex.split(kept) == ["git", "add", "services/a b/.greengate", "services/a b/budgets.yaml"]
+    assert run(*shlex.split(check)[1:]) == 0
+
+    (place / "net.fake.yaml").write_text(NET.replace("10 MB", "12 MB"))
+    assert run(*shlex.split(check)[1:]) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    (explain,) = re.findall(r"see the arithmetic with `(greengate explain size [^`]+)`", said)
+    assert run(*shlex.split(explain)[1:]) == 0
+    assert "+20.0 %" in capsys.readouterr().out
+    there = ["-b", "services/a b/budgets.yaml"]
+    assert run("ratchet", *there) == 0
+    assert run("export", "--format", "csv", *there) == 0
+    assert run("approve", "size", "--reason", "x", "--expires", "2999-01-01", "--by", "lead@example.org", *there) == 0
+    assert list((place / ".greengate" / "approvals").iterdir())
+    capsys.readouterr()
+    assert run("publish", "--to", "nowhere", *there) == 2
+    assert "'nowhere' is no registry" in capsys.readouterr().err
+
+
+def test_what_is_approved_lies_beside_its_budget_whoever_looks_from_where(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("baseline", "accept", "--reason", "first") == 0
+    (here / "net.fake.yaml").write_text(NET.replace("10 MB", "12 MB"))
+    assert run("check") == 1
+    (here / "docs").mkdir()
+    monkeypatch.chdir(here / "docs")
+    words = ["--reason", "x", "--expires", "2999-01-01", "--by", "lead@example.org", "-b", "../budgets.yaml"]
+    assert run("approve", "size", *words) == 0
+    assert list((here / ".greengate" / "approvals").iterdir())
+    assert not (here / "docs" / ".greengate").exists()
+
+
+LOST = [
+    (["explain", "size"], "run `greengate check -b there/budgets.yaml` first"),
+    (["ratchet"], "run `greengate check -b there/budgets.yaml` first"),
+    (["export", "--format", "csv"], "run `greengate check -b there/budgets.yaml` first"),
+    (["publish", "--to", "mlflow"], "run `greengate check -b there/budgets.yaml` first"),
+    (["approve", "size", "--reason", "x", "--expires", "2999-01-01"], "`greengate check -b there/budgets.yaml` first"),
+    (["baseline", "accept"], "run `greengate check -b there/budgets.yaml` first"),
+    (["history", "net", "--verdicts"], "with `greengate check --record -b there/budgets.yaml`"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), LOST)
+def test_what_is_missing_of_a_budget_elsewhere(
+    here: Path, arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "there").mkdir()
+    (here / "there" / "budgets.yaml").write_text(BUDGET)
+    (here / "there" / "net.fake.yaml").write_text(NET)
+    assert run("check", "--against", "file:net.fake.yaml") == 0  # of the folder here, which is another's
+    capsys.readouterr()
+    assert run(*arguments, "-b", "there/budgets.yaml") == 2
+    assert words in capsys.readouterr().err
+
+
+def test_no_baseline_of_a_budget_elsewhere(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("baseline", "list", "-b", "there/budgets.yaml") == 0
+    assert "run `greengate baseline accept --reason TEXT -b there/budgets.yaml`" in capsys.readouterr().out
+
+
 def test_init_then_check_passes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "budgets.yaml").unlink()
     assert run("init") == 0
@@ -373,6 +447,19 @@ def test_a_folder_that_cannot_be_written_costs_a_warning(here: Path, capsys: pyt
     (here / ".greengate").write_text("a file where the folder would be")
     assert run("check", "--against", "file:net.fake.yaml") == 0
     assert "warning[cannot-write]" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("environ", [{"GITLAB_CI": "true", "CI_PROJECT_DIR": ".."}, {}], ids=["gitlab", "laptop"])
+def test_a_forge_finds_the_budget_from_the_repositorys_root(
+    here: Path, environ: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(output, "environment", lambda: environ)
+    (here / "big.fake.yaml").write_text(NET.replace("10 MB", "12 MB"))
+    options = ["net=big.fake.yaml", "--against", "file:net.fake.yaml", "--static-only"]
+    assert run("check", *options, "--report", "codequality=-", "--report", "json=verdict.json") in (1, 3)
+    paths = {one["location"]["path"] for one in json.loads(capsys.readouterr().out)}
+    assert paths == {f"{here.name}/budgets.yaml" if environ else "budgets.yaml"}
+    assert here.name not in (here / "verdict.json").read_text(), "a verdict knows nothing of its machine's folders"
 
 
 def test_compare_reads_profiles(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -280,7 +280,8 @@ def hostile(name: str) -> Verdict:
             outcome(slow, name, Status.INCONCLUSIVE, name, step=name),
         ],
     )
-    return replace(made, case=replace(made.case, policy=Policy(name, name)), greengate=name)
+    case = replace(made.case, policy=Policy(name, name), budget=replace(made.case.budget, path=name))
+    return replace(made, case=case, greengate=name)
 
 
 ALL: Mapping[str, Verdict] = {

@@ -59,6 +59,7 @@ class Job:
 
     def __init__(self, base: str, state: State) -> None:
         self.state = state
+        state.head = (HEAD, HERE)
         self.environ = {
             "GITHUB_ACTIONS": "true",
             "GITHUB_REPOSITORY": HERE,
@@ -67,7 +68,7 @@ class Job:
             "GITHUB_SERVER_URL": "https://github.example",
             "GITHUB_RUN_ID": "12",
         }
-        self.event("pull_request", pull_request={"number": 7})
+        self.event("pull_request", pull_request={"number": 7, "base": {"ref": "main"}, "head": {"sha": HEAD}})
 
     def event(self, name: str, **value: Any) -> None:
         Path("event.json").write_text(json.dumps({"repository": {"full_name": HERE}} | value))
@@ -155,7 +156,6 @@ def test_a_forge_that_breaks_is_a_failure(job: Job, monkeypatch: pytest.MonkeyPa
 
 
 def test_the_status_of_the_commit(job: Job) -> None:
-    job.state.head = (HEAD, HERE)
     said = job.run(status=True)
     assert said[1] == f"status set on {HEAD[:12]}: FAIL"
     write(verdict(value=4))
@@ -165,6 +165,63 @@ def test_the_status_of_the_commit(job: Job) -> None:
     assert first["description"].startswith("FAIL ")
     assert first["target_url"] == "https://github.example/owner/name/actions/runs/12"
     assert second["state"] == "success"
+
+
+@pytest.mark.parametrize("before", [0, 1, 3], ids=["the request", "who we are", "the comment"])
+def test_a_rate_limit_that_is_spent_for_long_is_a_failure(
+    job: Job, before: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """GitHub says it with the status of a missing right, which is none: also where it is asked who we are."""
+    monkeypatch.setattr(output, "environment", lambda: job.environ)
+    job.state.trouble += [(403, {"X-RateLimit-Remaining": "0", "Retry-After": "3600"})]
+    job.state.trouble_after = before
+    assert door.run(["comment", "--from", "verdict.json"]) == 2
+    heard = capsys.readouterr()
+    assert heard.out == ""
+    assert "error[forge-refused]" in heard.err
+    assert "the rate limit is spent until " in heard.err
+
+
+NEWER = "c" * 40
+
+
+def test_an_older_job_that_ends_late_writes_over_nothing(job: Job) -> None:
+    """A newer push has been judged meanwhile: its comment stays, and its commit gets no word of the older one."""
+    job.run(status=True)
+    write(verdict(value=4))
+    job.state.head = (NEWER, HERE)
+    said = job.run(status=True)
+    assert said == [
+        f"not posted: a newer push has its own report; this one is of {HEAD[:12]}, not of {NEWER[:12]}",
+        f"status set on {HEAD[:12]}: PASS",
+    ]
+    assert job.run(when="always") == said[:1]
+    (body,) = job.state.bodies()
+    assert "**FAIL**" in body
+    assert [(one["sha"], one["state"]) for one in job.state.statuses] == [(HEAD, "failure"), (HEAD, "success")]
+
+
+def test_the_status_alone_asks_for_nothing_that_is_known(job: Job) -> None:
+    job.state.head = (NEWER, HERE)
+    assert job.run(status=True, when="never") == [f"status set on {HEAD[:12]}: FAIL"]
+    assert [told.method for told in job.state.heard] == ["POST"]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"name": "pull_request", "pull_request": {"number": 8, "base": {"ref": "main"}, "head": {"sha": HEAD}}},
+        {"name": "merge_group", "merge_group": {"base_ref": "refs/heads/main", "base_sha": HEAD, "head_sha": HEAD}},
+        {"name": "workflow_dispatch"},
+    ],
+)
+def test_a_request_that_the_run_is_not_of_is_asked_for_its_last_commit(job: Job, event: dict[str, Any]) -> None:
+    """A merge queue tests commits of its own, and whoever names a request vouches that the verdict is its."""
+    job.event(**event)
+    job.state.head = (NEWER, HERE)
+    said = job.run(number=7, status=True)
+    assert said[0].startswith("comment created")
+    assert said[1] == f"status set on {NEWER[:12]}: FAIL"
 
 
 def test_a_long_report_is_cut_to_what_github_takes(job: Job) -> None:
@@ -340,6 +397,36 @@ def test_gitlab_from_the_command_line(
         "comment unchanged",
     ]
     assert state.statuses[0]["state"] == "failed"
+    assert len(state.comments) == 1
+
+
+MERGE_REQUEST = {"CI_MERGE_REQUEST_TARGET_BRANCH_NAME": "main", "CI_COMMIT_SHA": HEAD}
+MERGED = MERGE_REQUEST | {"CI_COMMIT_SHA": "d" * 40, "CI_MERGE_REQUEST_SOURCE_BRANCH_SHA": HEAD}
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        MERGE_REQUEST | {"CI_MERGE_REQUEST_EVENT_TYPE": "detached"},
+        MERGED | {"CI_MERGE_REQUEST_EVENT_TYPE": "merged_result"},
+        MERGED | {"CI_MERGE_REQUEST_EVENT_TYPE": "merge_train"},
+    ],
+    ids=lambda given: given["CI_MERGE_REQUEST_EVENT_TYPE"],
+)
+def test_gitlabs_own_merge_is_not_the_commit_that_is_spoken_of(here: Path, variables: dict[str, str]) -> None:
+    state = State(me="project_42_bot_1", head=(HEAD, "42"))
+    wanted = Wanted("verdict.json", "default", "always", status=True)
+    with serving(GitLab, state) as base:
+        environ = variables | {
+            **{"GITLAB_CI": "true", "CI_API_V4_URL": f"{base}/api/v4", "CI_MERGE_REQUEST_PROJECT_ID": "42"},
+            **{"CI_MERGE_REQUEST_IID": "7", "GREENGATE_GITLAB_TOKEN": "secret-token"},
+        }
+        assert list(comment(wanted, environ)) == ["comment created: 1000", f"status set on {HEAD[:12]}: FAIL"]
+        state.head = (NEWER, "42")
+        (newer, status) = comment(wanted, environ)
+    assert newer.startswith("not posted: a newer push has its own report")
+    assert status == f"status set on {HEAD[:12]}: FAIL"
+    assert {one["sha"] for one in state.statuses} == {HEAD}
     assert len(state.comments) == 1
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from greengate.ci import gitlab
 from greengate.ci.forge import Comment, Head, NowhereToPost, Thread
 from greengate.ci.forge.rest import Api, ForgeError, ask, field, pages
 from greengate.ci.target import bad_value
@@ -20,17 +21,17 @@ def thread(environ: Mapping[str, str], number: int | None) -> Thread:
     token = environ.get("GREENGATE_GITLAB_TOKEN")
     # The pipeline of a fork runs in the fork's project; the merge request is the target's.
     project = environ.get("CI_MERGE_REQUEST_PROJECT_ID") or environ.get("CI_PROJECT_ID", "")
-    written = environ.get("CI_MERGE_REQUEST_IID", "")
-    if number is None and not written:
+    number = number if number is not None else gitlab.number(environ)
+    if number is None:
         raise NowhereToPost("this pipeline belongs to no merge request")
     if not token:
         raise NowhereToPost("there is no token: set GREENGATE_GITLAB_TOKEN, since a job's own token may not comment")
-    if not project.isdigit() or not (number is not None or written.isdigit()):
-        raise bad_value("CI_MERGE_REQUEST_PROJECT_ID and CI_MERGE_REQUEST_IID are not numbers")
+    if not project.isdecimal():
+        raise bad_value("CI_MERGE_REQUEST_PROJECT_ID is not a number")
     if not (base := environ.get("CI_API_V4_URL", "")):
         raise bad_value("CI_API_V4_URL is not set")
     api = Api(base.rstrip("/"), {"PRIVATE-TOKEN": token})
-    return Thread(api, f"projects/{project}", number if number is not None else int(written))
+    return Thread(api, f"projects/{project}", number)
 
 
 def link(environ: Mapping[str, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import time
 from collections.abc import Iterator, Mapping
@@ -22,7 +23,10 @@ _MOVED = frozenset({301, 302, 307, 308})
 
 
 class ForgeError(GreengateError):
-    """The forge did not do what was asked; `status` is its answer's, None where there was none."""
+    """The forge did not do what was asked; `status` is its answer's, None where there was none.
+
+    A spent rate limit has the status 429, whichever the forge answers it with: 403 is for a missing right.
+    """
 
     def __init__(self, message: str, help: str, status: int | None = None) -> None:
         super().__init__(Diagnostic("forge-refused" if status else "forge-unreachable", message, help))
@@ -146,8 +150,22 @@ def _lower(headers: Message) -> dict[str, str]:
 
 
 def _is_busy(raw: _Raw) -> bool:
-    limited = raw.status == 403 and ("retry-after" in raw.headers or raw.headers.get("x-ratelimit-remaining") == "0")
-    return raw.status in _BUSY or limited
+    return raw.status in _BUSY or _is_limited(raw)
+
+
+def _is_limited(raw: _Raw) -> bool:
+    """Tell whether GitHub answers that its rate limit is spent, as it does with the status of a missing right."""
+    spent = "retry-after" in raw.headers or raw.headers.get("x-ratelimit-remaining") == "0"
+    return raw.status == 403 and spent
+
+
+def _again(raw: _Raw) -> str:
+    """Return when to ask again where the rate limit is spent."""
+    wait = _asked(raw, 0.0)
+    if not wait:
+        return "the rate limit is spent: try again later"
+    until = datetime.datetime.fromtimestamp(time.time() + wait, datetime.UTC)
+    return f"the rate limit is spent until {until:%Y-%m-%d %H:%M:%S} UTC: try again then"
 
 
 def _asked(raw: _Raw, otherwise: float) -> float:
@@ -164,6 +182,8 @@ def _asked(raw: _Raw, otherwise: float) -> float:
 def _answer(raw: _Raw, method: str, url: str) -> Answer:
     if not 200 <= raw.status < 300:
         message = f"{_host(url)} answers {method} with {raw.status}{_told(raw.data)}"
+        if raw.status == 429 or _is_limited(raw):
+            raise ForgeError(message, _again(raw), 429)
         raise ForgeError(message, _NEXT.get(raw.status, "try again later"), raw.status)
     if raw.status == 204 or not raw.data:
         return Answer(raw.status, None, None)

@@ -51,7 +51,7 @@ def _installed() -> None:
 
 
 #: How to get what this backend needs.
-INSTALL = "pip install 'greengate-ci[torch]'; for the CPU build of torch see Install in the README"
+INSTALL = "pip install 'greengate-ci[torch]'; for the CPU build of torch see docs/pytorch.md"
 
 
 def simulate(job: SimulateJob, limits: WorkerLimits) -> Simulated | Missing:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from greengate.metrics import name_of
+from greengate.report import steps
 from greengate.report.facts import Fact, facts, gaps, rule_of, titled
 from greengate.report.numbers import write_outcome
 from greengate.report.terminal.paper import (
@@ -41,7 +42,7 @@ _COLUMNS = (
 def render(verdict: Verdict, *, colour: bool = False, width: int = 100, encoding: str = "utf-8") -> str:
     """Write the verdict for a terminal of `width` columns that can show `encoding`."""
     width = max(width, NARROWEST)
-    return render_page(_parts(verdict, width), colour, width, encoding)
+    return render_page(_parts(steps.addressed(verdict), width), colour, width, encoding)
 
 
 def _parts(verdict: Verdict, width: int) -> Iterator[Part]:
@@ -57,7 +58,7 @@ def _parts(verdict: Verdict, width: int) -> Iterator[Part]:
     findings = [outcome for outcome in worst_first(verdict) if outcome.status is not Status.PASS]
     for alike in grouped(findings):
         yield ""
-        yield hanging(_finding(alike))
+        yield hanging(_finding(alike, verdict.case.budget.path))
     if verdict.notices:
         yield ""
         yield hanging(_notices(verdict))
@@ -104,7 +105,7 @@ def _row(verdict: Verdict, outcome: Outcome) -> list[Cell]:
     ]
 
 
-def _finding(alike: list[Outcome]) -> Iterator[tuple[str, str, str]]:
+def _finding(alike: list[Outcome], budget: str) -> Iterator[tuple[str, str, str]]:
     """Say what a status rests on, where the rule stands and what to do, once for outcomes that say the same."""
     one = alike[0]
     rules = [safe(clip(rule)) for rule in dict.fromkeys(outcome.rule for outcome in alike)]
@@ -113,7 +114,7 @@ def _finding(alike: list[Outcome]) -> Iterator[tuple[str, str, str]]:
     who = f"{listed(rules, most=8)} of {listed(models, most=8)}"
     yield one.status.name, STYLES[one.status], f"{who}: {safe(one.reason)}"
     yield "at", "dim", listed(places, most=8)
-    yield "next", "dim", safe(one.help) or f"see the arithmetic with `greengate explain {rules[0]}`"
+    yield "next", "dim", safe(one.help or steps.of(budget, f"see the arithmetic with `greengate explain {rules[0]}`"))
 
 
 def _notices(verdict: Verdict) -> Iterator[tuple[str, str, str]]:
