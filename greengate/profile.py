@@ -212,7 +212,7 @@ class WorkloadSpec:
 
 @dataclass(frozen=True)
 class Workload:
-    """What was run: batch, threads, the exact bytes fed, by digest, and how the runtime was set by name."""
+    """What was run: batch, threads, the bytes fed and what was `asked` for, by digest, and the runtime's settings."""
 
     batch_size: int
     threads: int
@@ -221,6 +221,7 @@ class Workload:
     feed: str
     precision: str = "as stored"
     settings: Mapping[str, str] = field(default_factory=dict)
+    asked: str = ""
 
 
 @dataclass(frozen=True)
@@ -265,10 +266,10 @@ class Launch:
     """Raw samples of one fresh worker process.
 
     `samples[role][series]` are integers: `wall` and `cpu` in ns per call, paired by index across roles unless the
-    models ran in processes of their own (`together` is False); `load` in ns and `peak` in bytes, one each. `seconds`
-    were spent inside calls, warm-up included, `took` in all. `feeds` is how many inputs there are: call i of a role got
-    input (first + i // 2) % feeds, see pairing.first_feed. A launch that metered energy has `windows` and no samples,
-    with the `domains` that were read, the `devices` that the models ran on, and `faults`: why readings cannot be used.
+    models ran in processes of their own (not `together`); `load` in ns and `peak` in bytes, one each. `seconds` were
+    spent inside calls, warm-up included, `took` in all. Of `feeds` inputs call i of a role got (first + i // 2) % feeds
+    (see pairing.first_feed). A launch that metered energy has `windows` and no samples, with the `domains` read, the
+    `devices` that the models ran on, and `faults`: why readings cannot be used.
     """
 
     seed: int
@@ -286,10 +287,7 @@ class Launch:
 
 @dataclass(frozen=True)
 class Trial:
-    """Baseline and candidate measured together: both profiles, the raw launches, and why it ended.
-
-    `looks` counts the launches at each look: a second look is taken to confirm a failure.
-    """
+    """Baseline and candidate measured together, why it ended, and how many launches there were at each look."""
 
     baseline: Profile
     candidate: Profile

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
 from greengate.gate import accuracy, parts
 from greengate.gate.accuracy import with_accuracy
+from greengate.gate.asked import asked, differs
 from greengate.gate.here import Measured, model_case
 from greengate.gate.past import looked_at, with_past
 from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
 from greengate.layers import attribute
 from greengate.profile import Missing, Profile, Trial
+from greengate.recipe import names_code
 from greengate.verdict import BaselineRef, Machine, ModelCase
 
 Piece = tuple[str, Profile | Trial]
@@ -89,12 +92,15 @@ def _disagreements(chosen: Chosen, pieces: Sequence[Piece], setting: Setting) ->
     for path, found in pieces:
         candidate = _candidate(found)
         for field in ("batch_size", "threads", "seed"):
-            asked, ran = getattr(spec, field), getattr(candidate.workload, field)
-            if asked != ran:
+            wanted, ran = getattr(spec, field), getattr(candidate.workload, field)
+            if wanted != ran:
                 wrong.append(
-                    _mismatch(f"{path} ran with {field} {ran}, the budget asks for {asked}", "measure it again")
+                    _mismatch(f"{path} ran with {field} {ran}, the budget asks for {wanted}", "measure it again")
                 )
-        if _stale(chosen.path, candidate):
+        if differs(candidate.workload.asked, asked(chosen, setting)):
+            message = f"{path} ran with other inputs or settings than the budget asks for"
+            wrong.append(_mismatch(message, "measure it again"))
+        if _stale(chosen, candidate, setting):
             wrong.append(_mismatch(f"{path} measured another file than {chosen.shown} holds now", "measure it again"))
         if other := accuracy.other_data(chosen.entry.accuracy, candidate, setting):
             wrong.append(_mismatch(f"{path} evaluated {other}", "measure it again"))
@@ -106,16 +112,33 @@ def _disagreements(chosen: Chosen, pieces: Sequence[Piece], setting: Setting) ->
     return wrong
 
 
-def _stale(path: Path, measured: Profile) -> bool:
+def _stale(chosen: Chosen, measured: Profile, setting: Setting) -> bool:
     """Tell whether the model at hand is not the one that was measured; a file that is not at hand is not stale."""
-    for file in measured.model.files:
-        here = path.parent / file.path if file is not measured.model.files[0] else path
+    args = chosen.entry.recipe.args
+    if args != "{}" and all(file.path != "args" for file in measured.model.files):
+        return True
+    for place, file in enumerate(measured.model.files):
+        if file.path == "args" and names_code(chosen.entry.path):
+            if hashlib.sha256(args.encode()).hexdigest() != file.sha256:
+                return True
+            continue
+        here = _at_hand(chosen, place, file.path, setting)
         if not here.is_file():
             continue
         pointer = git.lfs_digest(here.read_bytes()) if here.stat().st_size < 1024 else None
         if (pointer or files.sha256(here)).removeprefix("sha256:") != file.sha256:
             return True
     return False
+
+
+def _at_hand(chosen: Chosen, place: int, name: str, setting: Setting) -> Path:
+    """Return where the file of a model is: below a folder, beside the code that makes it, or the model itself."""
+    if chosen.path.is_dir():
+        return chosen.path / name
+    if names_code(chosen.entry.path):
+        weights = chosen.entry.recipe.weights if place == 0 else None
+        return chosen.path.parent / name if weights is None else setting.folder / weights
+    return chosen.path if place == 0 else chosen.path.parent / name
 
 
 def _mismatch(message: str, help_: str) -> Diagnostic:

@@ -11,6 +11,7 @@ from greengate.baselines import Found
 from greengate.budget import Budget, WorkerLimits
 from greengate.carbon import record as training_record
 from greengate.errors import BaselineError, Diagnostic, GreengateError, ModelError
+from greengate.gate.asked import asked
 from greengate.gate.request import Chosen, Setting
 from greengate.profile import Missing, Profile
 from greengate.profiler import exact
@@ -95,7 +96,13 @@ def _ready(
     if before is None and after.hardware.gpus and isinstance(baseline, Found):
         # Which stored version was made on this machine is known only now that its board is.
         baseline = find_baseline(chosen, setting, after.hardware.id)
+    wanted = asked(chosen, setting)
+    after, then = _asked(after, wanted), None if then is None else _asked(then, wanted)
     return Ready(chosen, candidate, _trained(after, chosen, setting), baseline, before, then)
+
+
+def _asked(counted: Profile, wanted: str) -> Profile:
+    return replace(counted, workload=replace(counted.workload, asked=wanted))
 
 
 def _trained(counted: Profile, chosen: Chosen, setting: Setting) -> Profile:
