@@ -52,7 +52,7 @@ class Packing:
                 found.update((given, inside[name]) for name, given in names if name in inside)
         return found
 
-    def _called(self, function: Any, told: Mapping[str, int]) -> Packed:
+    def _called(self, function: Any, told: dict[str, int]) -> Packed:
         """Return the packed weights of a function by its own names; one that calls itself has no more."""
         told = {item.name: item.i for item in function.attribute_proto} | told
         key = function.domain, function.name, *sorted(told.items())
