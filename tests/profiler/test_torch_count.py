@@ -50,6 +50,10 @@ def ones(*shape: int) -> Tensor:
     return torch.ones(shape)
 
 
+def imaginary(*shape: int) -> Tensor:
+    return torch.ones(shape, dtype=torch.complex64)
+
+
 # --- one network, every form --------------------------------------------------------------------
 
 FORMS = {"eager": nets.Net.build, "traced": nets.traced, "scripted": nets.scripted, "exported": nets.exported}
@@ -186,6 +190,18 @@ CASES: dict[str, tuple[Any, tuple[Tensor, ...], int]] = {
     "fourier": (lambda x: torch.fft.rfft(x).abs(), (ones(5, 16),), 640),
     "fourier back": (lambda x: torch.fft.irfft(torch.complex(x, x), 16), (ones(5, 9),), 640),
     "einsum": (lambda a, b: torch.einsum("bij,bjk->bik", a, b), (ones(2, 3, 4), ones(2, 4, 5)), 120),
+    # a product of two complex numbers is four of real ones
+    "complex": (torch.mm, (imaginary(2, 3), imaginary(3, 5)), 120),
+    "complex batches": (torch.bmm, (imaginary(7, 2, 3), imaginary(7, 3, 5)), 840),
+    "complex vector": (torch.mv, (imaginary(2, 3), imaginary(3)), 24),
+    "complex dot": (torch.dot, (imaginary(3), imaginary(3)), 12),
+    "complex vdot": (torch.vdot, (imaginary(3), imaginary(3)), 12),
+    "complex added": (torch.addmm, (imaginary(5), imaginary(2, 3), imaginary(3, 5)), 120),
+    "complex added batches": (torch.baddbmm, (imaginary(7, 2, 5), imaginary(7, 2, 3), imaginary(7, 3, 5)), 840),
+    "complex summed batches": (torch.addbmm, (imaginary(2, 5), imaginary(7, 2, 3), imaginary(7, 3, 5)), 840),
+    "complex einsum": (lambda a, b: torch.einsum("ij,jk->ik", a, b), (imaginary(2, 3), imaginary(3, 5)), 120),
+    "complex determinant": (torch.linalg.det, (torch.eye(4).to(torch.complex64),), 56),
+    "complex inverse": (torch.linalg.inv, (torch.eye(4).to(torch.complex64),), 256),
     "free": (lambda x: F.layer_norm(F.gelu(x).softmax(-1), (4,)).topk(2)[0], (ones(3, 4),), 0),
 }
 
@@ -195,6 +211,11 @@ def test_formulas_by_hand(name: str) -> None:
     function, args, macs = CASES[name]
     found = counted(Calls(function), *args)
     assert (found.macs, found.unknown) == (macs, {})
+
+
+def test_a_complex_number_by_a_real_one_is_two_products() -> None:
+    """No operator takes both today."""
+    assert TORCH_FORMULAS["aten::mm"]((imaginary(2, 3), ones(3, 5)), imaginary(2, 5)) == 60
 
 
 # 3 gates in a GRU, 1 in a plain layer; 5x2 steps; 4 x 3 + 4 x 4 each
