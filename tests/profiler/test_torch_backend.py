@@ -251,6 +251,29 @@ def test_packed_parameters_are_counted_in_both_forms() -> None:
         assert value(found, "weight_bits") == pytest.approx((8 * 640 + 32 * 36) / 676)
 
 
+WIDE = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("w", torch.ones(16, 32, dtype=torch.int8))
+
+    def forward(self, input):
+        wide, scales = input.bfloat16(), torch.ones(16, dtype=torch.bfloat16)
+        return torch._weight_int8pack_mm(wide, self.w, scales)
+
+def make():
+    return Net()
+"""
+
+
+def test_weights_of_8_bits_by_wider_numbers_are_no_quantised_product() -> None:
+    code(WIDE)
+    found = count("own:make", WorkloadSpec(inputs=(InputSpec("input", (4, 32)),)))
+    assert (value(found, "macs"), value(found, "quantized_share")) == (4 * 32 * 16, 0)
+
+
 #: Quantised modules that keep what is packed in other places; LSTMs keep it so that it cannot be taken apart.
 OTHERS: dict[str, Callable[[], nn.Module]] = {
     "lstm": lambda: nn.LSTM(16, 8),

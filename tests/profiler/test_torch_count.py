@@ -218,6 +218,37 @@ def test_a_complex_number_by_a_real_one_is_two_products() -> None:
     assert TORCH_FORMULAS["aten::mm"]((imaginary(2, 3), ones(3, 5)), imaginary(2, 5)) == 60
 
 
+def _scaled(left: Tensor, right: Tensor) -> Tensor:
+    return torch._scaled_mm(left, right.t(), ones(), ones(), out_dtype=torch.bfloat16)
+
+
+_FP8, _BF16 = torch.float8_e4m3fn, torch.bfloat16
+
+#: Products of 16 x 32 by 32 x 16, and what part of them multiplies numbers of 8 bits.
+NARROW: dict[str, tuple[Any, tuple[Tensor, ...], int]] = {
+    "floats": (torch.mm, (ones(16, 32), ones(32, 16)), 0),
+    "integers": (torch._int_mm, (ones(16, 32).to(torch.int8), ones(32, 16).to(torch.int8)), 8192),
+    "floats of 8 bits": (_scaled, (ones(16, 32).to(_FP8), ones(16, 32).to(_FP8)), 8192),
+    "weights of 8 bits alone": (
+        lambda x, w: torch._weight_int8pack_mm(x, w, ones(16).to(_BF16)),
+        (ones(16, 32).to(_BF16), ones(16, 32).to(torch.int8)),
+        0,
+    ),
+    "added to": (
+        torch.addmm,
+        (ones(16, 16).to(torch.uint8), ones(16, 32).to(torch.uint8), ones(32, 16).to(torch.uint8)),
+        8192,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_what_multiplies_numbers_of_8_bits_is_told_by_their_type(name: str) -> None:
+    function, args, narrow = NARROW[name]
+    found = counted(Calls(function), *args)
+    assert (found.macs, found.narrow) == (8192, narrow)
+
+
 # 3 gates in a GRU, 1 in a plain layer; 5x2 steps; 4 x 3 + 4 x 4 each
 @pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3), (nn.RNN, 1)])
 def test_recurrent_layers_by_hand(kind: type[nn.Module], gates: int) -> None:

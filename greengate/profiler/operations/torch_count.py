@@ -23,8 +23,8 @@ Place = tuple[int, ...]
 class TorchCount:
     """MACs of one call, or why they are Missing; every dispatched operator with its calls, in three sets.
 
-    `by_op` are the MACs of each. `layers` are modules by path, with what ran in them and in no module of theirs; a bare
-    class name is the root.
+    `by_op` are the MACs of each, `narrow` those that multiply numbers of 8 bits or fewer. `layers` are modules by path,
+    with what ran in them and in no module of theirs; a bare class name is the root.
     """
 
     macs: int | Missing
@@ -34,6 +34,7 @@ class TorchCount:
     layers: tuple[Layer, ...] = ()
     notes: tuple[str, ...] = ()
     by_op: Mapping[str, int] = field(default_factory=dict)
+    narrow: int = 0
 
 
 def count_module(
@@ -57,7 +58,7 @@ def count_module(
             notes += torch_check.notes(runnable, tuple(args), given, tally)
     layers = tuple(_layers(runnable, tally))
     sets = dict(tally.counted), dict(tally.free), dict(tally.unknown)
-    return TorchCount(_macs(tally), *sets, layers, notes, dict(tally.by_op))
+    return TorchCount(_macs(tally), *sets, layers, notes, dict(tally.by_op), tally.narrow)
 
 
 def _runnable(module: Any) -> Any:

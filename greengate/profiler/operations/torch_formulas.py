@@ -190,3 +190,16 @@ TORCH_FORMULAS: dict[str, TorchFormula] = (
     | _quantised("linear linear_relu linear_dynamic linear_relu_dynamic", packed_product)
     | _quantised("conv1d conv2d conv3d conv1d_relu conv2d_relu conv3d_relu", quantised_convolution)
 )
+
+_ADDED = frozenset(f"aten::{name}" for name in f"{_SUMS} {_SUMMED}".split())
+
+
+def is_narrow(name: str, args: Sequence[Any]) -> bool:
+    """Tell whether a counted operator multiplies numbers of 8 bits or fewer: by the types of both its operands.
+
+    Weights of 8 bits by wider numbers are restored to those first. What quantised modules pack is in 8 bits.
+    """
+    if name.startswith("quantized::"):
+        return True
+    left = 1 if name in _ADDED else 0
+    return all(hasattr(item, "element_size") and item.element_size() == 1 for item in args[left : left + 2])
