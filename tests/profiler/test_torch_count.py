@@ -361,6 +361,15 @@ def test_no_operator_is_both_counted_and_free(known: dict[str, list[Any]]) -> No
     assert [name for name in TORCH_FORMULAS if any(is_free(func) for func in known[name])] == []
 
 
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_product_of_nested_tensors_is_unknown(layout: torch.layout) -> None:
+    nested = torch.nested.nested_tensor([ones(2, 8), ones(3, 8)], layout=layout)
+    found = counted(nn.Linear(8, 4), nested)
+    assert isinstance(found.macs, Missing)
+    assert "aten::linear (on a nested tensor)" in found.macs.reason
+
+
 #: What contracts in PyTorch, by the words in its name; what only looks like it.
 CONTRACTS = re.compile(r"mm(?!a)|conv(?!ert)|attention|rnn|lstm|gru|linear|dot|mv(?!l)|_fft_|cdist|det$|einsum")
 LOOKS = re.compile(r"cummin|hamming|(lstm|gru)_cell$|upsample_(bi|tri)?linear")

@@ -71,12 +71,15 @@ def _dispatched(mode: Any, tally: Tally, func: Any, args: Any, kwargs: dict[str,
     if isinstance(func, torch._ops.HigherOrderOperator):
         return _control_flow(mode, tally, func, args, kwargs)
     name, formula, free = func._schema.name, _formula(func), is_free(func)
-    if formula is None and not free:
+    nested = any(item.is_nested for item in _tensors(args))
+    if formula is None and not free and not nested:  # one that takes nested tensors, taken apart, fails or calls itself
         with mode:
             parts = func.decompose(*args, **kwargs)
         if parts is not NotImplemented:
             return parts
         tally.doubt(name)
+    elif formula is None and not free:
+        tally.doubt(name, "on a nested tensor")
     out = func(*args, **kwargs)
     if formula is not None:
         _count(tally, name, formula, args, out)
@@ -102,7 +105,8 @@ def _count(tally: Tally, name: str, formula: Callable[[Any, Any], int], args: An
 
     tensors = _tensors(args)
     if odd := [item for item in tensors if item.layout is not torch.strided or item.is_nested]:
-        tally.doubt(name, f"on a {str(odd[0].layout).removeprefix('torch.')} tensor")
+        kind = "nested" if odd[0].is_nested else str(odd[0].layout).removeprefix("torch.")
+        tally.doubt(name, f"on a {kind} tensor")
         return
     try:
         tally.add(name, formula(args, out), is_narrow(name, args))
