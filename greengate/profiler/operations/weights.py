@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import ChainMap
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Any
 
 from greengate.profiler.operations.packing import Packed, Packing
@@ -125,4 +126,4 @@ def _place(tensor: Any) -> tuple[str, ...]:
     if tensor.data_location != _EXTERNAL:
         return ()
     named = {entry.key: entry.value for entry in tensor.external_data}
-    return named.get("location", ""), named.get("offset", "0"), str(tensor.dims), str(tensor.data_type)
+    return normpath(named.get("location", "")), named.get("offset", "0"), str(tensor.dims), str(tensor.data_type)
