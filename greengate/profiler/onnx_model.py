@@ -18,6 +18,7 @@ from functools import cache
 from importlib import util
 from io import BufferedReader
 from pathlib import Path
+from posixpath import normpath
 from typing import IO, Any
 
 from greengate.profile import File
@@ -191,13 +192,17 @@ def _tensors(proto: Any) -> Iterator[Any]:
 
 
 def _external_files(path: str, proto: Any) -> list[tuple[str, Path, int]]:
-    """Return the external data files in order of their names. Raises Refused for the first that cannot be used."""
+    """Return the external data files, each once, in order of their names.
+
+    Raises Refused for the first that cannot be used.
+    """
     ends: dict[str, int] = {}
     for tensor in _tensors(proto):
         if tensor.data_location == schema().TensorProto.EXTERNAL:
             location, end = _extent(path, tensor)
             ends[location] = max(ends.get(location, 0), end)
-    return [_external_file(path, location, ends[location]) for location in sorted(ends)]
+    found = [_external_file(path, location, ends[location]) for location in sorted(ends)]
+    return sorted({real: (name, real, size) for name, real, size in reversed(found)}.values())
 
 
 def _extent(path: str, tensor: Any) -> tuple[str, int]:
@@ -237,7 +242,7 @@ def _external_file(path: str, location: str, end: int) -> tuple[str, Path, int]:
     except OSError as error:
         message = f"{named} cannot be read: {error.strerror}"
         raise Refused("unreadable-file", message, "check its permissions") from None
-    return location, real, found.st_size
+    return normpath(location), real, found.st_size
 
 
 def _check_length(file: IO[bytes], named: Path, shown: str, size: int, end: int) -> None:

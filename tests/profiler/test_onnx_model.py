@@ -16,6 +16,8 @@ from onnx import TensorProto, helper
 
 from greengate.profiler import onnx_model
 from greengate.profiler.jobs import Refused
+from greengate.profiler.operations.stored import declared
+from greengate.profiler.operations.weights import Ledger
 
 WHOLE = linear(columns=8).SerializeToString()
 
@@ -114,6 +116,7 @@ def test_files_carry_digest_and_size(tmp_path: Path) -> None:
         ("w.bin", {"offset": 0, "length": 1 << 40}, "external-data-missing", "needs 1,099,511,627,776"),
         ("pointer.bin", {}, "model-lfs-pointer", "pointer.bin is a Git LFS pointer"),
         ("../w.bin", {}, "external-data-escapes", "outside the model's folder"),
+        ("sub/../w.bin", {}, "external-data-escapes", "outside the model's folder"),
         ("sub/../../w.bin", {}, "external-data-escapes", "outside the model's folder"),
         ("..\\w.bin", {}, "external-data-escapes", "outside the model's folder"),
         ("/etc/passwd", {}, "external-data-escapes", "outside the model's folder"),
@@ -167,6 +170,25 @@ def test_a_file_that_holds_two_tensors_is_one_file(tmp_path: Path) -> None:
     twin.external_data[1].value = "0"
     save(proto, Path(path))
     assert onnx_model.read(path).size == Path(path).stat().st_size + 96
+
+
+@pytest.mark.parametrize("spelling", ["./w.bin", ".//w.bin", "link.bin"])
+def test_one_file_under_two_names_is_one_file(tmp_path: Path, spelling: str) -> None:
+    (tmp_path / "w.bin").write_bytes(bytes(96))
+    (tmp_path / "link.bin").symlink_to("w.bin")
+    path = external(tmp_path / "m.onnx", "w.bin", offset=48, length=48)
+    proto = onnx.load(path, load_external_data=False)
+    twin = proto.graph.initializer.add()
+    twin.CopyFrom(proto.graph.initializer[0])
+    twin.name = "v"
+    twin.external_data[0].value = spelling
+    save(proto, Path(path))
+    read = onnx_model.read(path)
+    assert read.size == Path(path).stat().st_size + 96
+    assert [file.path for file in read.files()] == ["m.onnx", "link.bin" if spelling == "link.bin" else "w.bin"]
+    ledger = Ledger()
+    list(declared(read.proto, ledger))
+    assert ledger.elements == (24 if spelling == "link.bin" else 12)  # a graph knows no links
 
 
 def test_external_data_of_a_constant_inside_a_branch_are_found(tmp_path: Path) -> None:

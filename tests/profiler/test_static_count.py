@@ -458,6 +458,63 @@ def test_a_loop_that_ends_by_its_data_is_missing_only_where_it_computes() -> Non
     assert macs(rounds("data", plain)) == Measurement(0, "static", detail=macs(rounds("data", plain)).detail)
 
 
+def beside(proto: onnx.ModelProto) -> Measurement | Missing:
+    return static.measurements(found(proto), 1)["elementwise_ops"]
+
+
+def test_branches_and_rounds_that_differ_beside_the_macs_leave_only_those() -> None:
+    """Branches: a product each, one with a Relu behind it. Rounds: a Relu in each, and nobody knows how many."""
+    branches = choosing(4, 4)
+    branch = branches.graph.node[2].attribute[0].g
+    branch.node[0].output[0] = "product"
+    branch.node.append(op("Relu", ["product"], [branch.output[0].name]))
+    plain = rounds("data", op("Relu", ["s"], ["s2"]))
+    for proto, words in ((branches, "If 'which': which branch runs"), (plain, "Loop 'turns': how often it runs")):
+        told = beside(proto)
+        assert isinstance(macs(proto), Measurement)
+        assert isinstance(told, Missing)
+        assert told.reason == f"not told by the graph alone: {words}"
+    assert isinstance(beside(choosing(4, 4)), Measurement)
+    # what is known is what it was: 5 rounds of a maximum, a comparison and a Relu
+    assert beside(rounds("kept", op("Relu", ["s"], ["s2"]))) == Measurement(
+        5 * (10**4 + 1 + 10**4), "static", detail=macs(rounds("kept", op("Relu", ["s"], ["s2"]))).detail
+    )
+
+
+def test_a_doubt_about_element_wise_work_inside_is_one_around_it() -> None:
+    """In both branches of an If a Loop that ends by its data: the branches are not known to be the same."""
+    proto = rounds("data", op("Relu", ["s"], ["s2"]))
+    inner = proto.graph.node[0]
+    branches = [helper.make_graph([inner], name, [], [value("y", None)]) for name in ("a", "b")]
+    node = op("If", ["flag"], ["y"], name="which", then_branch=branches[0], else_branch=branches[1])
+    flag = [op("ReduceMax", ["x"], ["m"], keepdims=0), op("Greater", ["m", "limit"], ["flag"])]
+    told = beside(chain([*flag, node], *proto.graph.initializer, x=(100, 100)))
+    assert isinstance(told, Missing)
+    assert told.reason == "not told by the graph alone: Loop 'turns': how often it runs; If 'which': which branch runs"
+
+
+@pytest.mark.parametrize(
+    ("body", "counts", "weighs"),
+    [
+        (op("MatMul", ["item", "w"], ["out"]), False, False),
+        (op("Relu", ["item"], ["out"]), True, False),
+        (op("Identity", ["item"], ["out"]), True, True),
+    ],
+)
+def test_a_graph_inside_that_is_not_followed_is_not_left_out(body: onnx.NodeProto, counts: bool, weighs: bool) -> None:
+    graph = helper.make_graph([body], "body", [value("item", None)], [value("out", None)])
+    nodes = [
+        op("SplitToSequence", ["x"], ["items"], axis=0),
+        op("SequenceMap", ["items"], ["done"], name="each", body=graph),
+        op("ConcatFromSequence", ["done"], ["y"], axis=0),
+    ]
+    proto = chain(nodes, weight("w", (3, 3)))
+    assert isinstance(macs(proto), Measurement) == counts
+    assert isinstance(beside(proto), Measurement) == weighs
+    if not counts:
+        assert reason(proto) == "not told by the graph alone: SequenceMap 'each': how often its graph runs, and on what"
+
+
 def test_a_loop_whose_shapes_grow_is_missing() -> None:
     grown = op("Concat", ["s", "s"], ["s2"], axis=0)
     product = op("MatMul", ["s", "w"], ["unused"])

@@ -44,6 +44,7 @@ from greengate.profiler.jobs import (  # noqa: E402
     Sampled,
     SimulateJob,
 )
+from greengate.profiler.operations.torch_count import count_module  # noqa: E402
 from greengate.recipe import Recipe  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden" / "torch"
@@ -196,6 +197,44 @@ def make():
 """
 
 
+class Tied(nn.Module):
+    """Logits by the table of embeddings, which a stored program keeps under both names; or by a view of it."""
+
+    def __init__(self, view: bool) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(50, 4), nn.Linear(4, 50, bias=False)
+        self.head.weight = nn.Parameter(self.table.weight.view(50, 4)) if view else self.table.weight
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        return self.head(self.table(tokens))
+
+
+@pytest.mark.parametrize("view", [False, True])
+@pytest.mark.parametrize("stored", [False, True])
+def test_weights_that_share_memory_count_once(view: bool, stored: bool) -> None:
+    module: Any = Tied(view).eval()
+    if stored:
+        torch.export.save(torch.export.export(module, (torch.zeros(3, dtype=torch.long),)), "tied.pt2")
+        module = torch.export.load("tied.pt2").module()
+    told = weights(module)["params"]
+    assert isinstance(told, Measurement)
+    assert told.value == 200
+    found = count_module(module, (torch.zeros(3, dtype=torch.long),), cross_check=False)
+    assert [(layer.params, layer.weight_bytes) for layer in found.layers if layer.params] == [(200, 800)]
+
+
+def test_weights_without_memory_and_parts_of_one_memory_are_not_joined() -> None:
+    with torch.device("meta"):
+        told = weights(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)))["params"]
+    assert isinstance(told, Measurement)
+    assert told.value == 40
+    whole = torch.ones(10)
+    parts = [nn.Parameter(part) for part in (whole[:5], whole[5:], whole[:4], whole[::2])]
+    told = weights(nn.ParameterList(parts))["params"]
+    assert isinstance(told, Measurement)
+    assert told.value == 5 + 5 + 4 + 5
+
+
 @pytest.mark.filterwarnings("ignore")  # PyTorch deprecates what these models are made with
 def test_packed_parameters_are_counted_in_both_forms() -> None:
     code(QUANTISED)
@@ -210,6 +249,29 @@ def test_packed_parameters_are_counted_in_both_forms() -> None:
         assert value(found, "macs") == 16 * 32 + 32 * 4
         assert value(found, "quantized_share") == 1
         assert value(found, "weight_bits") == pytest.approx((8 * 640 + 32 * 36) / 676)
+
+
+WIDE = """
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("w", torch.ones(16, 32, dtype=torch.int8))
+
+    def forward(self, input):
+        wide, scales = input.bfloat16(), torch.ones(16, dtype=torch.bfloat16)
+        return torch._weight_int8pack_mm(wide, self.w, scales)
+
+def make():
+    return Net()
+"""
+
+
+def test_weights_of_8_bits_by_wider_numbers_are_no_quantised_product() -> None:
+    code(WIDE)
+    found = count("own:make", WorkloadSpec(inputs=(InputSpec("input", (4, 32)),)))
+    assert (value(found, "macs"), value(found, "quantized_share")) == (4 * 32 * 16, 0)
 
 
 #: Quantised modules that keep what is packed in other places; LSTMs keep it so that it cannot be taken apart.

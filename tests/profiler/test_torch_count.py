@@ -50,6 +50,10 @@ def ones(*shape: int) -> Tensor:
     return torch.ones(shape)
 
 
+def imaginary(*shape: int) -> Tensor:
+    return torch.ones(shape, dtype=torch.complex64)
+
+
 # --- one network, every form --------------------------------------------------------------------
 
 FORMS = {"eager": nets.Net.build, "traced": nets.traced, "scripted": nets.scripted, "exported": nets.exported}
@@ -186,6 +190,18 @@ CASES: dict[str, tuple[Any, tuple[Tensor, ...], int]] = {
     "fourier": (lambda x: torch.fft.rfft(x).abs(), (ones(5, 16),), 640),
     "fourier back": (lambda x: torch.fft.irfft(torch.complex(x, x), 16), (ones(5, 9),), 640),
     "einsum": (lambda a, b: torch.einsum("bij,bjk->bik", a, b), (ones(2, 3, 4), ones(2, 4, 5)), 120),
+    # a product of two complex numbers is four of real ones
+    "complex": (torch.mm, (imaginary(2, 3), imaginary(3, 5)), 120),
+    "complex batches": (torch.bmm, (imaginary(7, 2, 3), imaginary(7, 3, 5)), 840),
+    "complex vector": (torch.mv, (imaginary(2, 3), imaginary(3)), 24),
+    "complex dot": (torch.dot, (imaginary(3), imaginary(3)), 12),
+    "complex vdot": (torch.vdot, (imaginary(3), imaginary(3)), 12),
+    "complex added": (torch.addmm, (imaginary(5), imaginary(2, 3), imaginary(3, 5)), 120),
+    "complex added batches": (torch.baddbmm, (imaginary(7, 2, 5), imaginary(7, 2, 3), imaginary(7, 3, 5)), 840),
+    "complex summed batches": (torch.addbmm, (imaginary(2, 5), imaginary(7, 2, 3), imaginary(7, 3, 5)), 840),
+    "complex einsum": (lambda a, b: torch.einsum("ij,jk->ik", a, b), (imaginary(2, 3), imaginary(3, 5)), 120),
+    "complex determinant": (torch.linalg.det, (torch.eye(4).to(torch.complex64),), 56),
+    "complex inverse": (torch.linalg.inv, (torch.eye(4).to(torch.complex64),), 256),
     "free": (lambda x: F.layer_norm(F.gelu(x).softmax(-1), (4,)).topk(2)[0], (ones(3, 4),), 0),
 }
 
@@ -195,6 +211,42 @@ def test_formulas_by_hand(name: str) -> None:
     function, args, macs = CASES[name]
     found = counted(Calls(function), *args)
     assert (found.macs, found.unknown) == (macs, {})
+
+
+def test_a_complex_number_by_a_real_one_is_two_products() -> None:
+    """No operator takes both today."""
+    assert TORCH_FORMULAS["aten::mm"]((imaginary(2, 3), ones(3, 5)), imaginary(2, 5)) == 60
+
+
+def _scaled(left: Tensor, right: Tensor) -> Tensor:
+    return torch._scaled_mm(left, right.t(), ones(), ones(), out_dtype=torch.bfloat16)
+
+
+_FP8, _BF16 = torch.float8_e4m3fn, torch.bfloat16
+
+#: Products of 16 x 32 by 32 x 16, and what part of them multiplies numbers of 8 bits.
+NARROW: dict[str, tuple[Any, tuple[Tensor, ...], int]] = {
+    "floats": (torch.mm, (ones(16, 32), ones(32, 16)), 0),
+    "integers": (torch._int_mm, (ones(16, 32).to(torch.int8), ones(32, 16).to(torch.int8)), 8192),
+    "floats of 8 bits": (_scaled, (ones(16, 32).to(_FP8), ones(16, 32).to(_FP8)), 8192),
+    "weights of 8 bits alone": (
+        lambda x, w: torch._weight_int8pack_mm(x, w, ones(16).to(_BF16)),
+        (ones(16, 32).to(_BF16), ones(16, 32).to(torch.int8)),
+        0,
+    ),
+    "added to": (
+        torch.addmm,
+        (ones(16, 16).to(torch.uint8), ones(16, 32).to(torch.uint8), ones(32, 16).to(torch.uint8)),
+        8192,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_what_multiplies_numbers_of_8_bits_is_told_by_their_type(name: str) -> None:
+    function, args, narrow = NARROW[name]
+    found = counted(Calls(function), *args)
+    assert (found.macs, found.narrow) == (8192, narrow)
 
 
 # 3 gates in a GRU, 1 in a plain layer; 5x2 steps; 4 x 3 + 4 x 4 each
@@ -307,6 +359,15 @@ def test_tables_name_only_operators_that_exist(known: dict[str, list[Any]]) -> N
 
 def test_no_operator_is_both_counted_and_free(known: dict[str, list[Any]]) -> None:
     assert [name for name in TORCH_FORMULAS if any(is_free(func) for func in known[name])] == []
+
+
+@pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_product_of_nested_tensors_is_unknown(layout: torch.layout) -> None:
+    nested = torch.nested.nested_tensor([ones(2, 8), ones(3, 8)], layout=layout)
+    found = counted(nn.Linear(8, 4), nested)
+    assert isinstance(found.macs, Missing)
+    assert "aten::linear (on a nested tensor)" in found.macs.reason
 
 
 #: What contracts in PyTorch, by the words in its name; what only looks like it.

@@ -253,7 +253,7 @@ def _share(found: Count, narrowed: frozenset[str]) -> Measurement | Missing:
     if not found.macs:
         return Missing("the model computes no multiply-accumulates", "unsettled")
     ran = {line.name for line in found.lines}
-    nameless = any(line.macs and not line.quantised and line.stored and not line.stored.named for line in found.lines)
+    nameless = any(line.macs and not line.narrow and line.stored and not line.stored.named for line in found.lines)
     if nameless and not narrowed <= ran:
         reason = "nodes without a name cannot be followed through the optimiser"
         return Missing(reason, "unsettled", "give every node a name, as exporters do")

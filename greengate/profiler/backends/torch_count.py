@@ -19,7 +19,6 @@ from greengate.profiler.operations.torch_count import TorchCount, count_module
 from greengate.profiler.worker import Stage
 
 COUNTS = ("macs", "flops", "elementwise_ops", "quantized_share")
-_NARROW = ("quantized::", "aten::_int_mm", "aten::_weight_int8pack_mm")
 
 
 def count_model(job: CountJob, stage: Stage) -> Counted:
@@ -132,5 +131,4 @@ def _share(ran: TorchCount) -> Measurement | Missing:
     total = sum(ran.by_op.values())
     if not total:
         return Missing("the model computes no multiply-accumulates", "unsettled")
-    narrow = sum(macs for op, macs in ran.by_op.items() if op.startswith(_NARROW))
-    return Measurement(narrow / total, "executed", detail="of the multiply-accumulates, by operator")
+    return Measurement(ran.narrow / total, "executed", detail="of the multiply-accumulates, by operator and type")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from greengate.profile import Measurement, Missing
+from greengate.profiler.operations.torch_count import place
 
 Found = dict[str, Measurement | Missing]
 
@@ -21,7 +22,8 @@ class UnreadableError(Exception):
 def weights(module: Any) -> Found:
     """Return params and weight_bits: parameters, each once, and what quantised modules keep packed."""
     try:
-        tensors = [*module.parameters(), *_packed(module), *_frozen(module)]
+        own = {place(item): item for item in module.parameters()}
+        tensors = [*own.values(), *_packed(module), *_frozen(module)]
     except UnreadableError as kind:
         missing = Missing(f"packed parameters of {kind} cannot be read")
         return {"params": missing, "weight_bits": missing}

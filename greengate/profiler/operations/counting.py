@@ -6,7 +6,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from greengate.profiler.operations.formulas import BESIDE, FORMULAS, QUANTISED, Attributes, Formula, NotUnderstood
+from greengate.profiler.operations.formulas import (
+    BESIDE,
+    FORMULAS,
+    PARTLY_QUANTISED,
+    QUANTISED,
+    Attributes,
+    Formula,
+    NotUnderstood,
+)
 from greengate.profiler.operations.free import FREE
 from greengate.profiler.operations.stored import MICROSOFT, Declared
 from greengate.profiler.operations.trace import Executed
@@ -18,8 +26,8 @@ _INT8_ACCUMULATION = 4
 class Line:
     """What one node did in all its executions. `bytes` are of its outputs, of the largest execution.
 
-    `macs` and `elementwise` are None where they are not understood; `stored` is None where several stored nodes, or
-    none, can be behind it.
+    `macs` and `elementwise` are None where they are not understood; `narrow` is the part of `macs` that multiplies
+    numbers of 8 bits or fewer. `stored` is None where several stored nodes, or none, can be behind it.
     """
 
     op: str
@@ -27,7 +35,7 @@ class Line:
     macs: int | None
     elementwise: int | None
     bytes: int
-    quantised: bool
+    narrow: int
     stored: Declared | None
 
 
@@ -69,7 +77,7 @@ def count(
         one = index.find(node, often)
         macs = tally.understand(one)
         elementwise = None if macs is None else tally.weigh(one)
-        narrow = bool(macs) and _is_narrow(one, narrowed)
+        narrow = _narrow(one, narrowed, macs) * often if macs else 0
         stored = one.stored[0] if len(one.stored) == 1 else None
         tally.put(Line(node.op, node.name, _times(macs, often), _times(elementwise, often), node.bytes, narrow, stored))
     return tally.done()
@@ -193,7 +201,7 @@ class _Tally:
             unknown=self.unknown,
             elementwise=sum(line.elementwise or 0 for line in lines),
             unweighed=self.unweighed,
-            quantised=sum(line.macs or 0 for line in lines if line.quantised),
+            quantised=sum(line.narrow for line in lines),
             operators=len(self.kinds),
             understood=sum(self.kinds.values()),
             lines=lines,
@@ -209,7 +217,7 @@ def _joined(old: Line, new: Line) -> Line:
         macs=total(old.macs, new.macs),
         elementwise=total(old.elementwise, new.elementwise),
         bytes=max(old.bytes, new.bytes),
-        quantised=old.quantised or new.quantised,
+        narrow=old.narrow + new.narrow,
     )
 
 
@@ -240,11 +248,16 @@ def _aligned(node: Executed, item: Declared) -> Executed:
     return replace(node, inputs=tuple(next(shapes) if given else None for given in item.given))
 
 
-def _is_narrow(one: _Found, narrowed: frozenset[str]) -> bool:
-    """Tell whether a node multiplies numbers of 8 bits or fewer: by its operator, or because an optimised run does.
+def _narrow(one: _Found, narrowed: frozenset[str], macs: int) -> int:
+    """Return how many MACs of one execution multiply numbers of 8 bits or fewer: some, all or none of its `macs`.
 
-    Weights of few bits are restored to floats, unless the model asks for products of 8 bits (accuracy_level 4).
+    That is told by its operator, or by an optimised run. Weights of few bits are restored to floats, unless the model
+    asks for products of 8 bits (accuracy_level 4).
     """
+    if one.key in PARTLY_QUANTISED:
+        return _agreed(PARTLY_QUANTISED[one.key], one.node, one.stored)
     if one.key == (MICROSOFT, "MatMulNBits"):
-        return any((item.attributes or {}).get("accuracy_level", 0) == _INT8_ACCUMULATION for item in one.stored)
-    return one.key in QUANTISED or one.node.name in narrowed
+        narrow = any((item.attributes or {}).get("accuracy_level", 0) == _INT8_ACCUMULATION for item in one.stored)
+    else:
+        narrow = one.key in QUANTISED or one.node.name in narrowed
+    return macs if narrow else 0

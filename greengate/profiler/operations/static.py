@@ -6,7 +6,7 @@ not believed. What depends on values that are not known makes the count Missing,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -33,12 +33,14 @@ _OTHERS = {16: "bfloat16", 17: "float8_e4m3fn", 19: "float8_e5m2"}
 class StaticCount:
     """What one call would compute, and the stored nodes; while `open` is not empty, MACs are of no use.
 
-    `open` names every node that cannot be told and what it lacks.
+    `open` names every node that cannot be told and what it lacks; `apart` does so where it is only element-wise work
+    that cannot be told.
     """
 
     count: Count
     open: tuple[str, ...]
     declared: tuple[Declared, ...] = ()
+    apart: tuple[str, ...] = ()
 
 
 def count(
@@ -62,7 +64,9 @@ def _count(model: Any, inputs: Sequence[Input], fed: Mapping[str, Any], ledger: 
     stored = tuple(declared(model, ledger, _numbers(fed)))
     ran = Walk(Inference(_opsets(model), model.ir_version), stored).run(model.graph, inputs, fed)
     counted = counting.count(ran.executed, stored)
-    return StaticCount(counted, tuple(dict.fromkeys([*_open(counted, ran), *ran.doubts])), stored)
+    return StaticCount(
+        counted, tuple(dict.fromkeys([*_open(counted, ran), *ran.doubts])), stored, tuple(dict.fromkeys(ran.apart))
+    )
 
 
 def _numbers(fed: Mapping[str, Any]) -> dict[str, int]:
@@ -130,13 +134,20 @@ def measurements(found: StaticCount, batch: int) -> dict[str, Measurement | Miss
     def told(value: float) -> Measurement:
         return Measurement(value / batch, "static", detail=detail)
 
-    unweighed = found.count.unweighed
-    apart = Missing(f"operators whose work shapes do not tell: {', '.join(sorted(unweighed))}")
     return {
         "macs": told(found.count.macs),
         "flops": told(2 * found.count.macs),
-        "elementwise_ops": apart if unweighed else told(found.count.elementwise),
+        "elementwise_ops": _beside(found, told),
     }
+
+
+def _beside(found: StaticCount, told: Callable[[float], Measurement]) -> Measurement | Missing:
+    """Return the element-wise operations, or why they are Missing."""
+    if found.count.unweighed:
+        return Missing(f"operators whose work shapes do not tell: {', '.join(sorted(found.count.unweighed))}")
+    if found.apart:
+        return Missing(_listed(found.apart), help="a count without them would be too small")
+    return told(found.count.elementwise)
 
 
 def _reason(found: StaticCount) -> str:
@@ -145,6 +156,10 @@ def _reason(found: StaticCount) -> str:
     strange = [text for text in strange if not found.open or "(no shape of " not in text]
     parts = [f"operators that this version does not count: {', '.join(strange)}"] if strange else []
     if found.open:
-        more = f"; and {len(found.open) - _SHOWN} more" if len(found.open) > _SHOWN else ""
-        parts.append(f"not told by the graph alone: {'; '.join(found.open[:_SHOWN])}{more}")
+        parts.append(_listed(found.open))
     return "; ".join(parts)
+
+
+def _listed(doubts: Sequence[str]) -> str:
+    more = f"; and {len(doubts) - _SHOWN} more" if len(doubts) > _SHOWN else ""
+    return f"not told by the graph alone: {'; '.join(doubts[:_SHOWN])}{more}"

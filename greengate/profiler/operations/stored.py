@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greengate.profiler.operations.formulas import Attributes, NotUnderstood
+from greengate.profiler.operations.packing import Packing
 from greengate.profiler.operations.weights import Ledger, Scope
 
 MICROSOFT = "com.microsoft"
@@ -103,7 +104,7 @@ def declared(proto: Any, ledger: Ledger | None = None, fed: dict[str, int] | Non
     `ledger` learns every weight on the way. `fed` are inputs of one whole number, an axis or a length; it is looked
     into when a formula asks, so that it may be filled later.
     """
-    ledger = Ledger() if ledger is None else ledger
+    ledger, packing = Ledger() if ledger is None else ledger, Packing(proto.functions)
     opsets = {_domain(item.domain): item.version for item in proto.opset_import}
     functions = {(function.domain, function.name) for function in proto.functions}
     waiting = [_Graph(function, ChainMap(), ChainMap(), True) for function in proto.functions]
@@ -111,7 +112,7 @@ def declared(proto: Any, ledger: Ledger | None = None, fed: dict[str, int] | Non
     while waiting:
         graph = waiting.pop()
         _collect(graph.proto, graph.constants)
-        ledger.enter(graph.proto, graph.weights)
+        ledger.enter(graph.proto, graph.weights, packing)
         paths: Counter[str] = Counter()
         for number, node in enumerate(node for node in graph.proto.node if not is_constant(node)):
             domain = _domain(node.domain)

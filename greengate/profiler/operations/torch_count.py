@@ -16,13 +16,15 @@ from greengate.profile import Layer, Missing
 from greengate.profiler.operations import torch_check
 from greengate.profiler.operations.torch_recorder import ROOT, Tally, following, listening
 
+Place = tuple[int, ...]
+
 
 @dataclass(frozen=True)
 class TorchCount:
     """MACs of one call, or why they are Missing; every dispatched operator with its calls, in three sets.
 
-    `by_op` are the MACs of each. `layers` are modules by path, with what ran in them and in no module of theirs; a bare
-    class name is the root.
+    `by_op` are the MACs of each, `narrow` those that multiply numbers of 8 bits or fewer. `layers` are modules by path,
+    with what ran in them and in no module of theirs; a bare class name is the root.
     """
 
     macs: int | Missing
@@ -32,6 +34,7 @@ class TorchCount:
     layers: tuple[Layer, ...] = ()
     notes: tuple[str, ...] = ()
     by_op: Mapping[str, int] = field(default_factory=dict)
+    narrow: int = 0
 
 
 def count_module(
@@ -55,7 +58,7 @@ def count_module(
             notes += torch_check.notes(runnable, tuple(args), given, tally)
     layers = tuple(_layers(runnable, tally))
     sets = dict(tally.counted), dict(tally.free), dict(tally.unknown)
-    return TorchCount(_macs(tally), *sets, layers, notes, dict(tally.by_op))
+    return TorchCount(_macs(tally), *sets, layers, notes, dict(tally.by_op), tally.narrow)
 
 
 def _runnable(module: Any) -> Any:
@@ -138,12 +141,12 @@ def _origin(node: Any) -> str:
 
 def _layers(module: Any, tally: Tally) -> Iterator[Layer]:
     """Yield every module that holds parameters or ran something, in the order of its definition."""
-    seen: set[int] = set()
+    seen: set[Place] = set()
     kinds = {path: _kind(item) for path, item in module.named_modules()}
     own = {path: list(item.parameters(recurse=False)) for path, item in module.named_modules()}
     for path in dict.fromkeys([*kinds, *tally.macs, *tally.activation]):
-        kept = [item for item in own.get(path, ()) if id(item) not in seen]
-        seen.update(id(item) for item in kept)
+        kept = list({place(item): item for item in own.get(path, ()) if place(item) not in seen}.values())
+        seen.update(place(item) for item in kept)
         if not kept and path not in tally.macs and path not in tally.activation and path not in tally.not_understood:
             continue
         yield Layer(
@@ -154,6 +157,21 @@ def _layers(module: Any, tally: Tally) -> Iterator[Layer]:
             sum(item.numel() * item.element_size() for item in kept),
             tally.activation[path],
         )
+
+
+def place(tensor: Any) -> Place:
+    """Return what is equal for two tensors of the same elements in memory, such as tied weights of a stored program.
+
+    Its own identity where it has no memory of its own, as on the meta device.
+    """
+    try:
+        start = int(tensor.untyped_storage().data_ptr())
+    except (RuntimeError, NotImplementedError):
+        start = 0
+    if not start:
+        return (id(tensor),)
+    reach = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+    return start, int(tensor.storage_offset()), int(tensor.numel()), int(reach)
 
 
 def _kind(module: Any) -> str:

@@ -1,9 +1,10 @@
 """TORCH_FORMULAS: multiply-accumulates of PyTorch's operators, from the tensors of one dispatched call.
 
-One MAC is one multiplication whose product is added to a sum; bias additions, gates, softmax and scales are
-element-wise and not counted. Keys are the dispatcher's names, so that this table needs no torch. What it lacks is
-looked up in `torch.utils.flop_counter`, whose formulas give FLOPs (two for each MAC); that table has no formula for
-attention on a CPU, for recurrent layers, for products with a vector, nor for quantised operators.
+One MAC is one multiplication of real numbers whose product is added to a sum, so that a product of complex ones is
+four; bias additions, gates, softmax and scales are element-wise and not counted. Keys are the dispatcher's names, so
+that this table needs no torch. What it lacks is looked up in `torch.utils.flop_counter`, whose formulas give FLOPs (two
+for each MAC); that table has no formula for attention on a CPU, for recurrent layers, for products with a vector, nor
+for quantised operators.
 """
 
 from __future__ import annotations
@@ -19,18 +20,31 @@ from greengate.profiler.operations.trace import NotUnderstood
 TorchFormula = Callable[[Sequence[Any], Any], int]
 
 
+def real(*operands: Any) -> int:
+    """Return the products of real numbers in one product: 1, 2 where one operand is complex, 4 where both are."""
+    return int(math.prod(2 if item.is_complex() else 1 for item in operands))
+
+
 def product(left: int) -> TorchFormula:
-    """MACs of a matrix product whose left operand [..., K] is argument `left`: numel(Y) x K; vectors too."""
+    """MACs of a matrix product whose left operand [..., K] is argument `left`: numel(Y) x K; vectors too.
+
+    With complex numbers 4 times that.
+    """
 
     def formula(args: Sequence[Any], out: Any) -> int:
-        return int(math.prod(out.shape)) * int(args[left].shape[-1])
+        return int(math.prod(out.shape)) * int(args[left].shape[-1]) * real(args[left], args[left + 1])
 
     return formula
 
 
+def packed_product(args: Sequence[Any], out: Any) -> int:
+    """MACs of quantized::linear with X [..., K] and a packed weight: numel(Y) x K."""
+    return int(math.prod(out.shape)) * int(args[0].shape[-1])
+
+
 def summed_product(args: Sequence[Any], _: Any) -> int:
-    """MACs of addbmm, which adds up B products of [M, K] by [K, N]: B x M x K x N."""
-    return int(math.prod(args[1].shape)) * int(args[2].shape[-1])
+    """MACs of addbmm, which adds up B products of [M, K] by [K, N]: B x M x K x N, complex ones 4 times that."""
+    return int(math.prod(args[1].shape)) * int(args[2].shape[-1]) * real(args[1], args[2])
 
 
 def convolution(args: Sequence[Any], out: Any) -> int:
@@ -112,14 +126,17 @@ def distances(args: Sequence[Any], out: Any) -> int:
 
 
 def determinant(args: Sequence[Any], _: Any) -> int:
-    """MACs of an LU factorisation of n x n matrices: the sum of k^2 for k < n, n(n-1)(2n-1)/6 each."""
+    """MACs of an LU factorisation of n x n matrices: the sum of k^2 for k < n, n(n-1)(2n-1)/6 each.
+
+    Complex ones 4 times that.
+    """
     size = int(args[0].shape[-1])
-    return int(math.prod(args[0].shape[:-2])) * size * (size - 1) * (2 * size - 1) // 6
+    return int(math.prod(args[0].shape[:-2])) * size * (size - 1) * (2 * size - 1) // 6 * real(args[0], args[0])
 
 
 def inverse(args: Sequence[Any], _: Any) -> int:
-    """MACs of the inverse of n x n matrices by Gauss and Jordan: n^3 each."""
-    return int(math.prod(args[0].shape)) * int(args[0].shape[-1])
+    """MACs of the inverse of n x n matrices by Gauss and Jordan: n^3 each, complex ones 4 times that."""
+    return int(math.prod(args[0].shape)) * int(args[0].shape[-1]) * real(args[0], args[0])
 
 
 def affine_grid(_: Sequence[Any], out: Any) -> int:
@@ -145,11 +162,14 @@ def _quantised(names: str, formula: TorchFormula) -> dict[str, TorchFormula]:
     return {f"quantized::{name}": formula for name in names.split()}
 
 
+#: Products that are added to something, which stands before their operands.
+_SUMS = "addmm baddbmm addmv _addmm_activation addmm_ baddbmm_ addmv_"
+_SUMMED = "addbmm addbmm_"
+
 TORCH_FORMULAS: dict[str, TorchFormula] = (
     _aten("mm bmm mv dot vdot _int_mm _weight_int8pack_mm", product(0))
-    | _aten("addmm baddbmm addmv _addmm_activation", product(1))
-    | _aten("addmm_ baddbmm_ addmv_", product(1))
-    | _aten("addbmm addbmm_", summed_product)
+    | _aten(_SUMS, product(1))
+    | _aten(_SUMMED, summed_product)
     | _aten("convolution convolution_overrideable", convolution)
     | _aten(
         "_scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention "
@@ -167,6 +187,19 @@ TORCH_FORMULAS: dict[str, TorchFormula] = (
     | _aten("linalg_inv_ex", inverse)
     | _aten("affine_grid_generator", affine_grid)
     | _aten("_fft_r2c _fft_c2c _fft_c2r", fourier)
-    | _quantised("linear linear_relu linear_dynamic linear_relu_dynamic", product(0))
+    | _quantised("linear linear_relu linear_dynamic linear_relu_dynamic", packed_product)
     | _quantised("conv1d conv2d conv3d conv1d_relu conv2d_relu conv3d_relu", quantised_convolution)
 )
+
+_ADDED = frozenset(f"aten::{name}" for name in f"{_SUMS} {_SUMMED}".split())
+
+
+def is_narrow(name: str, args: Sequence[Any]) -> bool:
+    """Tell whether a counted operator multiplies numbers of 8 bits or fewer: by the types of both its operands.
+
+    Weights of 8 bits by wider numbers are restored to those first. What quantised modules pack is in 8 bits.
+    """
+    if name.startswith("quantized::"):
+        return True
+    left = 1 if name in _ADDED else 0
+    return all(hasattr(item, "element_size") and item.element_size() == 1 for item in args[left : left + 2])

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from greengate.profiler.operations.torch_formulas import TORCH_FORMULAS
+from greengate.profiler.operations.torch_formulas import TORCH_FORMULAS, is_narrow
 from greengate.profiler.operations.torch_free import is_free
 from greengate.profiler.operations.trace import NotUnderstood
 
@@ -21,7 +21,10 @@ ROOT = ""
 
 @dataclass
 class Tally:
-    """What ran, under the path of the innermost module; grows while the recorder listens."""
+    """What ran, under the path of the innermost module; grows while the recorder listens.
+
+    `narrow` are the MACs of all that multiply numbers of 8 bits or fewer.
+    """
 
     macs: Counter[str] = field(default_factory=Counter)
     by_op: Counter[str] = field(default_factory=Counter)
@@ -31,12 +34,14 @@ class Tally:
     unknown: Counter[str] = field(default_factory=Counter)
     not_understood: set[str] = field(default_factory=set)
     path: list[str] = field(default_factory=lambda: [ROOT])
+    narrow: int = 0
 
-    def add(self, name: str, macs: int) -> None:
-        """Count one call of an operator that computes."""
+    def add(self, name: str, macs: int, narrow: bool) -> None:
+        """Count one call of an operator that computes; `narrow`: on numbers of 8 bits or fewer."""
         self.counted[name] += 1
         self.by_op[name] += macs
         self.macs[self.path[-1]] += macs
+        self.narrow += macs if narrow else 0
 
     def doubt(self, name: str, reason: str = "") -> None:
         """Note one call of an operator whose MACs are not known."""
@@ -66,12 +71,15 @@ def _dispatched(mode: Any, tally: Tally, func: Any, args: Any, kwargs: dict[str,
     if isinstance(func, torch._ops.HigherOrderOperator):
         return _control_flow(mode, tally, func, args, kwargs)
     name, formula, free = func._schema.name, _formula(func), is_free(func)
-    if formula is None and not free:
+    nested = any(item.is_nested for item in _tensors(args))
+    if formula is None and not free and not nested:  # one that takes nested tensors, taken apart, fails or calls itself
         with mode:
             parts = func.decompose(*args, **kwargs)
         if parts is not NotImplemented:
             return parts
         tally.doubt(name)
+    elif formula is None and not free:
+        tally.doubt(name, "on a nested tensor")
     out = func(*args, **kwargs)
     if formula is not None:
         _count(tally, name, formula, args, out)
@@ -97,10 +105,11 @@ def _count(tally: Tally, name: str, formula: Callable[[Any, Any], int], args: An
 
     tensors = _tensors(args)
     if odd := [item for item in tensors if item.layout is not torch.strided or item.is_nested]:
-        tally.doubt(name, f"on a {str(odd[0].layout).removeprefix('torch.')} tensor")
+        kind = "nested" if odd[0].is_nested else str(odd[0].layout).removeprefix("torch.")
+        tally.doubt(name, f"on a {kind} tensor")
         return
     try:
-        tally.add(name, formula(args, out))
+        tally.add(name, formula(args, out), is_narrow(name, args))
     except NotUnderstood as reason:
         tally.doubt(name, str(reason))
     except Exception as error:  # noqa: BLE001 - PyTorch's formulas assert what they expect

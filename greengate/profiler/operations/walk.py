@@ -9,6 +9,7 @@ from typing import Any
 
 from greengate.profile import Input
 from greengate.profiler.operations import counting
+from greengate.profiler.operations.free import FREE
 from greengate.profiler.operations.known import OPEN, SMALL, Inference, Known, constant, stored_constant, tensor
 from greengate.profiler.operations.stored import Declared, is_constant
 from greengate.profiler.operations.trace import Executed
@@ -16,6 +17,7 @@ from greengate.profiler.operations.trace import Executed
 __all__ = ["Inference", "Ran", "Walk"]
 
 _FLOAT, _INT64, _BOOL = 1, 7, 9
+_GRAPH = 5
 
 _Names = MutableMapping[str, Known]
 
@@ -25,18 +27,20 @@ class Ran:
     """Every node that would run with how often; grows on the way through the graph.
 
     `hints` say, by operator and name, which dimension of a node is open; `doubts` name control flow that depends on
-    values nobody knows.
+    values nobody knows, `apart` such that leaves MACs what they are, and not the element-wise work.
     """
 
     executed: Counter[Executed] = field(default_factory=Counter)
     hints: dict[tuple[str, str], str] = field(default_factory=dict)
     doubts: list[str] = field(default_factory=list)
+    apart: list[str] = field(default_factory=list)
 
     def add(self, other: Ran, times: int = 1) -> None:
         """Add what runs inside a node, `times` over."""
         if times:
             self.hints |= other.hints
             self.doubts += other.doubts
+            self.apart += other.apart
             for node, often in other.executed.items():
                 self.executed[node] += often * times
 
@@ -80,10 +84,13 @@ class Walk:
     ) -> Sequence[Known]:
         """Put one node into `ran`, with what runs inside it, and return what is known of its outputs."""
         flow = {"If": self._if, "Loop": self._loop, "Scan": self._scan}.get(node.op_type)
-        if flow is not None and node.domain in ("", "ai.onnx"):
+        standard = node.domain in ("", "ai.onnx")
+        if flow is not None and standard:
             found: Sequence[Known] = flow(node, name, given, known, ran)
         else:
             found = self.inference.outputs(node, given)
+            if ("" if standard else node.domain, node.op_type) in FREE:
+                self._unfollowed(node, name, known, ran)
         _put(node, name, given, found, ran)
         return found
 
@@ -100,10 +107,14 @@ class Walk:
             [names.get(item.name, OPEN) for item in branch.output]
             for branch, (_, names) in zip(both, walked, strict=True)
         ]
-        if len({self._macs(inner) for inner, _ in walked}) > 1 or (len(both) > 1 and self._macs(walked[0][0]) is None):
-            ran.doubts.append(f"If {name!r}: which branch runs")
+        macs, beside = zip(*(self._work(inner) for inner, _ in walked), strict=True)
+        doubt = f"If {name!r}: which branch runs"
+        if len(both) > 1 and (None in macs or macs[0] != macs[1]):
+            ran.doubts.append(doubt)
         else:
             ran.add(walked[0][0])
+            if len(both) > 1 and (None in beside or beside[0] != beside[1]):
+                ran.apart.append(doubt)
         return outputs[0] if len(both) == 1 else [_either(*pair) for pair in zip(*outputs, strict=True)]
 
     def _loop(self, node: Any, name: str, given: Sequence[Known], known: ChainMap[str, Known], ran: Ran) -> list[Known]:
@@ -141,17 +152,28 @@ class Walk:
             *(_stacked(item, rounds, axis) for item, axis in zip(ended[len(states) :], places, strict=True)),
         ]
 
+    def _unfollowed(self, node: Any, name: str, known: ChainMap[str, Known], ran: Ran) -> None:
+        """Doubt a graph inside a node that is not followed, such as SequenceMap's, where it may compute."""
+        for body in (item.g for item in node.attribute if item.type == _GRAPH):
+            inner, _ = self._graph(body, known, dict.fromkeys((item.name for item in body.input), OPEN))
+            self._repeat(inner, None, f"{node.op_type} {name!r}: how often its graph runs, and on what", ran)
+
     def _repeat(self, inner: Ran, rounds: int | None, doubt: str, ran: Ran) -> None:
         """Count a body as often as it runs; not knowing how often matters only where it computes."""
         if rounds is not None:
             ran.add(inner, rounds)
-        elif self._macs(inner) != 0:
+            return
+        macs, beside = self._work(inner)
+        if macs != 0:
             ran.doubts.append(doubt)
+        elif beside != 0:
+            ran.apart.append(doubt)
 
-    def _macs(self, inner: Ran) -> int | None:
-        """Return the MACs of what ran inside a node; None where they cannot be told."""
+    def _work(self, inner: Ran) -> tuple[int | None, int | None]:
+        """Return MACs and element-wise operations of what ran inside a node; None where they cannot be told."""
         counted = counting.count(inner.executed, self.stored)
-        return None if counted.unknown or inner.doubts else counted.macs
+        macs = None if counted.unknown or inner.doubts else counted.macs
+        return macs, None if macs is None or counted.unweighed or inner.apart else counted.elementwise
 
 
 def _attribute(node: Any, name: str) -> Any:

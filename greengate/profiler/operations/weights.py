@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections import ChainMap
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Any
+
+from greengate.profiler.operations.packing import Packed, Packing
 
 #: Bits of one element by TensorProto.DataType, where it is not 8.
 _BITS = {
@@ -22,16 +24,6 @@ _BITS = {
 _APART = frozenset({0, 7, 8, 9, 13})
 
 _EXTERNAL = 1
-_MICROSOFT = "com.microsoft"
-
-#: Operators that take weights of few bits packed into bytes: positions of these, and the attribute that tells the bits.
-_PACKED: dict[str, tuple[tuple[int, ...], str]] = {
-    "MatMulNBits": ((1,), "bits"),
-    "MatMulBnb4": ((1,), ""),
-    "MatMulFpQ4": ((1,), ""),
-    "GatherBlockQuantized": ((0,), "bits"),
-    "QMoE": ((2, 5, 8), "expert_weight_bits"),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +62,10 @@ class Ledger:
         """Bits of all weights."""
         return sum(weight.elements * weight.bits for weight in self._known.values())
 
-    def enter(self, graph: Any, scope: Scope) -> None:
+    def enter(self, graph: Any, scope: Scope, packing: Packing) -> None:
         """Add the initialisers of a graph, or of a function, and the values of its Constant nodes."""
         self._graphs += 1
-        packed = dict(_packed(graph.node))
+        packed = packing.of(graph.node)
         for tensor in getattr(graph, "initializer", ()):
             self._add(tensor.name, tensor, packed, scope)
         for sparse in getattr(graph, "sparse_initializer", ()):
@@ -86,7 +78,7 @@ class Ledger:
                     elif attribute.name == "sparse_value":
                         self._add(node.output[0], attribute.sparse_tensor.values, packed, scope)
 
-    def _add(self, name: str, tensor: Any, packed: Mapping[str, tuple[int, int]], scope: Scope) -> None:
+    def _add(self, name: str, tensor: Any, packed: Packed, scope: Scope) -> None:
         scope[name] = ()
         if tensor.data_type in _APART:
             return
@@ -134,18 +126,4 @@ def _place(tensor: Any) -> tuple[str, ...]:
     if tensor.data_location != _EXTERNAL:
         return ()
     named = {entry.key: entry.value for entry in tensor.external_data}
-    return named.get("location", ""), named.get("offset", "0"), str(tensor.dims), str(tensor.data_type)
-
-
-def _packed(nodes: Iterable[Any]) -> Iterable[tuple[str, tuple[int, int]]]:
-    """Yield names of packed weights with their elements, 0 where the bytes tell them, and the bits of each."""
-    for node in nodes:
-        if node.op_type not in _PACKED or node.domain != _MICROSOFT:
-            continue
-        positions, told = _PACKED[node.op_type]
-        numbers = {item.name: item.i for item in node.attribute}
-        bits = numbers.get(told, 4)
-        exact = numbers.get("K", 0) * numbers.get("N", 0)
-        for position in positions:
-            if bits in (1, 2, 4, 8) and position < len(node.input):
-                yield node.input[position], (exact, bits)
+    return normpath(named.get("location", "")), named.get("offset", "0"), str(tensor.dims), str(tensor.data_type)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from counted import MS, counted, macs, number, one, op, ran
+from counted import MS, counted, macs, number, one, op, ran, scales
 from graphs import BOOL, FLOAT, INT32, INT64, UINT8, model, relu, value, weight
 from onnx import TensorProto, helper, numpy_helper
 
@@ -285,6 +285,23 @@ def test_weights_of_4_bits_are_restored_unless_products_of_8_are_asked_for(level
     stored_node = Declared("MatMulNBits", MS, "node", {"accuracy_level": level})
     found = count([node], [stored_node], narrowed=frozenset({"node"}))
     assert (found.macs, found.quantised) == (1024, 1024 if narrow else 0)
+
+
+def test_attention_is_in_8_bits_only_where_it_projects(tmp_path: Path) -> None:
+    """512 tokens of 64: 512 x 64 x 192 in integers; 512 keys x 2 x (512 x 64) in floats, whoever ran them."""
+    names = ["x", "w", "b", "x_s", "w_s", "", "x_z", "w_z"]
+    node = op("QAttention", names, ["y"], domain=MS, num_heads=4)
+    weights = [weight("w", (64, 192), "int8"), weight("b", (192,)), *scales("x"), *scales("w", zero="int8")]
+    found = counted(model([node], [value("x", (1, 512, 64), UINT8)], weights, domains={MS: 1}), tmp_path)
+    assert number(found, "macs") == 6_291_456 + 33_554_432
+    assert number(found, "quantized_share") == pytest.approx(6_291_456 / 39_845_888)
+
+
+def test_what_is_in_8_bits_adds_up_over_executions_and_shapes() -> None:
+    small, large = (ran("MatMulInteger", [(rows, 4), (4, 4)], (rows, 4)) for rows in (1, 2))
+    found = count([small, small, large], [Declared("MatMulInteger", "", "node", {})])
+    assert [(line.macs, line.narrow) for line in found.lines] == [(64, 64)]
+    assert found.quantised == 64
 
 
 # --- stored nodes -------------------------------------------------------------------------------

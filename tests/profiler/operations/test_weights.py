@@ -142,6 +142,87 @@ def test_a_packed_table_is_counted_by_its_bits(tmp_path: Path) -> None:
     assert (found.elements, found.bits) == (80 + 5, 80 * 4 + 5 * 32)
 
 
+def _product(inputs: list[str], output: str, bits: int | None = 4, inner: int = 64) -> onnx.NodeProto:
+    told = {} if bits is None else {"bits": bits}
+    return op("MatMulNBits", inputs, [output], domain=MS, K=inner, N=32, block_size=32, **told)
+
+
+#: 64 x 32 weights of 4 bits, as bytes, and a scale for each block.
+_STORED = [weight("B", (32, 2, 16), "uint8"), weight("S", (64,))]
+
+
+def _within(*branches: onnx.GraphProto) -> onnx.ModelProto:
+    node = op("If", ["f"], ["y"], then_branch=branches[0], else_branch=branches[-1])
+    return model([node], [value("f", (), TensorProto.BOOL), value("x", (1, 64))], _STORED, domains={MS: 1})
+
+
+def _branch(node: onnx.NodeProto, name: str = "b", *own: onnx.TensorProto) -> onnx.GraphProto:
+    return helper.make_graph([node], name, [], [value(node.output[0], None)], own)
+
+
+def _called(*body: onnx.NodeProto, attributes: list[str], **told: int) -> onnx.ModelProto:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid(MS, 1), helper.make_opsetid("mine", 1)]
+    function = helper.make_function("mine", "Linear", ["a", "b", "s"], ["c"], body, opsets, attributes)
+    outer = [op("Linear", ["d", "e", "g"], ["h"], domain="mine", **told)]
+    around = helper.make_function("mine", "Around", ["g", "d", "e"], ["h"], outer, opsets)
+    node = op("Around", ["S", "x", "B"], ["y"], domain="mine")
+    functions, domains = [function, around], {MS: 1, "mine": 1}
+    return model([node], [value("x", (1, 64))], _STORED, domains=domains, functions=functions)
+
+
+def _left_to_the_caller() -> onnx.NodeProto:
+    node = _product(["a", "b", "s"], "c", bits=None)
+    node.attribute.add(name="bits", ref_attr_name="width", type=onnx.AttributeProto.INT)
+    return node
+
+
+PACKED_ELSEWHERE = {
+    "both branches": _within(_branch(_product(["x", "B", "S"], "p")), _branch(_product(["x", "B", "S"], "q"), "c")),
+    "a branch of a branch": _within(
+        _branch(
+            op(
+                "If",
+                ["f"],
+                ["p"],
+                then_branch=_branch(_product(["x", "B", "S"], "i")),
+                else_branch=_branch(op("Relu", ["x"], ["j"])),
+            )
+        ),
+        _branch(op("Relu", ["x"], ["q"]), "c"),
+    ),
+    "a function": _called(_product(["a", "b", "s"], "c"), attributes=[]),
+    "a function whose caller tells the bits": _called(_left_to_the_caller(), attributes=["width"], width=4),
+    "a function whose bits are left open": _called(_left_to_the_caller(), attributes=["width"]),
+}
+
+
+@pytest.mark.parametrize("name", PACKED_ELSEWHERE)
+def test_weights_that_something_inside_unpacks_count_what_they_hold(name: str, tmp_path: Path) -> None:
+    found = ledger(PACKED_ELSEWHERE[name], tmp_path)
+    assert (found.elements, found.bits) == (64 * 32 + 64, 64 * 32 * 4 + 64 * 32)
+
+
+def test_a_name_of_the_inner_graph_says_nothing_of_the_outer_one(tmp_path: Path) -> None:
+    """Two different weights B: 64 x 32 of 4 bits inside, plain bytes around."""
+    inner = _branch(_product(["x", "B", "S"], "p"), "b", weight("B", (32, 2, 16), "uint8"))
+    found = ledger(_within(inner, _branch(op("Relu", ["x"], ["q"]), "c")), tmp_path)
+    assert found.elements == 64 * 32 + 64 + 32 * 2 * 16
+
+
+def test_functions_that_call_each_other_in_a_circle_or_very_often_end(tmp_path: Path) -> None:
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("mine", 1)]
+
+    def function(name: str, *calls: str) -> onnx.FunctionProto:
+        body = [op(call, ["a"], [f"c{number}"], domain="mine") for number, call in enumerate(calls)]
+        return helper.make_function("mine", name, ["a"], ["c0"], body, opsets)
+
+    functions = [function(f"F{depth}", *[f"F{depth + 1}"] * 2) for depth in range(2000)]
+    functions.append(function("F2000", "F0"))
+    node = op("F0", ["x"], ["y"], domain="mine")
+    proto = model([node], [value("x", (1, 64))], _STORED, domains={"mine": 1}, functions=functions)
+    assert ledger(proto, tmp_path).elements == 32 * 2 * 16 + 64
+
+
 def test_packing_that_makes_no_sense_counts_bytes(tmp_path: Path) -> None:
     proto = _packed(8)
     proto.graph.node[0].attribute[2].i = 3

@@ -17,6 +17,7 @@ from greengate.profiler.operations.formulas.attention import (
     packed,
     packed_multi_head,
     projecting,
+    projections,
     standard,
 )
 from greengate.profiler.operations.formulas.classic import (
@@ -136,7 +137,11 @@ _ROWS: dict[tuple[str, str], tuple[Formula, Formula]] = {
 FORMULAS: dict[tuple[str, str], Formula] = {key: row[0] for key, row in _ROWS.items()}
 BESIDE: dict[tuple[str, str], Formula] = {key: row[1] for key, row in _ROWS.items()}
 
-#: Operators that multiply numbers of 8 bits or fewer by definition. QMoE restores its weights to floats.
+#: Those of which a part multiplies numbers of 8 bits or fewer, with the MACs of that part: QAttention's projections are
+#: in integers, its scores and sums in floats.
+PARTLY_QUANTISED: dict[tuple[str, str], Formula] = {(_MS, "QAttention"): projections(_QUANTISED_ATTENTION)}
+
+#: Operators that multiply numbers of 8 bits or fewer by definition, all or some. QMoE restores its weights to floats.
 QUANTISED: frozenset[tuple[str, str]] = frozenset(
     key
     for key in FORMULAS

@@ -51,6 +51,11 @@ def macs(read: Reader) -> Formula:
     return lambda node, attributes: read(node, attributes).macs
 
 
+def projections(read: Reader) -> Formula:
+    """Return the formula of the MACs of projections inside an attention operator."""
+    return lambda node, attributes: read(node, attributes).projected
+
+
 def beside(read: Reader) -> Formula:
     """Return the formula of an attention operator's element-wise work."""
     return lambda node, attributes: read(node, attributes).beside
