@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from repository import Repository
 
@@ -109,6 +110,24 @@ def test_data_without_labels_or_inputs_cannot_start(digits: Path) -> None:
         budget(digits, "{data: val.npz, metric: top1}", "candidates/slimmer.onnx")
         with pytest.raises(GreengateError, match=f"has no array .{absent}"):
             judged(digits, against="none")
+
+
+@pytest.mark.parametrize("metric", ["top1", "topk:3", "f1"])
+@pytest.mark.parametrize("some", [False, True])
+def test_a_network_whose_weights_are_nan_has_no_accuracy(digits: Path, metric: str, some: bool) -> None:
+    """Fine-tuning that diverged: every comparison with NaN is false, which must not come out as a hit."""
+    model = onnx.load(digits / "models/digits.onnx")
+    weights = next(one for one in model.graph.initializer if one.name == "bias0")
+    values = onnx.numpy_helper.to_array(weights).copy()
+    values[: 1 if some else None] = np.nan
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, "bias0"))
+    onnx.save(model, digits / "net.onnx")
+    budget(digits, f"{{data: heldout.npz, metric: '{metric}'}}", "net.onnx")
+    verdict = judged(digits, against=f"file:{digits}/models/digits.onnx", strict=True)
+    found = accuracy(verdict).candidate
+    assert isinstance(found, Missing)
+    assert (found.kind, "the model says NaN for 360 of 360 samples" in found.reason) == ("failed", True)
+    assert verdict.exit == 3
 
 
 # --- declared ---------------------------------------------------------------------------------------------------------
