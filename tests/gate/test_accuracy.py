@@ -160,6 +160,8 @@ def test_the_baselines_figure_is_that_of_its_commit(repository: Repository) -> N
 
 
 def test_without_n_there_is_no_interval_and_a_stranger_figure_is_none(repository: Repository) -> None:
+    repository.write("e.json", written(0.90))
+    repository.commit()
     repository.write("e.json", written(0.93))
     change = accuracy(judged(repository.folder, against="ref:HEAD")).change
     assert isinstance(change, Change)
@@ -173,6 +175,37 @@ def test_without_n_there_is_no_interval_and_a_stranger_figure_is_none(repository
     assert "is about another model" in found.change.reason
     assert isinstance(found.candidate, Measurement)
     assert "does not say of which model" not in found.candidate.detail
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        ((0.90, 200), (0.91, None), "the figure does not say `n`, as the baseline's does"),
+        ((0.90, 200), (0.80, None), "the figure does not say `n`, as the baseline's does"),
+        ((0.90, 200), (0.91, 200), None),
+        ((0.90, None), (0.91, 200), None),
+        ((0.90, None), (0.91, None), None),
+    ],
+)
+@pytest.mark.parametrize("kind", ["", ", better: lower"])
+def test_to_say_less_decides_no_more(
+    repository: Repository, then: tuple[float, int], now: tuple[float, int], words: str | None, kind: str
+) -> None:
+    name, metric, bound = ("wer", "error_rate.wer", "max: 1") if kind else ("accuracy", "accuracy", "min: 0.1")
+    budget(repository.folder, f"{{name: {name}, file: e.json, key: f1{kind}}}", rule=f"metric: {name}, {bound}")
+    repository.write("e.json", written(then[0], **({"n": then[1]} if then[1] else {})))
+    repository.commit()
+    repository.write("e.json", written(now[0], **({"n": now[1]} if now[1] else {})))
+    change = accuracy(judged(repository.folder, against="ref:HEAD"), metric).change
+    if words is not None:
+        assert isinstance(change, Missing)
+        assert (change.reason, "write `n`" in change.help) == (words, True)
+        return
+    assert isinstance(change, Change)
+    assert change.value == pytest.approx(now[0] - then[0])
+    exact = then[1] is None and now[1] is None
+    assert (change.low == change.high, change.basis) == ((True, "exact") if exact else (False, "stored"))
+    assert exact or change.low < 0.005 < change.high
 
 
 def test_a_file_that_the_baseline_did_not_have_is_missing(repository: Repository) -> None:
