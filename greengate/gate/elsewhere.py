@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
-from greengate import files, git, profile_file
+from greengate import ci, files, git, profile_file
+from greengate.baselines import extract
 from greengate.budget import Budget
 from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
@@ -17,7 +21,9 @@ from greengate.gate.here import Measured, model_case
 from greengate.gate.past import looked_at, with_past
 from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
+from greengate.git import trees
 from greengate.layers import attribute
+from greengate.metrics import METRICS
 from greengate.profile import Missing, Profile, Trial
 from greengate.verdict import BaselineRef, Machine, ModelCase
 
@@ -27,10 +33,13 @@ Piece = tuple[str, Profile | Trial]
 def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) -> Measured:
     """Merge the given files by model and compare each with its baseline; nothing is measured.
 
-    Raises GreengateError `profile-mismatch` for files that do not belong to the budget's models or to each other.
+    Raises GreengateError `profile-mismatch` for files that do not belong to the budget's models or to each other,
+    `profile-of-change` for those that a request brings itself.
     """
     plan = () if setting.request.plan is None else parts.read(Path(setting.request.plan))
     paths = list(_expand(setting.request.profiles, strict=not plan))
+    if brought := list(_of_the_change(paths, setting)):
+        raise GreengateError(*brought)
     pieces = [(path, profile_file.read(Path(path))) for path in paths]
     by_name: dict[str, list[Piece]] = {one.entry.name: [] for one in chosen}
     known = {entry.name for entry in budget.models}
@@ -79,6 +88,22 @@ def _expand(written: Sequence[str], *, strict: bool) -> Iterable[str]:
         yield from below
 
 
+def _of_the_change(paths: Iterable[str], setting: Setting) -> Iterator[Diagnostic]:
+    """Yield what is wrong with files that stand in the very commit that a request is judged by: they prove nothing."""
+    if ci.target(setting.request.environ) is None or (top := git.root(setting.folder)) is None:
+        return
+    head = git.head(top)
+    # A submodule or a link in the commit stands for all below it. Some file systems do not tell capital letters.
+    held = {name.casefold() for name in (trees.leaves(top, head) if head is not None else ())}
+    for path in paths:
+        names = filter(None, (extract.inside(top, Path(path)), extract.inside(top, Path(os.path.realpath(path)))))
+        above = {str(each).casefold() for name in names for each in PurePosixPath(name, "x").parents}
+        if not above.isdisjoint(held):
+            message = f"{path} stands in the commit that is judged: a change cannot bring its own numbers"
+            help_ = "remove it from the change, or keep what other jobs measured in a folder outside of the checkout"
+            yield Diagnostic("profile-of-change", message, help_)
+
+
 def _candidate(found: Profile | Trial) -> Profile:
     return found.candidate if isinstance(found, Trial) else found
 
@@ -98,6 +123,10 @@ def _disagreements(chosen: Chosen, pieces: Sequence[Piece], setting: Setting) ->
             wrong.append(_mismatch(f"{path} measured another file than {chosen.shown} holds now", "measure it again"))
         if other := accuracy.other_data(chosen.entry.accuracy, candidate, setting):
             wrong.append(_mismatch(f"{path} evaluated {other}", "measure it again"))
+        if isinstance(found, Trial) and _other_baseline(chosen, found, setting):
+            message = f"{path} compares {chosen.entry.name!r} with another baseline than the policy names"
+            wrong.append(_mismatch(message, "measure it again, or give every job the same `--against`"))
+    wrong += _contradictions(pieces)
     first = next((path for path, found in pieces if _candidate(found).model.files), "")
     digests = {_candidate(found).model.digest for _, found in pieces if _candidate(found).model.files}
     if len(digests) > 1:
@@ -116,6 +145,56 @@ def _stale(path: Path, measured: Profile) -> bool:
         if (pointer or files.sha256(here)).removeprefix("sha256:") != file.sha256:
             return True
     return False
+
+
+def _other_baseline(chosen: Chosen, found: Trial, setting: Setting) -> bool:
+    """Tell whether a request's trial was held beside another model than its policy names now; where none is, not."""
+    pointer = chosen.path.is_file() and chosen.path.stat().st_size <= git.LFS_LARGEST
+    if ci.target(setting.request.environ) is None or not found.baseline.model.files:
+        return False
+    if pointer and git.lfs_digest(chosen.path.read_bytes()) is not None:
+        return False  # a job without the contents of Git LFS need not download them
+    # One copy at a time: a job that measures nothing may have no room for every model.
+    with tempfile.TemporaryDirectory(dir=setting.scratch) as place:
+        bound = None if setting.base_files is None else replace(setting.base_files, scratch=Path(place))
+        here = replace(setting, scratch=Path(place), base_files=bound)
+        try:
+            named = find_baseline(chosen, here, found.candidate.hardware.id)
+        except GreengateError:
+            return False  # a store that only those who measure can reach
+        if isinstance(named, Missing):
+            return False
+        if named.profile is not None and named.profile.model.files:
+            return named.profile.model.digest != found.baseline.model.digest
+        return named.artifact is not None and _stale(named.artifact, found.baseline)
+
+
+def _contradictions(pieces: Sequence[Piece]) -> Iterator[Diagnostic]:
+    """Yield every pair of files that tell different exact numbers of the same bytes in the same role."""
+    seen: dict[tuple[str, str], list[tuple[str, Profile]]] = {}
+    for path, found in pieces:
+        sides = {"candidate": _candidate(found), **({"baseline": found.baseline} if isinstance(found, Trial) else {})}
+        for role, profile in sides.items():
+            known = seen.setdefault((role, profile.model.digest), []) if profile.model.files else []
+            for before, other in known:
+                if metric := _contradiction(other, profile):
+                    message = f"{before} and {path} tell different {metric} of the same {role}, measured alike"
+                    yield _mismatch(message, "measure it again, and give each file once")
+            known.append((path, profile))
+
+
+def _contradiction(one: Profile, other: Profile) -> str:
+    """Name an exact metric that two profiles disagree on though all that it depends on is equal; empty for none.
+
+    Simulated processors are left out: their counts differ a little from run to run.
+    """
+    one, other = (replace(each, launches=(), looks=()) for each in (one, other))
+    for before, after in ((one, other), (other, one)):  # from 0 there is no change, to 0 there is
+        for name, compared in compare_profiles(before, after).items():
+            plain = METRICS[name].kind == "exact" and not METRICS[name].simulated
+            if plain and isinstance(compared.change, Change) and compared.change.value != 0:
+                return METRICS[name].title
+    return ""
 
 
 def _mismatch(message: str, help_: str) -> Diagnostic:
