@@ -106,6 +106,14 @@ def _asked(*profiles: Profile) -> Sequence[str]:
     return list(ordered([*METRICS, *(metric for profile in profiles for metric in profile.measurements)]))
 
 
+def without_n(before: Measurement, after: Measurement) -> Missing | None:
+    """Say what a declared figure lacks where the baseline's has an interval and it has none: it would decide more."""
+    if after.method != "declared" or before.interval is None or after.interval is not None:
+        return None
+    help_ = "write `n`, how many samples it was taken on, beside the figure"
+    return Missing("the figure does not say `n`, as the baseline's does", "incomparable", help_)
+
+
 def no_source(metric: str) -> Missing:
     """Say that a model has no accuracy of this name."""
     help_ = "name one with the model's `accuracy`"
@@ -139,6 +147,8 @@ def _change(
         )
     relative, plain = metric.dimension != "ratio", before.interval is None and after.interval is None
     steady = metric.kind in ("exact", "declared")
+    if (lack := without_n(before, after)) is not None:
+        return lack
     basis: Basis = "exact" if metric.kind == "exact" or (steady and plain) else "stored"
     return _apart(before, after, relative, steady, basis)
 

@@ -108,6 +108,7 @@ CODES: dict[str, str] = {
     "calibration-invalid": "a calibration of energy cannot be read",
     "cannot-calibrate": "a calibration of energy cannot be made here, or of these models",
     "profile-mismatch": "profiles do not belong together",
+    "profile-of-change": "a request brings the numbers that it would be judged by",
     "verdict-altered": "a verdict says something else than what follows from its case",
     "verdict-missing": "there is no verdict to explain",
     # running

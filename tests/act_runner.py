@@ -153,8 +153,9 @@ runs:
       env: {NAME: "${{ inputs.name }}", FROM: "${{ inputs.path }}"}
       run: test -d "$FROM" && cp -R "$FROM" "$ARTIFACTS/$NAME"
 """
-DOWNLOADING = """#!/bin/sh
-test "$1 $2" = "run download" && mkdir parts && cp -R "$ARTIFACTS"/greengate-* parts/
+DOWNLOADING = """#!/bin/bash
+test "$1 $2 ${@: -2:1}" = "run download --dir" && rm -rf "${@: -1}" && mkdir "${@: -1}" &&
+  cp -R "$ARTIFACTS"/greengate-* "${@: -1}/"
 """
 
 

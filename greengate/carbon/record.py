@@ -144,7 +144,8 @@ def _of_codecarbon(text: str, path: Path) -> dict[str, Measurement | Missing]:
 def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]:
     """Yield the trainings of a record's file for a ledger; those that failed emitted as well.
 
-    The same record under two names is one training, and so is the same run in two of codecarbon's files. Times
+    The same record under two names is one training, and so is the same run of codecarbon's in two files. Begun on
+    another day it is another training: no later account of a run takes it out of the period that it was in. Times
     without a zone, as codecarbon's, are taken as UTC. Raises ValueError where it is no record, or does not say when
     it began.
     """
@@ -158,7 +159,7 @@ def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]
         for run, row in _runs(text).items():
             began = _day(row["timestamp"], float(row["duration"]))
             emitted = Measurement(float(row["emissions"]), "estimated", detail=f"{name}: codecarbon's run {run}")
-            yield Entry(name, _digest(f"codecarbon {run}"), began, emitted)
+            yield Entry(name, _digest(f"codecarbon {run} of {began}"), began, emitted)
     except (KeyError, TypeError) as error:
         raise ValueError(f"it lacks {error}") from error
 

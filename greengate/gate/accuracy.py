@@ -13,8 +13,8 @@ from greengate.answers import Answers
 from greengate.baselines import Found
 from greengate.bound import paying_or_paid, policies
 from greengate.budget import AccuracySource
-from greengate.compare import no_source
-from greengate.comparison import Change, Comparison
+from greengate.compare import no_source, without_n
+from greengate.comparison import Basis, Change, Comparison
 from greengate.errors import Diagnostic, ModelError
 from greengate.gate import declared
 from greengate.gate.binding import stands
@@ -22,7 +22,7 @@ from greengate.gate.declared import Side
 from greengate.gate.ready import Ready, limits_of, subject_of
 from greengate.gate.request import Chosen, Setting
 from greengate.metrics import METRICS, name_of
-from greengate.profile import Measurement, Missing, Profile
+from greengate.profile import Interval, Measurement, Missing, Profile
 from greengate.profiler import evaluation
 from greengate.profiler.backends import format_of
 from greengate.profiler.jobs import Refused, ScoreJob, WorkerFailed
@@ -279,20 +279,18 @@ def _change(
 
 def _apart(before: Measurement, after: Measurement, relative: bool) -> Change | Missing:
     """Compare two figures that were not taken sample by sample: the interval is that of their difference."""
-    one, two = before.interval, after.interval
+    if (lack := without_n(before, after)) is not None:
+        return lack
+    one, two = (side.interval or Interval(side.value, side.value) for side in (before, after))
+    basis: Basis = "exact" if before.interval is None and after.interval is None else "stored"
     if not relative:
         value = after.value - before.value
-        if one is None or two is None:
-            return Change(value, value, value, "exact", relative=False)
         # Newcombe's square-and-add interval of a difference of two shares.
         down = math.hypot(after.value - two.low, one.high - before.value)
         up = math.hypot(two.high - after.value, before.value - one.low)
-        return Change(value, value - down, value + up, "stored", relative=False)
+        return Change(value, value - down, value + up, basis, relative=False)
     if before.value == after.value == 0:
         return Change(0.0, 0.0, 0.0, "exact")
-    if before.value <= 0 or (one is not None and one.low <= 0):
+    if one.low <= 0:
         return Missing("the baseline is not above 0: a relative change is not defined", "incomparable")
-    value = after.value / before.value - 1
-    if one is None or two is None:
-        return Change(value, value, value, "exact")
-    return Change(value, two.low / one.high - 1, two.high / one.low - 1, "stored")
+    return Change(after.value / before.value - 1, two.low / one.high - 1, two.high / one.low - 1, basis)

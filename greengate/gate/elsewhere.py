@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from greengate import files, git, profile_file
+from greengate import profile_file
 from greengate.budget import Budget
 from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
@@ -14,43 +13,43 @@ from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
 from greengate.gate import accuracy, parts
 from greengate.gate.accuracy import with_accuracy
-from greengate.gate.asked import asked, differs
 from greengate.gate.here import Measured, model_case
 from greengate.gate.past import looked_at, with_past
+from greengate.gate.pieces import Piece, candidate_of, disagreements, mismatch, of_the_change
 from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
 from greengate.layers import attribute
 from greengate.profile import Missing, Profile, Trial
-from greengate.recipe import names_code
 from greengate.verdict import BaselineRef, Machine, ModelCase
-
-Piece = tuple[str, Profile | Trial]
 
 
 def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...]) -> Measured:
     """Merge the given files by model and compare each with its baseline; nothing is measured.
 
-    Raises GreengateError `profile-mismatch` for files that do not belong to the budget's models or to each other.
+    Raises GreengateError `profile-mismatch` for files that do not belong to the budget's models or to each other,
+    `profile-of-change` for those that a request brings itself.
     """
     plan = () if setting.request.plan is None else parts.read(Path(setting.request.plan))
     paths = list(_expand(setting.request.profiles, strict=not plan))
+    if brought := list(of_the_change(paths, setting)):
+        raise GreengateError(*brought)
     pieces = [(path, profile_file.read(Path(path))) for path in paths]
     by_name: dict[str, list[Piece]] = {one.entry.name: [] for one in chosen}
     known = {entry.name for entry in budget.models}
     wrong: list[Diagnostic] = []
     for path, found in pieces:
-        name = _candidate(found).model.name
+        name = candidate_of(found).model.name
         if name not in known:
-            wrong.append(_mismatch(f"{path} measured {name!r}, which is not in {budget.path}", "name the right files"))
+            wrong.append(mismatch(f"{path} measured {name!r}, which is not in {budget.path}", "name the right files"))
         elif name in by_name:
             by_name[name].append((path, found))
     wrong += [
-        _mismatch(f"the plan has {name!r}, which is not in {budget.path}", "plan again with `greengate plan`")
+        mismatch(f"the plan has {name!r}, which is not in {budget.path}", "plan again with `greengate plan`")
         for name in (name for part in plan for name in part.models)
         if name not in known
     ]
     for one in chosen:
-        wrong += _disagreements(one, by_name[one.entry.name], setting)
+        wrong += disagreements(one, by_name[one.entry.name], setting)
     if wrong:
         raise GreengateError(*wrong)
     merged = [
@@ -80,69 +79,6 @@ def _expand(written: Sequence[str], *, strict: bool) -> Iterable[str]:
                 Diagnostic("unreadable-file", f"{text} holds no .json file", "name profiles or trials, or their folder")
             )
         yield from below
-
-
-def _candidate(found: Profile | Trial) -> Profile:
-    return found.candidate if isinstance(found, Trial) else found
-
-
-def _disagreements(chosen: Chosen, pieces: Sequence[Piece], setting: Setting) -> list[Diagnostic]:
-    wrong = []
-    spec = chosen.entry.workload
-    for path, found in pieces:
-        candidate = _candidate(found)
-        for field in ("batch_size", "threads", "seed"):
-            wanted, ran = getattr(spec, field), getattr(candidate.workload, field)
-            if wanted != ran:
-                wrong.append(
-                    _mismatch(f"{path} ran with {field} {ran}, the budget asks for {wanted}", "measure it again")
-                )
-        if differs(candidate.workload.asked, asked(chosen, setting)):
-            message = f"{path} ran with other inputs or settings than the budget asks for"
-            wrong.append(_mismatch(message, "measure it again"))
-        if _stale(chosen, candidate, setting):
-            wrong.append(_mismatch(f"{path} measured another file than {chosen.shown} holds now", "measure it again"))
-        if other := accuracy.other_data(chosen.entry.accuracy, candidate, setting):
-            wrong.append(_mismatch(f"{path} evaluated {other}", "measure it again"))
-    first = next((path for path, found in pieces if _candidate(found).model.files), "")
-    digests = {_candidate(found).model.digest for _, found in pieces if _candidate(found).model.files}
-    if len(digests) > 1:
-        message = f"the files for {chosen.entry.name!r} measured different models, {first} among them"
-        wrong.append(_mismatch(message, "give only files that measured the same candidate"))
-    return wrong
-
-
-def _stale(chosen: Chosen, measured: Profile, setting: Setting) -> bool:
-    """Tell whether the model at hand is not the one that was measured; a file that is not at hand is not stale."""
-    args = chosen.entry.recipe.args
-    if args != "{}" and all(file.path != "args" for file in measured.model.files):
-        return True
-    for place, file in enumerate(measured.model.files):
-        if file.path == "args" and names_code(chosen.entry.path):
-            if hashlib.sha256(args.encode()).hexdigest() != file.sha256:
-                return True
-            continue
-        here = _at_hand(chosen, place, file.path, setting)
-        if not here.is_file():
-            continue
-        pointer = git.lfs_digest(here.read_bytes()) if here.stat().st_size < 1024 else None
-        if (pointer or files.sha256(here)).removeprefix("sha256:") != file.sha256:
-            return True
-    return False
-
-
-def _at_hand(chosen: Chosen, place: int, name: str, setting: Setting) -> Path:
-    """Return where the file of a model is: below a folder, beside the code that makes it, or the model itself."""
-    if chosen.path.is_dir():
-        return chosen.path / name
-    if names_code(chosen.entry.path):
-        weights = chosen.entry.recipe.weights if place == 0 else None
-        return chosen.path.parent / name if weights is None else setting.folder / weights
-    return chosen.path if place == 0 else chosen.path.parent / name
-
-
-def _mismatch(message: str, help_: str) -> Diagnostic:
-    return Diagnostic("profile-mismatch", message, help_)
 
 
 def _merge(one: Chosen, pieces: Sequence[Piece], setting: Setting) -> ModelCase:
@@ -184,7 +120,7 @@ def _worth(comparison: Comparison) -> tuple[int, int]:
 
 
 def _case(one: Chosen, found: Profile | Trial, setting: Setting) -> ModelCase:
-    name, after = one.entry.name, accuracy.told(one, _candidate(found), setting)
+    name, after = one.entry.name, accuracy.told(one, candidate_of(found), setting)
     if isinstance(found, Trial):
         model = found.baseline.model
         ref = BaselineRef(model.path, f"measured beside the candidate: {model.path}", model.digest)

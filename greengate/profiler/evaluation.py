@@ -63,10 +63,33 @@ def columns(metric: str, output: Any, labels: Any) -> dict[str, list[float]]:
     return {"label": truth.astype(float).tolist(), "predicted": _classes(said).astype(float).tolist()}
 
 
+def unanswered(metric: str, output: Any) -> str:
+    """Say on how many samples a model gives no answer that can be scored; empty for none.
+
+    Classes keep an order with infinite numbers among them; an error or a curve has none.
+    """
+    import numpy as np
+
+    flat = np.asarray(output).reshape(len(output), -1)
+    lacks = _nan(flat).any(axis=1)
+    if lacks.any():
+        return f"the model says NaN for {lacks.sum():,} of {len(flat):,} samples"
+    ends = np.isinf(flat.astype(float)).any(axis=1) if metric in ("mse", "r2", "roc_auc") else lacks
+    return f"the model says an infinite number for {ends.sum():,} of {len(flat):,} samples" if ends.any() else ""
+
+
+def _nan(flat: Any) -> Any:
+    return flat != flat  # noqa: PLR0124 - of numbers of every type NaN alone is unlike itself
+
+
 def _of_numbers(metric: str, said: Any, truth: Any) -> dict[str, list[float]]:
+    import numpy as np
+
     if said.shape != truth.shape:
         raise ValueError(f"outputs of shape {list(said.shape)} for labels of shape {list(truth.shape)}")
     said, truth = said.astype(float), truth.astype(float)
+    if not np.isfinite(truth).all():
+        raise ValueError("some labels are no finite numbers")
     if metric == "mse":
         return {"error": ((said - truth) ** 2).mean(axis=1).tolist()}
     if said.shape[1] != 1:
@@ -98,14 +121,16 @@ def _classes(said: Any) -> Any:
 
 def _hits(said: Any, truth: Any, k: int) -> Any:
     flat = said.reshape(len(said), -1)
+    # No comparison with NaN holds, so it would come out first.
+    sure = ~_nan(flat).any(axis=1)
     if k == 1:
-        return _classes(said) == truth
+        return (_classes(said) == truth) & sure
     if flat.shape[1] < k:
         raise ValueError(f"top {k} of {flat.shape[1]} classes is everything")
     # The label's rank among the outputs; ties go to the earlier class, as argmax has it.
     own = flat[range(len(flat)), truth][:, None]
     before = (flat > own) | ((flat == own) & (_places(flat) < truth[:, None]))
-    return before.sum(axis=1) < k
+    return (before.sum(axis=1) < k) & sure
 
 
 def _places(flat: Any) -> Any:
@@ -116,7 +141,10 @@ def _places(flat: Any) -> Any:
 
 def value(metric: str, found: Columns) -> float:
     """Return a score. Raises ValueError where it is not defined, as roc_auc for one class alone."""
-    return float(_SCORED[kind(metric)](_arrays(found)))
+    score = float(_SCORED[kind(metric)](_arrays(found)))
+    if not math.isfinite(score):
+        raise ValueError("it is no finite number")
+    return score
 
 
 def interval(metric: str, found: Columns) -> Interval:
@@ -152,7 +180,9 @@ def paired(metric: str, before: Columns, after: Columns) -> tuple[float, float, 
     def change(one: Mapping[str, Array]) -> float:
         was = _SCORED[metric]({name[4:]: column for name, column in one.items() if name.startswith("old ")})
         now = _SCORED[metric]({name[4:]: column for name, column in one.items() if name.startswith("new ")})
-        return now / was - 1 if lower_is_better(metric) else now - was
+        if not lower_is_better(metric):
+            return now - was
+        return math.inf if was == 0 < now else now / was - 1
 
     low, high = _percentiles(_resampled(both, change))
     return float(change(both)), low, high
@@ -192,13 +222,17 @@ def _resampled(arrays: Mapping[str, Array], score: Callable[[Mapping[str, Array]
             continue
     if len(found) < RESAMPLES // 2:
         raise ValueError("too few samples for an interval")
-    return [one for one in found if math.isfinite(one)]
+    return found
 
 
 def _percentiles(found: list[float]) -> tuple[float, float]:
+    """Return the ends of an interval. Raises ValueError where draws without a finite score reach them."""
     import numpy as np
 
-    low, high = np.percentile(found, [100 * (1 - CONFIDENCE) / 2, 100 * (1 + CONFIDENCE) / 2])
+    with np.errstate(invalid="ignore"):
+        low, high = np.percentile(found, [100 * (1 - CONFIDENCE) / 2, 100 * (1 + CONFIDENCE) / 2])
+    if not (math.isfinite(low) and math.isfinite(high)):
+        raise ValueError("its interval has no finite ends on these samples")
     return float(low), float(high)
 
 

@@ -231,6 +231,18 @@ def test_drift_of_an_accuracy_is_counted_from_stored_versions(place: Path) -> No
     assert "since version 1" in outcome.reason
 
 
+@pytest.mark.parametrize(("now", "status"), [('{"f1": 0.9, "n": 500}', "PASS"), ('{"f1": 0.9}', "INCONCLUSIVE")])
+def test_drift_from_a_version_with_n_wants_n(place: Path, now: str, status: str) -> None:
+    (place / "budgets.yaml").write_text(budget("{name: f1, file: e.json, key: f1}", "metric: f1, min: 0.1"))
+    (place / "e.json").write_text('{"f1": 0.9, "n": 500}')
+    accepted(place)
+    rule = "metric: f1, max_drift: {limit: 9 pp, over: 90 d}"
+    (place / "budgets.yaml").write_text(budget("{name: f1, file: e.json, key: f1}", rule))
+    (place / "e.json").write_text(now)
+    (outcome,) = judged(place, against="none", strict=True).outcomes
+    assert outcome.status.name == status, outcome.reason
+
+
 def test_history_draws_every_accuracy_by_its_name(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     accepted(place)
     assert run("baseline", "accept", "--max-seconds", "3", "--reason", "second") == 0

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from repository import Repository
 
@@ -111,6 +112,24 @@ def test_data_without_labels_or_inputs_cannot_start(digits: Path) -> None:
             judged(digits, against="none")
 
 
+@pytest.mark.parametrize("metric", ["top1", "topk:3", "f1"])
+@pytest.mark.parametrize("some", [False, True])
+def test_a_network_whose_weights_are_nan_has_no_accuracy(digits: Path, metric: str, some: bool) -> None:
+    """Fine-tuning that diverged: every comparison with NaN is false, which must not come out as a hit."""
+    model = onnx.load(digits / "models/digits.onnx")
+    weights = next(one for one in model.graph.initializer if one.name == "bias0")
+    values = onnx.numpy_helper.to_array(weights).copy()
+    values[: 1 if some else None] = np.nan
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, "bias0"))
+    onnx.save(model, digits / "net.onnx")
+    budget(digits, f"{{data: heldout.npz, metric: '{metric}'}}", "net.onnx")
+    verdict = judged(digits, against=f"file:{digits}/models/digits.onnx", strict=True)
+    found = accuracy(verdict).candidate
+    assert isinstance(found, Missing)
+    assert (found.kind, "the model says NaN for 360 of 360 samples" in found.reason) == ("failed", True)
+    assert verdict.exit == 3
+
+
 # --- declared ---------------------------------------------------------------------------------------------------------
 
 
@@ -141,6 +160,8 @@ def test_the_baselines_figure_is_that_of_its_commit(repository: Repository) -> N
 
 
 def test_without_n_there_is_no_interval_and_a_stranger_figure_is_none(repository: Repository) -> None:
+    repository.write("e.json", written(0.90))
+    repository.commit()
     repository.write("e.json", written(0.93))
     change = accuracy(judged(repository.folder, against="ref:HEAD")).change
     assert isinstance(change, Change)
@@ -154,6 +175,37 @@ def test_without_n_there_is_no_interval_and_a_stranger_figure_is_none(repository
     assert "is about another model" in found.change.reason
     assert isinstance(found.candidate, Measurement)
     assert "does not say of which model" not in found.candidate.detail
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "words"),
+    [
+        ((0.90, 200), (0.91, None), "the figure does not say `n`, as the baseline's does"),
+        ((0.90, 200), (0.80, None), "the figure does not say `n`, as the baseline's does"),
+        ((0.90, 200), (0.91, 200), None),
+        ((0.90, None), (0.91, 200), None),
+        ((0.90, None), (0.91, None), None),
+    ],
+)
+@pytest.mark.parametrize("kind", ["", ", better: lower"])
+def test_to_say_less_decides_no_more(
+    repository: Repository, then: tuple[float, int], now: tuple[float, int], words: str | None, kind: str
+) -> None:
+    name, metric, bound = ("wer", "error_rate.wer", "max: 1") if kind else ("accuracy", "accuracy", "min: 0.1")
+    budget(repository.folder, f"{{name: {name}, file: e.json, key: f1{kind}}}", rule=f"metric: {name}, {bound}")
+    repository.write("e.json", written(then[0], **({"n": then[1]} if then[1] else {})))
+    repository.commit()
+    repository.write("e.json", written(now[0], **({"n": now[1]} if now[1] else {})))
+    change = accuracy(judged(repository.folder, against="ref:HEAD"), metric).change
+    if words is not None:
+        assert isinstance(change, Missing)
+        assert (change.reason, "write `n`" in change.help) == (words, True)
+        return
+    assert isinstance(change, Change)
+    assert change.value == pytest.approx(now[0] - then[0])
+    exact = then[1] is None and now[1] is None
+    assert (change.low == change.high, change.basis) == ((True, "exact") if exact else (False, "stored"))
+    assert exact or change.low < 0.005 < change.high
 
 
 def test_a_file_that_the_baseline_did_not_have_is_missing(repository: Repository) -> None:

@@ -73,6 +73,17 @@ def test_of_two_accounts_of_one_run_the_higher_counts(tmp_path: Path) -> None:
     assert [getattr(one.emitted, "value", None) for one in kept.entries] == [3.0]
 
 
+def test_a_run_begun_on_another_day_is_another_training(tmp_path: Path) -> None:
+    """A later account of a run cannot take it out of the period that it was in."""
+    for name, day, amount in (("a.csv", "2026-11-01", 3.0), ("b.csv", "2027-11-01", 4.0), ("c.csv", "2026-11-01", 2.0)):
+        (tmp_path / name).write_text(f"{CSV}{day}T12:00:00,r,60,{amount},5\n")
+    (kept,) = ledgers(budget(tmp_path, "['*.csv']"), OWN, None)
+    assert [(str(one.started), getattr(one.emitted, "value", None)) for one in kept.entries] == [
+        ("2026-11-01", 3.0),
+        ("2027-11-01", 4.0),
+    ]
+
+
 def test_all_that_is_missing_or_damaged_is_told_at_once(tmp_path: Path, golden: Callable[[Path, str], None]) -> None:
     fill(tmp_path, "training/a.json")
     (tmp_path / "training" / "bad.json").write_text("{}")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sklearn import metrics as oracle
 
 from greengate.profiler import evaluation
-from greengate.profiler.evaluation import columns, interval, paired, value
+from greengate.profiler.evaluation import columns, interval, paired, unanswered, value
 
 
 def made(seed: int, n: int = 200, classes: int = 6) -> tuple[Any, Any]:
@@ -78,6 +78,62 @@ def test_what_does_not_fit_says_so(metric: str, said: Any, labels: Any, words: s
     with pytest.raises((ValueError, IndexError)) as caught:
         columns(metric, said, labels)
     assert words in str(caught.value)
+
+
+NAN, INF = float("nan"), float("inf")
+ONE_NAN = np.array([[0.1, NAN, 0.2], [0.1, 0.2, 0.3], [0.5, 0.2, 0.3]])
+
+
+@pytest.mark.parametrize("metric", ["top1", "topk:2", "f1", "roc_auc", "mse", "r2"])
+def test_a_model_that_says_nan_gives_no_answer(metric: str) -> None:
+    assert unanswered(metric, ONE_NAN) == "the model says NaN for 1 of 3 samples"
+    assert unanswered(metric, np.full((4, 1), NAN, np.float16)) == "the model says NaN for 4 of 4 samples"
+    for fine in (ONE_NAN[1:], np.array([[1], [2]]), np.array([True, False]), np.zeros((2, 0))):
+        assert not unanswered(metric, fine)
+
+
+@pytest.mark.parametrize(
+    ("metric", "fits"),
+    [("top1", True), ("topk:2", True), ("f1", True), ("roc_auc", False), ("mse", False), ("r2", False)],
+)
+def test_infinite_numbers_have_an_order_and_no_distance(metric: str, fits: bool) -> None:
+    said = unanswered(metric, np.array([[INF, 0.0, -INF], [0.0, 1.0, 2.0]]))
+    assert said == ("" if fits else "the model says an infinite number for 1 of 2 samples")
+    if metric == "topk:2":
+        assert scored(metric, np.array([[INF, 0.0, -INF]] * 3), np.array([0, 1, 2])) == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("metric", ["top1", "topk:2", "topk:3"])
+def test_nan_is_never_a_hit(metric: str) -> None:
+    assert columns(metric, np.full((3, 3), NAN), np.array([0, 1, 2])) == {"hit": [0.0, 0.0, 0.0]}
+    assert columns(metric, ONE_NAN, np.array([1, 2, 0])) == {"hit": [0.0, 1.0, 1.0]}
+    assert columns(metric, ONE_NAN, np.array([2, 2, 0])) == {"hit": [0.0, 1.0, 1.0]}
+
+
+@pytest.mark.parametrize("wrong", [NAN, INF])
+def test_labels_that_are_no_numbers_fit_no_model(wrong: float) -> None:
+    for metric in ("mse", "r2"):
+        with pytest.raises(ValueError, match="some labels are no finite numbers"):
+            columns(metric, np.zeros((2, 1)), np.array([0.0, wrong]))
+
+
+@pytest.mark.parametrize("wrong", [NAN, INF])
+def test_what_is_no_finite_number_has_neither_a_score_nor_an_interval(wrong: float) -> None:
+    """One of 20 samples: most draws hold it, some do not."""
+    errors = {"error": [1.0] * 19 + [wrong]}
+    with pytest.raises(ValueError, match="it is no finite number"):
+        value("mse", errors)
+    with pytest.raises(ValueError, match="no finite ends"):
+        interval("mse", errors)
+
+
+def test_draws_in_which_an_error_grows_without_bound_are_not_left_out() -> None:
+    """Of 60 samples the baseline errs on three: in one draw of 20 on none, and the candidate always."""
+    old, new = {"error": [0.0] * 57 + [1.0] * 3}, {"error": [0.1] * 60}
+    with pytest.raises(ValueError, match="no finite ends"):
+        paired("mse", old, new)
+    found, low, high = paired("mse", {"error": [0.0] * 50 + [1.0] * 10}, new)
+    assert low < found < high < INF
 
 
 @pytest.mark.parametrize(

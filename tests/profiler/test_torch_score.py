@@ -213,6 +213,15 @@ def test_the_first_output_is_found(returned: str) -> None:
     assert scored(path, **more) == twin()
 
 
+@pytest.mark.parametrize("metric", ["top1", "topk:3", "f1"])
+def test_weights_that_are_nan_give_no_answer(metric: str) -> None:
+    stored, widths = weights("models/digits")
+    save_file({name: torch.full_like(one, float("nan")) for name, one in stored.items()}, "broken.safetensors")
+    recipe = Recipe(str(Path("broken.safetensors").absolute()), f'{{"widths": {widths}}}')
+    with pytest.raises(WorkerFailed, match="the model says NaN for 360 of 360 samples"):
+        scored("nets:make", metric, recipe=recipe)
+
+
 # --- what does not fit --------------------------------------------------------------------------
 
 

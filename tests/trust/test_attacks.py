@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from repository import Repository
 from world import BUDGET, HEAD, TRADE, Said, Signer, World, fake
+
+from greengate.metrics import METRICS
 
 FILES: dict[str, str | bytes | None] = {"budgets.yaml": BUDGET, "net.fake.yaml": fake()}
 LOOSE = BUDGET.replace("5%", "50%")
@@ -282,6 +286,189 @@ def test_names_that_differ_in_case_are_different_models(landed: World) -> None:
     landed.propose({"net.fake.yaml": BIG, "budgets.yaml": LOOSE.replace("name: net", "name: Net")})
     said = landed.judge()
     assert (said.code, said.rules) == (1, {**FAILS, ("Net", "size"): ("fail", "base")})
+
+
+# --- numbers that the change brings -----------------------------------------------------------------------------------
+
+TOO_BIG = {("net", "size"): ("fail", "both")}
+GAIN = HEAD.replace("net.fake.yaml}", "net.fake.yaml, accuracy: {file: e.json, key: f1}}") + (
+    "  - {metric: size, max_increase: 5%, unless: {accuracy_gain: 0.5 pp, max_increase: 15%}}\n"
+)
+
+
+def measured(world: World, folder: Path, to: str, *words: str) -> dict[str, Any]:
+    """Let a job of the request measure its part, as if `to` had been downloaded from it; return what the file says."""
+    world.check(folder, "--part", "one", *words)
+    (file,) = (folder / ".greengate/parts/one").glob("*.json")
+    target = folder / to
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(file.read_bytes())
+    found: dict[str, Any] = json.loads(target.read_text())
+    return found
+
+
+def smaller(trial: dict[str, Any], role: str = "candidate", metric: str = "size", value: float = 10e6) -> str:
+    told = json.loads(json.dumps(trial))
+    told[role]["measurements"][metric]["value"] = value
+    return json.dumps(told)
+
+
+@pytest.fixture
+def forged(landed: World) -> str:
+    """A request for a model that is too big, and a trial of it with the size that it should have."""
+    landed.propose({"net.fake.yaml": BIG})
+    return smaller(measured(landed, landed.checkout(), "parts/0/net.json"))
+
+
+def plain(here: Path, text: str) -> None:
+    (here / "parts/0").mkdir(parents=True)
+    (here / "parts/0/net.json").write_text(text)
+
+
+def link(here: Path, text: str) -> None:
+    (here / "data").mkdir()
+    (here / "data/net.json").write_text(text)
+    (here / "parts/0").mkdir(parents=True)
+    (here / "parts/0/net.json").symlink_to("../../data/net.json")
+
+
+def link_of_folder(here: Path, text: str) -> None:
+    (here / "data/0").mkdir(parents=True)
+    (here / "data/0/net.json").write_text(text)
+    (here / "parts").symlink_to("data")
+
+
+def link_outside(here: Path, text: str) -> None:
+    (here.parent / "elsewhere/0").mkdir(parents=True)
+    (here.parent / "elsewhere/0/net.json").write_text(text)
+    (here / "parts").symlink_to("../elsewhere")
+
+
+@pytest.mark.parametrize("how", [plain, link, link_of_folder, link_outside])
+def test_numbers_that_a_change_commits_are_not_judged(
+    landed: World, forged: str, how: Callable[[Path, str], None]
+) -> None:
+    def change(here: Path) -> None:
+        (here / "net.fake.yaml").write_text(BIG)
+        how(here, forged)
+
+    request(landed, change)
+    runner = landed.checkout()
+    said = landed.check(runner, "--profile", "parts")
+    assert (said.code, "error[profile-of-change]" in said.err) == (2, True), said.err
+    assert "parts/0/net.json stands in the commit" in said.err
+    # What was measured makes it no better, and a folder of its own is as it was.
+    measured(landed, runner, "parts/1/net.json")
+    assert landed.check(runner, "--profile", "parts").code == 2
+    measured(landed, runner, "fetched/1/net.json")
+    said = landed.check(runner, "--profile", "fetched")
+    assert (said.code, said.rules) == (1, TOO_BIG)
+    # On a laptop, outside of a request, whoever names a file vouches for it.
+    assert landed.check(runner, "--profile", "parts/0/net.json", "--policy-ref", "none", environ={}).code == 0
+
+
+def test_numbers_in_a_submodule_of_the_change_are_not_judged(landed: World, forged: str, tmp_path: Path) -> None:
+    own = Repository(tmp_path / "own")
+    own.commit({"0/net.json": forged})
+    allowed = ("-c", "protocol.file.allow=always")
+
+    def change(here: Path) -> None:
+        landed.dev.git(*allowed, "submodule", "--quiet", "add", f"file://{own.folder}", "parts")
+        (here / "net.fake.yaml").write_text(BIG)
+
+    request(landed, change)
+    runner = landed.checkout()
+    subprocess.run(["git", *allowed, "submodule", "--quiet", "update", "--init"], cwd=runner, check=True)
+    said = landed.check(runner, "--profile", "parts")
+    assert (said.code, "error[profile-of-change]" in said.err) == (2, True), said.err
+
+
+def test_capital_letters_do_not_hide_what_a_change_commits(landed: World, forged: str) -> None:
+    """As on a file system that takes Parts for parts: the work tree has the folder by another name than the commit."""
+    landed.propose({"Parts/0/net.json": forged}, fresh=False)
+    runner = landed.checkout()
+    (runner / "Parts").rename(runner / "parts")
+    assert landed.check(runner, "--profile", "parts").code == 2
+
+
+def test_what_is_refused_is_told_with_what_to_do(
+    landed: World, forged: str, golden: Callable[[Path, str], None]
+) -> None:
+    landed.propose({"parts/0/net.json": forged}, fresh=False)
+    said = landed.check(landed.checkout(), "--profile", "parts", environ=landed.gitlab())
+    golden(Path(__file__).parent / "golden" / "profile-of-change.txt", said.err)
+
+
+@pytest.mark.parametrize(
+    ("role", "metric", "value"),
+    [("candidate", "size", 10e6), ("baseline", "size", 11e6), ("candidate", "params", 0), ("candidate", "macs", 1e6)],
+)
+@pytest.mark.parametrize("first", ["a", "z"])
+def test_two_files_that_contradict_each_other_are_not_judged(
+    landed: World, role: str, metric: str, value: float, first: str
+) -> None:
+    """Whichever comes first by its path."""
+    landed.propose({"net.fake.yaml": BIG})
+    runner = landed.checkout()
+    trial = measured(landed, runner, "parts/m/net.json")
+    (runner / "parts" / first).mkdir()
+    (runner / "parts" / first / "net.json").write_text(smaller(trial, role, metric, value))
+    said = landed.check(runner, "--profile", "parts")
+    assert (said.code, "error[profile-mismatch]" in said.err) == (2, True), said.err
+    assert f"tell different {METRICS[metric].title} of the same {role}" in said.err
+    (runner / "parts" / first / "net.json").write_text(json.dumps(trial))
+    assert landed.check(runner, "--profile", "parts").rules == TOO_BIG
+
+
+def test_a_trial_beside_another_baseline_than_the_policys_is_not_judged(landed: World, tmp_path: Path) -> None:
+    landed.propose({"net.fake.yaml": BIG})
+    runner = landed.checkout()
+    (tmp_path / "big.fake.yaml").write_text(fake("11 MB", "301 MMAC"))
+    easy = ("--against", f"file:{tmp_path}/big.fake.yaml")
+    trial = measured(landed, runner, "parts/0/net.json", *easy)
+    said = landed.check(runner, "--profile", "parts")
+    assert (said.code, "another baseline than the policy names" in said.err) == (2, True), said.err
+    # Who starts the last job may name it there, too; on a laptop whoever names a trial vouches for it.
+    assert landed.check(runner, "--profile", "parts", *easy).code == 0
+    assert landed.check(runner, "--profile", "parts", environ={}).code == 0
+    # A job that left out what Git LFS keeps downloads nothing to find out.
+    (digest,) = (file["sha256"] for file in trial["candidate"]["model"]["files"])
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{digest}\nsize 9\n"
+    (runner / "net.fake.yaml").write_text(pointer)
+    assert landed.check(runner, "--profile", "parts").code == 0
+
+
+def test_a_trial_beside_another_version_than_the_stored_one_is_not_judged(landed: World) -> None:
+    landed.land({"budgets.yaml": BUDGET + "baseline: dir:store\n"})
+    code, _, err = landed.run(landed.dev.folder, "baseline", "accept", "--max-seconds", "3", "--reason", "first")
+    assert code == 0, err
+    landed.land({})
+    landed.propose({"net.fake.yaml": BIG})
+    runner = landed.checkout()
+    measured(landed, runner, "parts/0/net.json")
+    assert landed.check(runner, "--profile", "parts").rules == TOO_BIG
+    (runner.parent / "big.fake.yaml").write_text(fake("11 MB", "301 MMAC"))
+    measured(landed, runner, "parts/0/net.json", "--against", "file:../big.fake.yaml")
+    said = landed.check(runner, "--profile", "parts")
+    assert (said.code, "another baseline than the policy names" in said.err) == (2, True), said.err
+    assert landed.check(runner, "--profile", "parts", environ={}).code == 0
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "code"),
+    [
+        ('{"f1": 0.90, "n": 200}', '{"f1": 0.91, "n": 200}', 3),
+        ('{"f1": 0.90, "n": 200}', '{"f1": 0.91}', 3),
+        ('{"f1": 0.90}', '{"f1": 0.91, "n": 200}', 3),
+        ('{"f1": 0.90}', '{"f1": 0.91}', 0),
+        ('{"f1": 0.90, "n": 200000}', '{"f1": 0.91, "n": 200000}', 0),
+    ],
+)
+def test_a_gain_is_no_surer_for_what_its_file_leaves_out(world: World, then: str, now: str, code: int) -> None:
+    world.land({"budgets.yaml": GAIN, "net.fake.yaml": fake(), "e.json": then})
+    world.propose({"net.fake.yaml": BIG, "e.json": now})
+    said = world.judge()
+    assert (said.code, said.rules[("net", "size")][0]) == (code, "inconclusive" if code else "traded")
 
 
 # --- who said yes -----------------------------------------------------------------------------------------------------

@@ -87,6 +87,24 @@ def test_a_run_of_codecarbon_cannot_be_made_smaller(landed: World) -> None:
     assert landed.judge().rules[PERIOD] == ("fail", "both")
 
 
+@pytest.mark.parametrize("row", ["2027-11-01T10:00:00,run1,60", "2026-11-01T10:00:00,run1,99999999"])
+@pytest.mark.parametrize("shared", [False, True], ids=["own", "locked"])
+def test_a_run_of_codecarbon_cannot_be_moved_out_of_the_period(world: World, row: str, shared: bool) -> None:
+    """A little more of it, on another day: by its moment, or by how long it took."""
+    allowed = "carbon_budget: {max: 20 kg, period: 2026-Q4, allow_estimated: true, records: [training/*.csv]}\n"
+    lock = "version: 1\n" + allowed.replace("allow", "locked: true, allow")
+    own = EXTENDING if shared else BUDGET + allowed
+    world.land(
+        {
+            **{"budgets.yaml": own, "net.fake.yaml": MODEL, "policy/org.yaml": lock},
+            "training/e.csv": f"{CSV}2026-11-01T10:00:00,run1,60,25.0,2.0\n",
+        }
+    )
+    world.propose({"training/e.csv": f"{CSV}{row},25.1,2.0\n"})
+    said = world.judge()
+    assert (said.code, said.rules[PERIOD]) == (1, ("fail", "both"))
+
+
 def test_a_damaged_record_of_the_change_cannot_start(landed: World) -> None:
     landed.propose({"training/b.json": "{}"})
     said = landed.judge()

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from greengate.profiler import evaluation, recorded
-from greengate.profiler.jobs import Refused, Scored, ScoreJob
+from greengate.profiler.jobs import Refused, Scored, ScoreJob, WorkerFailed
 
 #: Names under which labels may stand in a labelled .npz.
 LABELS = ("labels", "label", "y")
@@ -77,13 +77,19 @@ def whole(data: str, arrays: Mapping[str, Any], labels: Any, places: Any, size: 
 
 
 def scored(job: ScoreJob, said: Sequence[Any], labels: Any, size: int) -> Scored:
-    """Return what the score needs of each sample, from the model's first output for every batch. Raises Refused."""
+    """Return what the score needs of each sample, from the model's first output for every batch.
+
+    Raises Refused where output and labels do not fit, WorkerFailed where the output is no answer.
+    """
     import numpy as np
 
     if any(np.ndim(out) == 0 or len(out) != size for out in said):
         raise Refused("recorded-data", "the model's first output is not one row a sample", SAVE)
     try:
-        found = evaluation.columns(job.metric, np.concatenate(said)[: len(labels)], labels)
+        answers = np.concatenate(said)[: len(labels)]
+        if lack := evaluation.unanswered(job.metric, answers):
+            raise WorkerFailed(f"{job.metric} cannot be taken: {lack}", "mend the model, or the numbers it is given")
+        found = evaluation.columns(job.metric, answers, labels)
     except (ValueError, IndexError) as error:
         help_ = f"check the labels in {job.data}, or choose another `metric`"
         raise Refused("recorded-data", f"{job.metric} cannot be taken: {error}", help_) from error
