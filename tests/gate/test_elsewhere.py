@@ -86,6 +86,22 @@ def test_recorded_inputs_count_by_what_is_in_them() -> None:
     assert len(refused(part)) == 1
 
 
+def test_trials_beside_different_baselines_do_not_belong_together() -> None:
+    """Whichever came first would decide: the baseline moved while a matrix ran."""
+    asking()
+    for name, size in (("small", "5 kB"), ("large", "10 kB")):
+        Path(f"{name}.fake.yaml").write_text(FAKE.replace("10 kB", size) + "note: before\n")
+        request = gate.Request(against=f"file:{name}.fake.yaml", static_only=True)
+        (found,) = gate.check(request, NOW).measured.values()
+        Path(f"{name}.json").write_text(profile_file.dump_trial(found))  # type: ignore[arg-type]
+        assert check(f"{name}.json").verdict.status is Status.PASS
+    with pytest.raises(GreengateError) as caught:
+        check("small.json", "large.json")
+    assert [one.message for one in caught.value.diagnostics] == [
+        "the trials of 'net' were held beside different baselines"
+    ]
+
+
 # --- the very files ---------------------------------------------------------------------------------------------------
 
 CODE = "import torch\n\n\ndef make(wide: int = 2) -> torch.nn.Module:\n    return torch.nn.Linear(4, 2)\n"
