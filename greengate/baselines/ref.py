@@ -17,13 +17,15 @@ def find(rest: str, request: Request) -> Found | Missing:
     """Return the model at a branch, tag or commit, fetched where a checkout lacks it.
 
     Missing where its content is not at hand or lies in a submodule. Raises BaselineError `baseline-missing` for a ref
-    or a file that is not there.
+    or a file that is not there, and for one that belongs to the change that a request is about.
     """
     if (top := git.root(request.folder)) is None:
         raise _missing(f"ref:{rest} is a commit, and this is no git repository", "name a file: `file:PATH`")
     commit = git.commit(top, rest) or _fetched(top, rest)
     if commit is None:
         raise _missing(f"no branch, tag or commit is called {rest!r}, here or on origin", "check the name")
+    if request.merge_base is not None and _is_of_change(top, request.merge_base, commit):
+        raise _missing(f"ref:{rest} is the change itself", "name a branch that the change cannot move")
     if (path := extract.inside(top, request.path)) is None:
         raise _missing(f"{request.path} lies outside of the repository", "name a file: `file:PATH`")
     found = _at(top, commit, path, rest, request)
@@ -31,6 +33,15 @@ def find(rest: str, request: Request) -> Found | Missing:
         help = "compare with a commit that has it, or with `--against none` while the model is new"
         raise _missing(f"{path} is not in {rest} ({commit[:12]}), under this name or another", help)
     return found
+
+
+def _is_of_change(top: Path, base: MergeBase, commit: str) -> bool:
+    """Tell whether a commit is part of what a request adds to its target, as far as both are at hand."""
+    if (head := git.head(top)) is None:
+        return False
+    # A shallow checkout records the parents of its commit without having them.
+    own = commit in (head, *git.parents(top, head)) or plumbing.contains(top, head, commit)
+    return own and (base.commit is None or not plumbing.contains(top, base.commit, commit))
 
 
 def at_merge_base(base: MergeBase, request: Request) -> Found | Missing | None:
@@ -47,11 +58,12 @@ def _at(top: Path, commit: str, path: str, called: str, request: Request) -> Fou
     if (module := git.submodule_at(top, commit, path)) is not None:
         help = "greengate reads one repository: name the old model with `file:PATH`, or accept it into a store"
         return Missing(f"no baseline: {path} lies in the submodule {module}", "incomparable", help)
-    if names_code(path) or (request.path / "config.json").is_file():
+    is_folder = (request.path / "config.json").is_file() or git.find(top, commit, f"{path}/config.json") is not None
+    if names_code(path) or is_folder:
         return _whole(top, commit, path, called, request)
     was, said = path, ""
     if git.find(top, commit, path) is None:
-        if (old := git.renamed_from(top, commit, path)) is None:
+        if (old := git.renamed_from(top, commit, path, request.named_in)) is None:
             return None
         was, said = old, f", renamed to {path} since"
     try:

@@ -105,8 +105,8 @@ def _trusting(setting: Setting, own: Budget, trusted: Trust) -> Setting:
     if trusted.base is None or trusted.top is None or trusted.commit is None:
         return setting
     files = BaseFiles(trusted.top, trusted.commit, setting.folder, setting.scratch)
-    policies = (own, trusted.base)
-    return replace(setting, base_files=files, reworked=reworked(own, trusted.base), policies=policies)
+    lenient, policies = reworked(own, trusted.base), (own, trusted.base)
+    return replace(setting, base_files=files, reworked=lenient, policies=policies, base=trusted.base)
 
 
 def _bound(models: Iterable[ModelCase], binding: Budget) -> tuple[ModelCase, ...]:

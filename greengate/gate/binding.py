@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from greengate import files, git
 from greengate.baselines import extract
-from greengate.bound import paying_or_paid, policies, rules_for
+from greengate.bound import paying_or_paid, policies
 from greengate.budget import AccuracySource, Budget, ModelEntry
 from greengate.errors import BaselineError, Diagnostic
 from greengate.git import branch as plumbing
@@ -21,8 +21,9 @@ OLD = "@base"
 def bind(head: Budget, base: Budget | None) -> Budget:
     """Return the budget to measure by: the change's models, run as the base says, and those the change left out.
 
-    A model that is gone from the budget, or points at another file, is still judged while its file remains; where
-    that is gone too, what the change adds is judged as if it had taken the model's place.
+    A model that is gone from the budget, or points at another file, is still judged while its file remains; and what
+    the change adds is judged as if it had taken the place of one that is gone. A new model names no baseline of its
+    own: one that the change chooses proves nothing.
     """
     if base is None:
         return head
@@ -32,7 +33,7 @@ def bind(head: Budget, base: Budget | None) -> Budget:
     for own in head.models:
         known = before.pop(own.name, None)
         if known is None:
-            found.append(own)
+            found.append(replace(own, baseline=None))
             continue
         sources = _sources(own, known, base)
         # Where the base names no record of the training, it says nothing of it.
@@ -56,26 +57,31 @@ def bind(head: Budget, base: Budget | None) -> Budget:
 
 
 def _successors(head: Budget, base: Budget) -> list[ModelEntry]:
-    """Return models that only the change has, each as a model of the base that it may be by another name and file.
+    """Return models that only the change has, each as a model of the base that it may be by another name.
 
-    Only where rules of the base bind the one and not the other: else nothing is gained by another name.
+    Whatever binds both alike, another name chooses how the model is run and what it is compared with. One whose file
+    stays is judged there by its own name.
     """
     folder = Path(head.path).parent
     now, then = {model.name for model in head.models}, {model.name for model in base.models}
-    gone = [model for model in base.models if model.name not in now and not stands(folder / model.path)]
+    gone = [(model, stands(folder / model.path)) for model in base.models if model.name not in now]
     fresh = [model for model in head.models if model.name not in then]
     return [
         replace(
             old,
-            name=f"{old.name}{OLD}" if len(fresh) == 1 else f"{new.name}@{old.name}",
+            name=f"{new.name}@{old.name}" if remains or len(fresh) > 1 else f"{old.name}{OLD}",
             path=new.path,
             recipe=new.recipe,
             rules_of=old.name,
         )
-        for old in gone
+        for old, remains in gone
         for new in fresh
-        if any(set(rules_for(each, old.name)) - set(rules_for(each, new.name)) for each in policies(base))
+        if not (remains and _alike(old, new, folder))
     ]
+
+
+def _alike(old: ModelEntry, new: ModelEntry, folder: Path) -> bool:
+    return (folder / old.path).resolve() == (folder / new.path).resolve() and old.recipe == new.recipe
 
 
 def _sources(own: ModelEntry, known: ModelEntry, base: Budget) -> tuple[AccuracySource, ...]:

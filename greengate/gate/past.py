@@ -29,7 +29,7 @@ def with_past(case: ModelCase, candidates: Sequence[Profile], chosen: Chosen, se
     if budget is None or not limits:
         return case
     uri = opening.uri_of(chosen.entry.baseline, budget.baseline)
-    versions = store.history(_place(uri, setting), chosen.entry.name)
+    versions = store.history(_place(uri, setting), chosen.entry.bound_as)
     longest = max(limit.over or 0 for _, limit in limits)
     metrics = sorted({metric for metric, _ in limits})
     kept = _since(versions, setting.today - datetime.timedelta(days=longest))

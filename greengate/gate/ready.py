@@ -8,7 +8,7 @@ from pathlib import Path
 
 from greengate import baselines
 from greengate.baselines import Found
-from greengate.budget import Budget, WorkerLimits
+from greengate.budget import Budget, ModelEntry, WorkerLimits
 from greengate.carbon import record as training_record
 from greengate.errors import BaselineError, Diagnostic, GreengateError, ModelError
 from greengate.gate.asked import asked
@@ -79,6 +79,16 @@ def _sides(chosen: Chosen, setting: Setting) -> tuple[Chosen, Subject, Found | M
     return chosen, candidate, baseline, replace(before, lenient=True)
 
 
+def _origin(chosen: Chosen, setting: Setting) -> ModelEntry:
+    """Return the model as its baseline is looked for: as the target branch has it, wherever the change points it.
+
+    What somebody at a laptop names is looked for where the work tree has the model.
+    """
+    if setting.merge_base is None and setting.request.against is not None:
+        return chosen.entry
+    return setting.known(chosen.entry)
+
+
 def _ready(
     chosen: Chosen,
     candidate: Subject,
@@ -122,8 +132,8 @@ def limits_of(budget: Budget | None) -> WorkerLimits:
 def subject_of(chosen: Chosen, path: Path, setting: Setting, weights: Path | None = None) -> Subject:
     """Return what the profiler measures: absolute paths, and the place in the budget that named them.
 
-    `weights` stand in for those of the budget. Recorded inputs are those of the branch that judges; code that makes
-    inputs is run as it stands in the work tree, like the model's own.
+    `weights` stand in for those of the budget; a baseline is made as the target branch says. Recorded inputs are those
+    of the branch that judges; code that makes inputs is run as it stands in the work tree, like the model's own.
     """
     entry, judged = chosen.entry, setting.base_files.at if setting.base_files is not None else setting.folder.joinpath
     spec = replace(
@@ -131,7 +141,7 @@ def subject_of(chosen: Chosen, path: Path, setting: Setting, weights: Path | Non
         recorded=_absolute(entry.workload.recorded, judged),
         inputs_from=_absolute(entry.workload.inputs_from, setting.folder.joinpath),
     )
-    recipe = entry.recipe if names_code(str(path)) else NO_RECIPE
+    recipe = (entry if path == chosen.path else _origin(chosen, setting)).recipe if names_code(str(path)) else NO_RECIPE
     own = _absolute(recipe.weights, setting.folder.joinpath)
     recipe = replace(recipe, weights=own if weights is None else str(weights.absolute()))
     return Subject(entry.name, str(path.absolute()), chosen.shown, spec, entry.span, recipe=recipe)
@@ -147,15 +157,17 @@ def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Fou
     uri = baselines.choose(request.against, chosen.entry.baseline, budget.baseline if budget is not None else None)
     # A path on the command line starts where the user stands; one in the budget starts at the budget.
     named = request.against is not None and uri == request.against
+    origin, judging = _origin(chosen, setting), setting.base_files
     wanted = baselines.Request(
-        model=chosen.entry.name,
-        path=setting.folder / chosen.entry.path,
+        model=chosen.entry.bound_as,
+        path=setting.folder / origin.path,
         folder=Path() if named and uri not in ("auto", "none") else setting.folder,
         scratch=setting.scratch,
         hardware=hardware,
         merge_base=setting.merge_base,
-        trusted=None if setting.base_files is None or request.against else setting.base_files.at,
-        weights=None if chosen.entry.recipe.weights is None else setting.folder / chosen.entry.recipe.weights,
+        trusted=None if judging is None or request.against else judging.at,
+        weights=None if origin.recipe.weights is None else setting.folder / origin.recipe.weights,
+        named_in=None if judging is None or origin is chosen.entry else judging.commit,
     )
     try:
         return baselines.resolve(uri, wanted)

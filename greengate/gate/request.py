@@ -70,7 +70,7 @@ class Setting:
 
     `created` dates profiles, `scratch` is removed by whoever made it, `merge_base` is None outside a pull request.
     `base_files` finds what the policy names on the target branch; `reworked` models must not be run as the change says.
-    `policies` are all that judge what is measured, where that is more than the budget.
+    `policies` are all that judge what is measured, where that is more than the budget; `base` is the target branch's.
     """
 
     budget: Budget | None
@@ -82,6 +82,12 @@ class Setting:
     base_files: BaseFiles | None = None
     reworked: frozenset[str] = frozenset()
     policies: tuple[Budget, ...] = ()
+    base: Budget | None = None
+
+    def known(self, entry: ModelEntry) -> ModelEntry:
+        """Return a model as the target branch has it, by the name whose rules bind it; itself where that has none."""
+        models = () if self.base is None else self.base.models
+        return next((model for model in models if model.name == entry.bound_as), entry)
 
     @property
     def today(self) -> datetime.date:

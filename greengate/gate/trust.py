@@ -127,7 +127,8 @@ def _moved(base: Budget, folder: Path, own: Budget) -> Budget:
         replace(
             model,
             path=str((folder / model.path).resolve()),
-            training=None if model.training is None else str(folder / model.training),
+            training=model.training and str(folder / model.training),
+            recipe=replace(model.recipe, weights=model.recipe.weights and str(folder / model.recipe.weights)),
         )
         for model in base.models
     )

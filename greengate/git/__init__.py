@@ -173,10 +173,11 @@ def lfs_smudge(folder: Path, pointer: bytes, target: Path) -> bool:
     return answer.code == 0
 
 
-def renamed_from(folder: Path, commit: str, path: str) -> str | None:
-    """Return what a file of the work tree was called in a commit, by git's own rename detection; None: not known."""
+def renamed_from(folder: Path, commit: str, path: str, now: str | None = None) -> str | None:
+    """Return what a file of `now` (None: the work tree) was called in a commit, by git's detection; None: not known."""
     words = ("--name-status", "-z", "--diff-filter=R", "--find-renames", "--no-ext-diff", "--ignore-submodules=all")
-    parts = _git(folder, "diff", *words, _hash(commit), "--", timeout=_COPY).out.split(b"\0")
+    sides = (_hash(commit), *([] if now is None else [_hash(now)]))
+    parts = _git(folder, "diff", *words, *sides, "--", timeout=_COPY).out.split(b"\0")
     pairs = zip(parts[1::3], parts[2::3], strict=False)
     return next((os.fsdecode(old) for old, new in pairs if os.fsdecode(new) == path), None)
 

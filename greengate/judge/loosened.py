@@ -88,6 +88,11 @@ def _models(base: Budget, head: Budget) -> Iterator[Notice]:
             if _differ(getattr(model, key), getattr(mine, key)):
                 more = "" if key == "path" else "; the target branch's binds"
                 yield _notice(f"the change alters `{key}` of the model {model.name!r}{more}", mine.span)
+    known = {model.name for model in base.models}
+    for mine in head.models:
+        if mine.name not in known and mine.baseline is not None:
+            what = f"the change names a `baseline` for the new model {mine.name!r}; the target branch's binds"
+            yield _notice(what, mine.span)
 
 
 def _between(base: Rule, head: Rule) -> Iterator[str]:
