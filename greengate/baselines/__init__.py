@@ -45,7 +45,7 @@ class Request:
     `path` is the model's file in the work tree as the budget names it, there or not; `weights` are for one that code
     makes. Relative URIs and the store start at `folder`, the budget file's. `hardware` is this machine's id.
     `merge_base` is None outside of a pull request. Files are extracted below `scratch`, an existing folder that the
-    caller removes when it is done.
+    caller removes when it is done. Where the target branch judges, `trusted` finds its copies, in its commit `base`.
     """
 
     model: str
@@ -56,6 +56,7 @@ class Request:
     merge_base: MergeBase | None = None
     weights: Path | None = None
     trusted: Callable[[str], Path] | None = None
+    base: str | None = None
 
     def at(self, rest: str) -> Path:
         """Return where a relative path lies: where the change is judged by its target branch, that branch's copy."""
