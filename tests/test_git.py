@@ -295,6 +295,11 @@ def test_the_commit_that_brought_a_file_in(repo: Repository) -> None:
     assert git.added_in(repo.folder, repo.folder / "x") == added
     assert git.added_in(repo.folder, repo.folder / "y") is None
     assert git.added_in(repo.folder, Path("/etc/passwd")) is None
+    repo.git("checkout", "--quiet", "--orphan", "other")
+    again = repo.commit()
+    assert git.added_in(repo.folder, repo.folder / "x") == again
+    assert git.added_in(repo.folder, repo.folder / "x", added) == added
+    assert git.added_in(repo.folder, repo.folder / "y", added) is None
 
 
 def test_git_lfs_pointers_and_their_objects(repo: Repository) -> None:

@@ -45,7 +45,8 @@ class Request:
     `path` is the model's file in the work tree as the budget names it, there or not; `weights` are for one that code
     makes. Relative URIs and the store start at `folder`, the budget file's. `hardware` is this machine's id.
     `merge_base` is None outside of a pull request. Files are extracted below `scratch`, an existing folder that the
-    caller removes when it is done. `named_in` is the commit whose budget says `path`; None: the work tree's does.
+    caller removes when it is done. Where the target branch judges, `trusted` finds its copies, in its commit `base`.
+    `named_in` is the commit whose budget says `path`; None: the work tree's does.
     """
 
     model: str
@@ -57,6 +58,7 @@ class Request:
     weights: Path | None = None
     trusted: Callable[[str], Path] | None = None
     named_in: str | None = None
+    base: str | None = None
 
     def at(self, rest: str) -> Path:
         """Return where a relative path lies: where the change is judged by its target branch, that branch's copy."""

@@ -15,4 +15,4 @@ def find(rest: str, request: Request) -> Found | Missing:
         message = f"there is no baseline store in {rest!r}"
         help = f"check the path, or {stored.accept_command(request)}"
         raise BaselineError(Diagnostic("baseline-missing", message, help))
-    return stored.newest(Directory(root), f"dir:{rest}", request)
+    return stored.newest(Directory(root, request.folder / rest), f"dir:{rest}", request)

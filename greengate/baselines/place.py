@@ -46,9 +46,10 @@ class Place(Protocol):
 
 @dataclass(frozen=True)
 class Directory:
-    """A folder of the work tree, or anywhere."""
+    """A folder of the work tree, or anywhere; `named` is where it lies in the work tree, if `root` may be a copy."""
 
     root: Path
+    named: Path | None = None
 
     def names(self, folder: str) -> list[str]:
         """See Place."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from greengate import files, git
 from greengate.baselines import Found, Request, extract, store
 from greengate.baselines.place import Directory, Place
 from greengate.errors import GreengateError
-from greengate.profile import File, Missing
+from greengate.profile import File, Missing, Model
+from greengate.recipe import names_code
 from greengate.verdict import BaselineRef
 
 
@@ -25,7 +27,8 @@ def newest(place: Place, uri: str, request: Request) -> Found | Missing:
         return Missing(f"{lacks} ({stale})" if stale else lacks, "incomparable", accept_command(request))
     about = f"accepted {version.accepted}: {version.reason}" + (f" ({stale})" if stale else "")
     ref = BaselineRef(uri, about, version.profile.model.digest, version.version, version.commit)
-    return Found(ref, _artifact(version, place, request), version.profile)
+    artifact, weights = _artifact(version, place, request)
+    return Found(ref, artifact, version.profile, weights)
 
 
 def accept_command(request: Request) -> str:
@@ -33,24 +36,53 @@ def accept_command(request: Request) -> str:
     return f'run `greengate baseline accept {shlex.quote(request.model)} --reason "..."`'
 
 
-def _artifact(version: store.Version, place: Place, request: Request) -> Path | None:
-    """Return the version's own model, byte for byte: from the work tree, else from the commits that may hold it."""
+#: Looks for a folder with these very files where a folder of the work tree is, or was in a commit.
+_Look = Callable[[Path, tuple[File, ...]], Path | None]
+
+
+def _artifact(version: store.Version, place: Place, request: Request) -> tuple[Path | None, Path | None]:
+    """Return the version's own model, byte for byte, and its weights where it is code; None where it is not at hand."""
     model = version.profile.model
     if not model.files:
-        return None
-    folders = dict.fromkeys(path.parent for path in (request.folder / model.path, request.path))
-    name = PurePosixPath(model.path).name
-    for folder in folders:
-        if all(_is(folder / file.path, file) for file in model.files):
-            return folder / name
-    if (top := git.root(request.folder)) is None:
-        return None
-    for commit in _commits(version, place, top):
-        for folder in folders:
-            inside = extract.inside(top, folder)
-            if inside is not None and (found := extract.exactly(top, commit, inside, model.files, request.scratch)):
-                return found / name
-    return None
+        return None, None
+    name, weights = PurePosixPath(model.path).name, _weights(model)
+    # The files of a folder are told from the folder itself, all others from the one that the model lies in.
+    is_folder = not names_code(name) and all(file.path != name for file in model.files)
+    homes = dict.fromkeys(path if is_folder else path.parent for path in (request.folder / model.path, request.path))
+    for look in _looks(version, place, request):
+        for home in homes:
+            if (found := look(home, model.files)) is not None:
+                return found if is_folder else found / name, None if weights is None else found / weights.path
+            # Of weights that lie elsewhere than the code, only the name is known.
+            if weights is None or request.weights is None:
+                continue
+            apart, code = look(request.weights.parent, (weights,)), look(home, model.files[1:])
+            if apart is not None and code is not None:
+                return code / name, apart / weights.path
+    return None, None
+
+
+def _weights(model: Model) -> File | None:
+    """Return the file of weights of a model that code makes: it is told first, before arguments and source."""
+    first = model.files[0]
+    return None if not names_code(model.path) or first.path == "args" or first.path.endswith((".py", ".so")) else first
+
+
+def _looks(version: store.Version, place: Place, request: Request) -> Iterator[_Look]:
+    """Yield the ways to look: in the work tree, then in the commits that may hold the model."""
+    yield _in_work_tree
+    if (top := git.root(request.folder)) is not None:
+        for commit in _commits(version, place, request, top):
+            yield partial(_in_commit, top, commit, request.scratch)
+
+
+def _in_work_tree(home: Path, wanted: tuple[File, ...]) -> Path | None:
+    return home if all(_is(home / file.path, file) for file in wanted) else None
+
+
+def _in_commit(top: Path, commit: str, scratch: Path, home: Path, wanted: tuple[File, ...]) -> Path | None:
+    inside = extract.inside(top, home)
+    return None if inside is None else extract.exactly(top, commit, inside, wanted, scratch)
 
 
 def _is(path: Path, file: File) -> bool:
@@ -60,7 +92,7 @@ def _is(path: Path, file: File) -> bool:
         return False
 
 
-def _commits(version: store.Version, place: Place, top: Path) -> Iterator[str]:
+def _commits(version: store.Version, place: Place, request: Request, top: Path) -> Iterator[str]:
     """Yield the commit that was checked out when the version was accepted, then the one that brought it in.
 
     A model is often accepted before it is committed: then only the second holds it. A store that is shared through a
@@ -75,7 +107,15 @@ def _commits(version: store.Version, place: Place, top: Path) -> Iterator[str]:
             except GreengateError:
                 return
             yield version.commit
-    if isinstance(place, Directory):
-        path = store.path_of(place.root, version)
-        if added := git.added_in(top, Path(os.path.realpath(path))):
-            yield added
+    if isinstance(place, Directory) and (added := _brought_in(version, place, request, top)):
+        yield added
+
+
+def _brought_in(version: store.Version, place: Directory, request: Request, top: Path) -> str | None:
+    """Return the commit that added the version's file: where the target branch judges, in that branch's history."""
+    path = store.path_of(place.named or place.root, version)
+    if request.base is None:
+        return git.added_in(top, Path(os.path.realpath(path)))
+    inside = extract.inside(top, path)
+    real = "" if inside is None else git.followed(top, request.base, inside)
+    return git.added_in(top, top / real, request.base) if real else None

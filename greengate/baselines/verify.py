@@ -78,7 +78,7 @@ def _edits(place: Place, folder: str) -> tuple[list[Diagnostic], tuple[str, ...]
         top, tip, prefix = place.top, place.tip, folder
     elif isinstance(place, Directory) and (found := _in_git(place.root)) is not None:
         top, inside = found
-        tip, prefix = git.head(top), f"{inside}/{folder}".rstrip("/")
+        tip, prefix = git.head(top), f"{inside}/{folder}".strip("/")
     else:
         return [], ("not in a git repository: an edit of the last version cannot be told",)
     if tip is None:

@@ -101,11 +101,13 @@ def _ready(
     after, then = next(counted), next(counted) if before is not None else None
     if isinstance(after, ModelError):
         raise after
+    if isinstance(baseline, Found) and _is_another(then, baseline):
+        baseline, before, then = _by_numbers(baseline), None, None
     if isinstance(then, ModelError):
         raise then
     if before is None and after.hardware.gpus and isinstance(baseline, Found):
         # Which stored version was made on this machine is known only now that its board is.
-        baseline = find_baseline(chosen, setting, after.hardware.id)
+        baseline = _by_numbers(find_baseline(chosen, setting, after.hardware.id))
     wanted = asked(chosen, setting)
     after, then = _asked(after, wanted), None if then is None else _asked(then, wanted)
     return Ready(chosen, candidate, _trained(after, chosen, setting), baseline, before, then)
@@ -113,6 +115,21 @@ def _ready(
 
 def _asked(counted: Profile, wanted: str) -> Profile:
     return replace(counted, workload=replace(counted.workload, asked=wanted))
+
+
+def _is_another(counted: Profile | ModelError | None, baseline: Found) -> bool:
+    """Tell whether what was at hand for a stored version is not its model: code takes arguments and reads files."""
+    if counted is None or baseline.profile is None or baseline.artifact is None:
+        return False
+    if isinstance(counted, ModelError):
+        return names_code(str(baseline.artifact))
+    digests = {counted.model.digest, baseline.profile.model.digest}
+    return len(digests) == 2 and "" not in digests
+
+
+def _by_numbers(baseline: Found | Missing) -> Found | Missing:
+    """Return a stored baseline by its numbers alone."""
+    return baseline if isinstance(baseline, Missing) else replace(baseline, artifact=None, weights=None)
 
 
 def _trained(counted: Profile, chosen: Chosen, setting: Setting) -> Profile:
@@ -166,6 +183,7 @@ def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Fou
         hardware=hardware,
         merge_base=setting.merge_base,
         trusted=None if judging is None or request.against else judging.at,
+        base=None if judging is None or request.against else judging.commit,
         weights=None if origin.recipe.weights is None else setting.folder / origin.recipe.weights,
         named_in=None if judging is None or origin is chosen.entry else judging.commit,
     )

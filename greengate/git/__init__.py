@@ -192,9 +192,13 @@ def submodule_at(folder: Path, commit: str, path: str) -> str | None:
     return None
 
 
-def added_in(folder: Path, path: Path) -> str | None:
-    """Return the commit that brought a file of the work tree in; None when it is not committed."""
-    answer = _git(folder, "log", "-1", "--diff-filter=A", "--format=%H", "--", str(path), fine=(0, 128))
+def added_in(folder: Path, path: Path, commit: str | None = None) -> str | None:
+    """Return the commit that brought a path of the work tree in, by a commit's history; None when none there did.
+
+    Without a `commit` it is the history of what is checked out.
+    """
+    history = "HEAD" if commit is None else _hash(commit)
+    answer = _git(folder, "log", "-1", "--diff-filter=A", "--format=%H", history, "--", str(path), fine=(0, 128))
     return answer.out.decode("ascii").strip() or None
 
 

@@ -117,7 +117,7 @@ def _last(folder: Path) -> Verdict | None:
 def _must_have_passed(verdict: Verdict | None, budget: Budget, request: gate.Request) -> None:
     """Refuse before minutes are spent on measuring what cannot be accepted."""
     chosen = [one.entry.name for one in gate.choose(budget, request.models)]
-    if verdict is None or verdict.case.budget.digest != budget.digest:
+    if verdict is None or not _judged_by(budget, verdict):
         why = "there is no verdict yet" if verdict is None else "the last verdict judged another budget"
         raise BaselineError(*(_unproven(name, why, budget.path) for name in chosen))
     statuses = {name: _status(verdict, name) for name in chosen}
@@ -130,13 +130,19 @@ def _must_have_passed(verdict: Verdict | None, budget: Budget, request: gate.Req
         raise BaselineError(*wrong)
 
 
+def _judged_by(budget: Budget, verdict: Verdict) -> bool:
+    """Tell whether a verdict rests on this very budget, with the same shared policies."""
+    now, then = ((one.digest, *(shared.digest for shared in one.shared)) for one in (budget, verdict.case.budget))
+    return now == then
+
+
 def _status(verdict: Verdict, model: str) -> Status | None:
     return max((outcome.status for outcome in verdict.outcomes if outcome.model == model), default=None)
 
 
 def _passed(verdict: Verdict | None, budget: Budget, profile: Profile) -> bool | None:
     """Return whether the last verdict let this very model pass under this budget; None where nobody judged it."""
-    if verdict is None or verdict.case.budget.digest != budget.digest:
+    if verdict is None or not _judged_by(budget, verdict):
         return None
     case = next((one for one in verdict.case.models if one.name == profile.model.name), None)
     if case is None or case.candidate is None or case.candidate.digest != profile.model.digest:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+import hashlib
 from pathlib import Path
 
+import nouns
 import pytest
 from repository import Repository
 
-from greengate.baselines import Found, MergeBase, Request, resolve
+from greengate.baselines import Found, MergeBase, Request, resolve, store
 from greengate.errors import BaselineError
-from greengate.profile import Missing
+from greengate.profile import File, Missing, digest_files
 
 CODE = {
     "src/own/__init__.py": "",
@@ -109,3 +113,92 @@ def test_a_model_named_by_its_path(repo: Repository, uri: str, artifact: str, we
 def test_what_is_no_model_is_missing(repo: Repository, uri: str) -> None:
     with pytest.raises(BaselineError, match="is not a file"):
         ask(repo, uri, "src/own.net:make")
+
+
+# accepted into a store
+
+
+def version(repo: Repository, path: str, root: str, *files: str | tuple[str, str]) -> None:
+    """Accept a model of these files, told from `root`; (name, path) is one that lies elsewhere, or nowhere."""
+    told = [(one, f"{root}/{one}") if isinstance(one, str) else one for one in files]
+    read = [(name, (repo.folder / at).read_bytes() if at else b"{}") for name, at in told]
+    made = tuple(File(name, hashlib.sha256(content).hexdigest(), len(content)) for name, content in read)
+    base = nouns.profile({})
+    model = dataclasses.replace(base.model, name="net", path=path, digest=digest_files(made), files=made)
+    stored = dataclasses.replace(base, model=model)
+    now = datetime.datetime(2026, 11, 23, tzinfo=datetime.UTC)
+    commit = repo.git("rev-parse", "HEAD")
+    store.accept(repo.folder / "store", stored, "because", now=now, by="dev", commit=commit)
+
+
+@pytest.mark.parametrize("weights", ["src/own/w.pth", "weights/w.pth"])
+@pytest.mark.parametrize("change", ["nothing", "weights", "weights by another name", "code"])
+def test_a_stored_model_made_by_code_has_its_own_weights(repo: Repository, weights: str, change: str) -> None:
+    repo.commit({weights: "old weights"})
+    inside = weights.startswith("src/")
+    own = weights.removeprefix("src/") if inside else ("w.pth", weights)
+    version(repo, "src/own.net:make", "src", own, "own/__init__.py", "own/net.py")
+    if change == "code":
+        repo.commit({"src/own/net.py": "new = 1\n"})
+    elif change == "weights":
+        repo.commit({weights: "other weights"})
+    named = weights
+    if change == "weights by another name":
+        named = weights.replace("w.pth", "v.pth")
+        repo.commit({weights: "other weights", named: "new weights"})
+    answer = found(ask(repo, "dir:store", "src/own.net:make", named))
+    assert answer.artifact is not None
+    assert answer.weights is not None
+    assert answer.artifact.name == "own.net:make"
+    assert (answer.artifact.parent / "own/net.py").read_text() == "old = 1\n"
+    assert answer.weights.read_text() == "old weights"
+    assert answer.weights.is_relative_to(answer.artifact.parent) is inside
+    assert answer.artifact.is_relative_to(repo.folder) is (change == "nothing")
+
+
+def test_a_stored_model_whose_weights_are_gone_is_its_numbers(repo: Repository) -> None:
+    repo.write("src/own/w.pth", "never committed")
+    version(repo, "src/own.net:make", "src", "own/w.pth", "own/__init__.py", "own/net.py")
+    repo.write("src/own/w.pth", "new weights")
+    answer = found(ask(repo, "dir:store", "src/own.net:make", "src/own/w.pth"))
+    assert (answer.artifact, answer.weights) == (None, None)
+    assert answer.profile is not None
+
+
+def test_a_stored_model_made_with_arguments_is_its_numbers(repo: Repository) -> None:
+    version(repo, "src/own.net:make", "src", ("args", ""), "own/__init__.py", "own/net.py")
+    answer = found(ask(repo, "dir:store", "src/own.net:make"))
+    assert (answer.artifact, answer.weights) == (None, None)
+
+
+def test_a_stored_model_of_code_alone_has_no_weights(repo: Repository) -> None:
+    version(repo, "src/own.net:make", "src", "own/__init__.py", "own/net.py")
+    answer = found(ask(repo, "dir:store", "src/own.net:make"))
+    assert (answer.artifact, answer.weights) == (repo.folder / "src/own.net:make", None)
+
+
+@pytest.mark.parametrize("folder", ["m", "models/deep/m", "."])
+@pytest.mark.parametrize("change", ["nothing", "another file", "gone"])
+def test_a_stored_folder_is_found(repo: Repository, folder: str, change: str) -> None:
+    repo.commit({f"{folder}/config.json": "{}", f"{folder}/model.safetensors": "old", f"{folder}/sub/more.json": "[]"})
+    version(repo, folder, folder, "config.json", "model.safetensors", "sub/more.json")
+    if change == "another file":
+        repo.commit({f"{folder}/model.safetensors": "new"})
+    elif change == "gone":
+        (repo.folder / folder / "config.json").unlink()
+        repo.commit()
+    answer = found(ask(repo, "dir:store", folder))
+    assert answer.artifact is not None
+    assert answer.artifact.is_relative_to(repo.folder) is (change == "nothing")
+    assert (answer.artifact / "model.safetensors").read_text() == "old"
+    assert (answer.artifact / "sub/more.json").read_text() == "[]"
+    assert answer.weights is None
+
+
+def test_a_folder_beside_the_stored_one_is_not_it(repo: Repository) -> None:
+    repo.write("m/model.safetensors", "never committed")
+    version(repo, "m", "m", "config.json", "model.safetensors")
+    for name in ("config.json", "model.safetensors"):
+        repo.write(name, (repo.folder / "m" / name).read_bytes())
+    repo.write("m/model.safetensors", "new")
+    assert found(ask(repo, "dir:store", "m")).artifact is None

@@ -95,6 +95,18 @@ def test_an_edit_of_the_last_version_is_found_in_git(tmp_path: Path) -> None:
     assert said(root, "other") == []
 
 
+def test_a_repository_that_is_the_store_is_proved_model_by_model(tmp_path: Path) -> None:
+    repo = Repository(tmp_path / "repo")
+    accept(repo.folder)
+    repo.commit()
+    assert said(repo.folder, "m") == said(repo.folder) == []
+    last = next(repo.folder.rglob("0001.json"))
+    last.write_text(last.read_text().replace('"first"', '"other"'))
+    (found,) = said(repo.folder, "m")
+    assert found.startswith(f"m/{HARDWARE}/0001.json was changed")
+    assert said(repo.folder, "other") == []
+
+
 def test_what_happens_beside_the_store_or_moves_it_whole_is_no_edit(tmp_path: Path) -> None:
     repo = Repository(tmp_path / "repo")
     committed(repo)

@@ -98,6 +98,25 @@ def test_a_verdict_about_something_else_is_no_reason(
     assert f"accepted net version 2 for fake CPU{mark}" in capsys.readouterr().out
 
 
+def test_a_verdict_under_another_shared_policy_is_no_reason(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def share(limit: str) -> None:
+        (here / "org.yaml").write_text(f"version: 1\nrules:\n  - {{id: org, metric: params, max: {limit}}}\n")
+
+    first(here)
+    budget = here / "budgets.yaml"
+    budget.write_text(budget.read_text() + "extends: org.yaml\n")
+    share("9 M")
+    assert run("check", "--static-only") == 0
+    share("1 M")
+    assert accept() == 2
+    assert "the last verdict judged another budget" in capsys.readouterr().err
+    assert accept("--reason", "all the same") == 0
+    assert capsys.readouterr().out.endswith("accepted net version 2 for fake CPU, not judged\n")
+    share("9 M")
+    assert accept() == 0
+    assert capsys.readouterr().out.endswith("accepted net version 3 for fake CPU\n")
+
+
 def test_versions_are_listed_compared_and_brought_back(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first(here)
     size(here, 11)

@@ -268,13 +268,16 @@ class Backend:
 
 
 def simulated(
-    monkeypatch: pytest.MonkeyPatch, backend: Backend, seconds: float = 60.0, device: str = "cpu"
+    monkeypatch: pytest.MonkeyPatch,
+    backend: Backend,
+    seconds: float = 60.0,
+    device: str = "cpu",
+    asked: tuple[str, ...] = ("instructions",),
 ) -> tuple[Profile, list[Step]]:
     monkeypatch.setattr(counting, "format_of", lambda _: dataclasses.replace(FORMATS["fake"], load=lambda: backend))
     steps: list[Step] = []
     subject = Subject("net", "net.onnx", "net.onnx", WorkloadSpec(device=device))
-    asked = frozenset({"instructions"})
-    found = counting.simulate(subject, profile({}), asked, seconds, LIMITS, progress=steps.append)
+    found = counting.simulate(subject, profile({}), frozenset(asked), seconds, LIMITS, progress=steps.append)
     return found, steps
 
 
@@ -295,6 +298,19 @@ def test_more_are_made_until_two_agree_but_not_for_ever(monkeypatch: pytest.Monk
     found, _ = simulated(monkeypatch, backend)
     assert len(backend.jobs) == counting.MOST
     assert isinstance(found.measurements["instructions"], Missing)
+
+
+@pytest.mark.parametrize(
+    ("asked", "processes"), [(("instructions",), 2), (("data_traffic",), 4), (("instructions", "data_traffic"), 4)]
+)
+def test_more_are_made_until_all_that_is_asked_agrees(
+    monkeypatch: pytest.MonkeyPatch, asked: tuple[str, ...], processes: int
+) -> None:
+    moved = (100.0, 110.0, 120.0, 110.5, 500.0)
+    backend = Backend([one for traffic in moved for one in counted(1000.0, traffic=traffic)])
+    found, _ = simulated(monkeypatch, backend, asked=asked)
+    assert len(backend.jobs) == processes
+    assert all(isinstance(found.measurements[metric], Measurement) for metric in asked)
 
 
 def test_none_is_begun_that_would_not_end_in_time(monkeypatch: pytest.MonkeyPatch) -> None:

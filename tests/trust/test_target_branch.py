@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 from world import BUDGET, HEAD, World, fake
 
+from greengate import baselines
+from greengate.profile import Missing
+
 FILES: dict[str, str | bytes | None] = {"budgets.yaml": BUDGET, "net.fake.yaml": fake()}
 LOOSE = BUDGET.replace("5%", "50%")
 BIG = fake("11 MB")
@@ -329,6 +332,41 @@ def test_a_baseline_file_edited_by_the_change_does_not_count(landed: World) -> N
     assert landed.judge().rules == {("net", "size"): ("fail", "both")}
     landed.propose({"net.fake.yaml": BIG, "old.fake.yaml": None})
     assert landed.judge().rules == {("net", "size"): ("fail", "both")}
+
+
+@pytest.mark.parametrize("depth", [1, None])
+def test_a_version_accepted_before_its_model_was_committed_is_measured_in_a_request(
+    world: World, depth: int | None
+) -> None:
+    named = BUDGET.replace("path: net.fake.yaml}", "path: net.fake.yaml, baseline: 'dir:.greengate/baselines'}")
+    world.land({"budgets.yaml": named})
+    world.dev.write("net.fake.yaml", fake())
+    code, _, err = world.run(world.dev.folder, "baseline", "accept", "--reason", "first")
+    assert code == 0, err
+    world.land({})
+    if depth is None:
+        world.land({"net.fake.yaml": fake("9 MB")})
+    world.propose({"net.fake.yaml": fake("12 MB")})
+    noted = noting(world)
+    said = world.check(world.checkout(depth))
+    assert (said.code, said.rules) == (1, {("net", "size"): ("fail", "both")})
+    assert said.reason("size") == "+20.0 % is beyond the limit of +5.0 %"
+    (artifact,) = noted
+    assert artifact is not None
+
+
+def noting(world: World) -> list[Path | None]:
+    """Return where the artifact of every baseline is noted that is found from now on."""
+    found: list[Path | None] = []
+    real = baselines.resolve
+
+    def resolve(uri: str, request: baselines.Request) -> baselines.Found | Missing:
+        answer = real(uri, request)
+        found.append(answer.artifact if isinstance(answer, baselines.Found) else None)
+        return answer
+
+    world.patch.setattr(baselines, "resolve", resolve)
+    return found
 
 
 def test_a_baseline_store_edited_or_brought_by_the_change_does_not_count(world: World) -> None:

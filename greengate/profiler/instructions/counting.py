@@ -51,7 +51,7 @@ def simulate(
     if cannot is not None:
         return _without(counted, asked, cannot)
     try:
-        found = _counts(subject, "data_traffic" in asked, seconds, limits, progress)
+        found = _counts(subject, asked, seconds, limits, progress)
     except Refused as refusal:
         raise refused(refusal, subject) from refusal
     except WorkerFailed as failure:
@@ -79,9 +79,9 @@ def _without(counted: Profile, asked: frozenset[str], missing: Missing) -> Profi
 
 
 def _counts(
-    subject: Subject, cache: bool, seconds: float, limits: WorkerLimits, progress: Progress
+    subject: Subject, asked: frozenset[str], seconds: float, limits: WorkerLimits, progress: Progress
 ) -> list[Simulated] | Missing:
-    """Count in two processes side by side, then in one more at a time until two agree or there is no time for more."""
+    """Count in two processes side by side, then in one more until two agree in all that is asked or time is up."""
     backend = format_of(subject.path).load()
     begun = time.monotonic()
     numbers = itertools.count()
@@ -94,14 +94,14 @@ def _counts(
             seed=number,
             begun=time.monotonic(),
             deadline=begun + seconds,
-            cache=cache,
+            cache="data_traffic" in asked,
             other=number == 0,
             recipe=subject.recipe,
         )
         return backend.simulate(job, limits)
 
     found: list[Simulated] = []
-    while len(found) < MOST and not (len(found) > 1 and _agree("instructions", found)):
+    while len(found) < MOST and not all(_agree(metric, found) for metric in asked):
         left = begun + seconds - time.monotonic()
         if found and left < max(one.seconds for one in found):
             break
@@ -149,7 +149,10 @@ def _closest(values: Sequence[float]) -> tuple[float, float]:
 
 
 def _agree(metric: str, found: Sequence[Simulated]) -> bool:
-    low, high = _closest(_values(metric, found))
+    values = _values(metric, found)
+    if len(values) < 2:
+        return False
+    low, high = _closest(values)
     return high - low <= AGREE[metric] * low
 
 
@@ -157,7 +160,7 @@ def _measured(metric: str, found: Sequence[Simulated], batch: int) -> Measuremen
     """Return the mean of the two counts that agree best, with the range of all as interval, per item."""
     values = _values(metric, found)
     apart = f"{max(values) / min(values) - 1:.3%}".replace("%", " %")
-    if len(values) < 2 or not _agree(metric, found):
+    if not _agree(metric, found):
         reason = f"{len(values)} counts in processes apart differ by up to {apart}, "
         reason += f"no two by {100 * AGREE[metric]:g} % or less"
         return Missing(reason, "unsettled", "find what in the model depends on time, chance or addresses")
