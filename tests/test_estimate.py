@@ -41,6 +41,15 @@ def test_values_by_hand(metric: str, batch: int, expected: float) -> None:
     assert found.interval is not None
 
 
+@pytest.mark.parametrize(("feeds", "expected"), [(5, 2.9938e-6), (100, 3.5e-6)])
+def test_launches_that_saw_other_inputs_are_not_set_on_one_level(feeds: int, expected: float) -> None:
+    """Six launches of 1 to 6 us: their levels' mean, or, where each saw but some of the inputs, the calls' median."""
+    made = [replace(one((1000 * level,) * 12), feeds=feeds) for level in range(1, 7)]
+    found = estimate.measure(made, "candidate", "latency_p50", 1)
+    assert isinstance(found, Measurement)
+    assert found.value == pytest.approx(expected, rel=1e-4)
+
+
 def test_identical_launches_give_an_interval_of_no_width() -> None:
     found = estimate.measure([one((1000, 2000))] * 4, "candidate", "latency_p50", 1)
     assert isinstance(found, Measurement)

@@ -12,6 +12,7 @@ from nouns import WORKLOAD
 from greengate import estimate, stats
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.comparison import Change
+from greengate.gate.past import looked_at
 from greengate.profile import Measurement, Missing
 from greengate.profiler import exact, looks, trial
 from greengate.profiler.exact import Subject
@@ -37,6 +38,19 @@ def test_a_second_look_takes_as_many_fresh_launches(tmp_path: Path) -> None:
     assert isinstance(compared.change, Change)
     assert (compared.first.change.launches, compared.change.launches) == (first, both)
     assert compare_trial(made)["latency_p50"].first is None
+
+
+def test_a_stored_version_is_compared_with_both_looks(tmp_path: Path) -> None:
+    """A drift is judged at each look: one that both looks share would confirm itself."""
+    both = subject(tmp_path, "a", "launch_noise: 2%"), subject(tmp_path, "b", "launch_noise: 2%")
+    made = run(*both, Effort(STEADY, 60))
+    pair = dict(zip(("baseline", "candidate"), both, strict=True))
+    again = looks.confirm(made, pair, Effort(STEADY, 60), LIMITS)  # type: ignore[arg-type]
+    found = compare_profiles(made.baseline, looked_at(again))["latency_p50"]
+    assert found.first is not None
+    assert found.first.candidate == made.candidate.measurements["latency_p50"]
+    assert found.first.candidate != found.candidate
+    assert compare_profiles(made.baseline, looked_at(made))["latency_p50"].first is None
 
 
 def test_a_second_look_keeps_to_the_same_time(tmp_path: Path) -> None:
