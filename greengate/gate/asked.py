@@ -30,7 +30,7 @@ def asked(chosen: Chosen, setting: Setting) -> str:
     path = judged(spec.recorded)
     if not path.is_file():
         return f"{found}+"
-    pointer = git.lfs_digest(path.read_bytes()) if path.stat().st_size < 1024 else None
+    pointer = git.lfs_digest(path.read_bytes()) if path.stat().st_size <= git.LFS_LARGEST else None
     return f"{found}+{pointer or files.sha256(path)}"
 
 

@@ -31,9 +31,9 @@ def confirm(
 def go_on(
     found: Trial, subjects: Mapping[Role, Subject], effort: Effort, limits: WorkerLimits, progress: Progress = silent
 ) -> Trial:
-    """Go on with a first look that its share of the time ended, in all of the time, until it is precise.
+    """Go on with a first look in the part of the time that `effort` gives, until it is as precise as that asks for.
 
-    For a trial that leaves rules open and fails none, so that nothing is to be confirmed: one look, only longer.
+    For a trial that leaves rules open and fails none, so that nothing is to be confirmed yet: one look, only longer.
     Returns the same trial where not one more launch fits into the time.
     """
     ran = _that_ran(found, subjects)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,6 +81,13 @@ def test_recorded_inputs_count_by_what_is_in_them() -> None:
     assert check(part).verdict.status is Status.PASS, "the same inputs under another name"
     asking(more="inputs: {from: b.npz}")
     assert refused(part) == ["part.json ran with other inputs or settings than the budget asks for"]
+    oid = hashlib.sha256(Path("a.npz").read_bytes()).hexdigest()
+    pointer = "version https://git-lfs.github.com/spec/v1\noid sha256:{}\nsize 9\n"
+    Path("pointer.npz").write_text(pointer.format(oid))
+    asking(more="inputs: {from: pointer.npz}")
+    assert check(part).verdict.status is Status.PASS, "a pointer of Git LFS speaks for its content"
+    Path("pointer.npz").write_text(pointer.format("0" * 64))
+    assert len(refused(part)) == 1
     asking(more="inputs: {from: gone.npz}")
     assert check(part).verdict.status is Status.PASS, "what is not at hand where parts are merged cannot be compared"
     asking()
