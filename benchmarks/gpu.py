@@ -47,7 +47,7 @@ CHANGES = {"same": 0.0, "+5%": 0.05, "+10%": 0.10}
 #: Batch, the shape of one item, and for token numbers how many there are.
 MODELS: dict[str, tuple[int, tuple[int, ...], int | None]] = {
     "resnet50": (64, (3, 224, 224), None),
-    "bert": (32, (128,), 30522),
+    "bert_384": (64, (384,), 30522),
 }
 SMALL: dict[str, tuple[int, tuple[int, ...], int | None]] = {
     "small_resnet50": (1, (3, 64, 64), None),
@@ -56,7 +56,7 @@ SMALL: dict[str, tuple[int, tuple[int, ...], int | None]] = {
 #: Launches and seconds of each by which the truth of changes is measured, and a width tried before.
 TRUTH, TRIED = (6, 1.0), (2, 0.5)
 #: Columns that are tried first: a board does as many products in a millisecond as a core in a second.
-FIRST = {"cuda": 16384, "cpu": 512}
+FIRST = {"cuda": 262144, "cpu": 512}
 
 
 # --- models ---------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import datetime
+import gzip
 import json
 import math
 import platform
@@ -33,9 +34,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from greengate import gate
+from greengate import gate, profile_file
+from greengate.comparison import Change
 from greengate.power import Domain
-from greengate.profile import Measurement, Trial
+from greengate.profile import Measurement, Missing, Trial
 from greengate.profiler.boards import boards
 from greengate.profiler.meters import Tick
 from greengate.profiler.meters.nvml import Nvml
@@ -56,13 +58,16 @@ models: [{{name: net, path: {path}{more}}}]
 workload: {{batch_size: {batch}, seed: {seed}}}
 rules: [{{metric: gpu_energy_per_1k, max_increase: 5%}}]
 """
-#: Every layer has weights of its own, copied from one: drawing them all would take longer than what is measured.
+#: Every layer has weights of its own, copied from one, in what the board takes: drawing them all, or moving them
+#: twice as wide, would take longer than what is measured.
 CODE = """import torch
 from torch import nn
 
 def make():
-    drawn = torch.randn(4096, 4096) / 64
-    layers = [nn.utils.skip_init(nn.Linear, 4096, 4096, bias=False) for _ in range({layers})]
+    drawn = (torch.randn(4096, 4096) / 64).bfloat16()
+    layers = [
+        nn.utils.skip_init(nn.Linear, 4096, 4096, bias=False, dtype=torch.bfloat16) for _ in range({layers})
+    ]
     for layer in layers:
         layer.weight.data.copy_(drawn)
     return nn.Sequential(*layers)
@@ -304,7 +309,7 @@ def compare(models: Models, minutes: float, out: Path, seconds: float = 240.0) -
         begun = time.monotonic()
         if longest and begun + longest > end:
             break
-        rows.append(_compared(models, row, out / "models", seconds))
+        rows.append(_compared(models, row, out, seconds))
         longest = max(longest, time.monotonic() - begun)
         with kept.open("a") as file:
             file.write(json.dumps(rows[-1]) + "\n")
@@ -321,8 +326,9 @@ def _fewest(rows: Sequence[Mapping[str, Any]]) -> tuple[float, int, int] | None:
     return more, batch, done[more, batch]
 
 
-def _compared(models: Models, row: tuple[float, int, int], folder: Path, seconds: float) -> dict[str, Any]:
+def _compared(models: Models, row: tuple[float, int, int], out: Path, seconds: float) -> dict[str, Any]:
     more, batch, seed = row
+    folder, kept = out / "models", out / "trials"
     folder.mkdir(parents=True, exist_ok=True)
     against = models.written(folder, more, batch, seed)
     with contextlib.chdir(folder):
@@ -330,7 +336,13 @@ def _compared(models: Models, row: tuple[float, int, int], folder: Path, seconds
         found = gate.check(request, datetime.datetime.now(datetime.UTC))
     (outcome,) = found.verdict.outcomes
     trial = found.measured.get("net")
-    candidate = trial.candidate.measurements.get(METRIC) if isinstance(trial, Trial) else None
+    candidate = None
+    if isinstance(trial, Trial):
+        candidate = trial.candidate.measurements.get(METRIC)
+        # The trial first: a comparison that is told has its windows, however this ends.
+        kept.mkdir(parents=True, exist_ok=True)
+        text = profile_file.dump_trial(trial).encode()
+        (kept / f"{more * 100:+.0f}-{batch}-{seed}.json.gz").write_bytes(gzip.compress(text, mtime=0))
     return {
         "more": more,
         "batch": batch,
@@ -341,7 +353,16 @@ def _compared(models: Models, row: tuple[float, int, int], folder: Path, seconds
         "given": seconds,
         "seconds": found.verdict.seconds,
         "joules_per_1k": candidate.value if isinstance(candidate, Measurement) else None,
+        **_intervals(found.verdict.case.models[0].comparisons[METRIC].change),
     }
+
+
+def _intervals(change: Change | Missing) -> dict[str, Sequence[float]]:
+    """Return the change with its interval, and the same of the control: the baseline beside itself."""
+    if isinstance(change, Missing):
+        return {}
+    control = {"control": (change.noise.value, change.noise.low, change.noise.high)} if change.noise else {}
+    return {"change": (change.value, change.low, change.high), **control}
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -5,11 +5,27 @@ Copied beside the measurements by gpu.py, which sets EXTRA: columns of a product
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 EXTRA = 0
+
+
+def light(make: Callable[[], nn.Module]) -> nn.Module:
+    """Make a network whose weights are a few drawn values over and over: drawing all takes longer than a launch."""
+    with torch.device("meta"):
+        net = make()
+    net.to_empty(device="cpu")
+    for name, value in net.state_dict().items():
+        if value.ndim > 1:
+            few = torch.randn(4096) / value[0].numel() ** 0.5
+            value.view(-1).copy_(few.repeat(-(-value.numel() // 4096))[: value.numel()])
+        else:  # norms that change nothing, and no bias
+            value.fill_(name.endswith(("weight", "running_var")))
+    return net
 
 
 class Heavier(nn.Module):
@@ -19,7 +35,8 @@ class Heavier(nn.Module):
         super().__init__()
         self.net = net
         self.left = nn.Parameter(torch.randn(rows, rows) if EXTRA else torch.zeros(0, 0))
-        self.right = nn.Parameter(torch.randn(rows, EXTRA) if EXTRA else torch.zeros(0, 0))
+        # A few columns over and over: to draw hundreds of thousands takes longer than a launch measures.
+        self.right = nn.Parameter(torch.randn(rows, 16).repeat(1, EXTRA // 16) if EXTRA else torch.zeros(0, 0))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:  # noqa: D102
         out = self.net(x)
@@ -103,16 +120,21 @@ class Encoder(nn.Module):
 
 
 def resnet50() -> nn.Module:
-    return Heavier(residual((3, 4, 6, 3), 64), 1024)
+    return Heavier(light(lambda: residual((3, 4, 6, 3), 64)), 1024)
 
 
 def bert() -> nn.Module:
-    return Heavier(Encoder(12, 768, 12), 1024)
+    return Heavier(light(lambda: Encoder(12, 768, 12)), 1024)
+
+
+def bert_384() -> nn.Module:
+    """The same network, given so much that the board is busy: with 128 tokens it waits for the host's next order."""
+    return bert()
 
 
 def small_resnet50() -> nn.Module:
-    return Heavier(residual((1, 1, 1, 1), 32), 128)
+    return Heavier(light(lambda: residual((1, 1, 1, 1), 32)), 128)
 
 
 def small_bert() -> nn.Module:
-    return Heavier(Encoder(3, 256, 4), 128)
+    return Heavier(light(lambda: Encoder(3, 256, 4)), 128)

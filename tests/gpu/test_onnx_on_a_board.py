@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from needs import ABSENT
@@ -76,6 +77,25 @@ def test_what_the_provider_does_not_take_is_found_out(tmp_path: Path) -> None:
     assert found.unrun is not None
     assert "fell back to the CPU" in found.unrun.reason
     assert "Det" in found.unrun.reason
+
+
+def test_quantised_arithmetic_that_falls_back_is_no_shape(tmp_path: Path) -> None:
+    """It puts out whole numbers as shapes do, on the CPU, since CUDA's provider does not quantise as it goes."""
+    weight = numpy_helper.from_array(np.ones((1024, 1024), np.int8), "w8")
+    path = products(
+        tmp_path / "net.onnx",
+        1,
+        helper.make_node("Constant", [], ["w8"], value=weight),
+        helper.make_node("DynamicQuantizeLinear", ["r0"], ["q", "scale", "zero"], "quantise"),
+        helper.make_node("MatMulInteger", ["q", "w8", "zero"], ["y"], "product8"),
+    )
+    model = onnx.load(path)
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.INT32
+    onnx.save(model, path)
+    found = backend.run(CountJob(path, SPEC), LIMITS)
+    assert found.unrun is not None
+    assert "fell back to the CPU" in found.unrun.reason
+    assert "DynamicQuantizeLinear" in found.unrun.reason
 
 
 def test_more_work_takes_longer_and_its_memory_is_seen(tmp_path: Path) -> None:

@@ -210,3 +210,30 @@ def test_text_is_generated_there() -> None:
 
 def test_a_compiled_model_runs_there() -> None:
     assert walls(4, spec(compile=True))[0] > 0
+
+
+@pytest.mark.parametrize("kind", ["pt2", "pt"])
+def test_a_stored_model_that_was_made_on_the_cpu_runs_there(kind: str) -> None:
+    """An exported program names devices in its graph: what it makes in a call must be made on the board."""
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = torch.nn.Linear(1024, 1024)
+
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            return self.inner(input) + torch.arange(1024, device=input.device)
+
+    given = torch.zeros(64, 1024)
+    path = str(Path(f"net.{kind}").absolute())
+    if kind == "pt2":
+        torch.export.save(torch.export.export(Net().eval(), (given,)), path)
+    else:
+        torch.jit.save(torch.jit.trace(Net().eval(), given), path)
+    asked = spec(precision=None) if kind == "pt2" else spec(precision="fp32")
+    found = torch_session.run(LaunchJob({"candidate": path}, ("candidate",), asked, 0, 0.2, 8, 80), lambda _: None)
+    assert isinstance(found, Sampled)
+    assert min(found.samples["candidate"]["wall"]) > 0
+    counted = torch_session.run(CountJob(path, asked), lambda _: None)
+    assert isinstance(counted, Counted)
+    assert counted.unrun is None, counted.unrun
