@@ -438,11 +438,20 @@ def _verdicts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
                 for one in (Status.PASS, Status.FAIL, Status.INCONCLUSIVE)
             )
             longest = max(one["seconds"] for one in mine)
+            widths = "".join(
+                f"; {name} within {_half_width(mine, key) * 100:.1f} % to either side"
+                for name, key in (("change", "change"), ("equal models", "control"))
+                if any(key in one for one in mine)
+            )
             said.append(
-                f"- {more * 100:+.0f} %, batch {batch}: {len(mine)} of {wanted}: {told}; {each}; "
+                f"- {more * 100:+.0f} %, batch {batch}: {len(mine)} of {wanted}: {told}; {each}{widths}; "
                 f"longest {longest:.0f} s"
             )
     return said
+
+
+def _half_width(rows: Sequence[Mapping[str, Any]], key: str) -> float:
+    return statistics.median((one[key][2] - one[key][1]) / 2 for one in rows if key in one)
 
 
 #: Seconds that are followed at a time.

@@ -17,16 +17,16 @@ from greengate.profiler.pairing import Call, RoleFailed
 _WARM_UP = 0.25
 
 
-def run(calls: Mapping[Role, Call], feeds: int, job: EnergyJob) -> tuple[Stretch, ...]:
+def run(calls: Mapping[Role, Call], feeds: int, job: EnergyJob, *, of: int = 1) -> tuple[Stretch, ...]:
     """Idle, warm up, then run a window of every role in `job.order` and another in reverse order.
 
-    Raises RoleFailed for what a call raises.
+    `of`: inferences that a call comes to. Raises RoleFailed for what a call raises.
     """
     found = [_idle(job.idle)] if job.idle > 0 else []
     for role in job.order:
-        _window(role, calls[role], feeds, _WARM_UP * job.seconds, 1)
+        _window(role, calls[role], feeds, _WARM_UP * job.seconds, 1, of=of)
     turns = (*job.order, *reversed(job.order))
-    return (*found, *(_window(role, calls[role], feeds, job.seconds, job.min_calls) for role in turns))
+    return (*found, *(_window(role, calls[role], feeds, job.seconds, job.min_calls, of=of) for role in turns))
 
 
 def _idle(seconds: float) -> Stretch:
@@ -35,7 +35,7 @@ def _idle(seconds: float) -> Stretch:
     return Stretch("idle", start, time.monotonic_ns(), 0)
 
 
-def _window(role: Role, call: Call, feeds: int, seconds: float, fewest: int) -> Stretch:
+def _window(role: Role, call: Call, feeds: int, seconds: float, fewest: int, *, of: int) -> Stretch:
     named: WindowRole = role
     count = 0
     start = now = time.monotonic_ns()
@@ -43,7 +43,7 @@ def _window(role: Role, call: Call, feeds: int, seconds: float, fewest: int) -> 
     try:
         while count < fewest or now < deadline:
             call(count % feeds)
-            count += 1
+            count += of
             now = time.monotonic_ns()
     except Exception as error:
         raise RoleFailed(role, error) from error

@@ -34,6 +34,7 @@ from greengate.profiler.jobs import (  # noqa: E402
     EnergyJob,
     FootprintJob,
     LaunchJob,
+    Refused,
     Sampled,
     WorkerFailed,
 )
@@ -212,28 +213,36 @@ def test_a_compiled_model_runs_there() -> None:
     assert walls(4, spec(compile=True))[0] > 0
 
 
-@pytest.mark.parametrize("kind", ["pt2", "pt"])
+class Making(torch.nn.Module):
+    """Makes something in a call, on the device of its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Linear(1024, 1024)
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        return self.inner(input) + torch.arange(1024, device=input.device)
+
+
+@pytest.mark.parametrize("kind", ["exported", "scripted"])
 def test_a_stored_model_that_was_made_on_the_cpu_runs_there(kind: str) -> None:
     """An exported program names devices in its graph: what it makes in a call must be made on the board."""
-
-    class Net(torch.nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = torch.nn.Linear(1024, 1024)
-
-        def forward(self, input: torch.Tensor) -> torch.Tensor:
-            return self.inner(input) + torch.arange(1024, device=input.device)
-
-    given = torch.zeros(64, 1024)
-    path = str(Path(f"net.{kind}").absolute())
-    if kind == "pt2":
-        torch.export.save(torch.export.export(Net().eval(), (given,)), path)
+    path = str(Path("net.pt2" if kind == "exported" else "net.pt").absolute())
+    if kind == "exported":
+        torch.export.save(torch.export.export(Making().eval(), (torch.zeros(64, 1024),)), path)
     else:
-        torch.jit.save(torch.jit.trace(Net().eval(), given), path)
-    asked = spec(precision=None) if kind == "pt2" else spec(precision="fp32")
+        torch.jit.save(torch.jit.script(Making().eval()), path)
+    asked = spec(precision=None)
     found = torch_session.run(LaunchJob({"candidate": path}, ("candidate",), asked, 0, 0.2, 8, 80), lambda _: None)
     assert isinstance(found, Sampled)
     assert min(found.samples["candidate"]["wall"]) > 0
     counted = torch_session.run(CountJob(path, asked), lambda _: None)
     assert isinstance(counted, Counted)
     assert counted.unrun is None, counted.unrun
+
+
+def test_a_model_that_was_traced_on_the_cpu_says_that_it_stays_there() -> None:
+    torch.jit.save(torch.jit.trace(Making().eval(), torch.zeros(64, 1024)), "net.pt")
+    job = LaunchJob({"candidate": str(Path("net.pt").absolute())}, ("candidate",), spec(precision=None), 0, 0.1, 8, 80)
+    with pytest.raises(Refused, match="does not follow to its device"):
+        torch_session.run(job, lambda _: None)

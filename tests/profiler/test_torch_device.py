@@ -201,13 +201,48 @@ def test_a_model_weighs_what_the_board_holds_more(stand_in: Cuda) -> None:
     assert "had reserved 3,000 B" in found.notes[0]
 
 
-def test_every_call_of_a_window_is_waited_for(stand_in: Cuda) -> None:
-    """Else work of one window would draw its energy in the next."""
+def test_calls_of_a_window_come_in_blocks_and_none_is_under_way_at_its_end(
+    stand_in: Cuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else work of one window would draw its energy in the next; and a board that waits for each call draws idly."""
+    placed = torch_session.ready
+
+    def counted(*given: Any, **more: Any) -> Any:
+        made = placed(*given, **more)
+        made.module.register_forward_hook(lambda *_: stand_in.log.append("call"))
+        return made
+
+    monkeypatch.setattr(torch_session, "ready", counted)
     job = EnergyJob({"candidate": own()}, ("candidate",), WorkloadSpec(inputs=X), 0, 0.01, 3, 0.0)
     ran = torch_session.run(job, lambda _: None)
     assert isinstance(ran, Ran)
     assert ran.devices == ("cpu", "GPU-uuid-0")
-    assert stand_in.log.count("synchronize") >= sum(one.calls for one in ran.stretches) > 0
+    blocks = "".join("c" if one == "call" else "|" for one in stand_in.log if one in ("call", "synchronize")).split("|")
+    first, *whole, last = blocks
+    assert last == ""
+    assert first == "c" * (BLOCK + 1), "the very first call is no window's"
+    assert set(whole) == {"c" * BLOCK}
+    windows = [one.calls for one in ran.stretches]
+    assert all(calls % BLOCK == 0 and calls >= 3 for calls in windows)
+    assert sum(windows) < stand_in.log.count("call"), "some were to warm up"
+
+
+def test_feeds_of_a_window_take_turns_within_its_blocks(stand_in: Cuda) -> None:
+    fed: list[int] = []
+    block = torch_session._block(fed.append, 3, BLOCK, Board(stand_in, 0))
+    block(0)
+    block(BLOCK)
+    assert fed == [place % 3 for place in range(2 * BLOCK)]
+
+
+def test_a_model_that_does_not_follow_to_its_device_is_no_wrong_input() -> None:
+    """A traced model makes its constants where it was traced; in these words an H100 said so of one."""
+    words = "Expected all tensors to be on the same device, but found at least two devices, cuda:0 and cpu!"
+    told = torch_run.fault("m.pt", RuntimeError(words))
+    assert isinstance(told, Refused)
+    assert told.code == "model-unsupported"
+    assert "cuda:0 and cpu" in told.message
+    assert "trace it there" in told.help
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,14 @@ def test_few_calls_are_made_up_for_however_long_they_take() -> None:
     assert len(fed) == 6 * 5 + 3, "what is told is what ran, and each was warm"
 
 
+def test_a_call_may_come_to_several_inferences() -> None:
+    """Each is told where its feeds begin; a window is full when enough inferences were made."""
+    fed: list[int] = []
+    found = windows.run(dict.fromkeys(PATHS, fed.append), 3, job(seconds=0.0, min_calls=5), of=4)
+    assert {one.calls for one in found} == {8}
+    assert fed == [*[0] * 3, *[0, 1] * 6], "the fifth inference is on the second feed"
+
+
 def test_who_failed_is_named() -> None:
     def fails(_: int) -> None:
         raise ValueError("no")

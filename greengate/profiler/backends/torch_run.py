@@ -121,6 +121,12 @@ def device_of(spec: WorkloadSpec) -> Board | Missing | None:
     return found
 
 
+#: What PyTorch says where a model makes something on a device of its own choice.
+_ELSEWHERE = "to be on the same device"
+_FOLLOW = (
+    "make what it makes on the device of its inputs; traced TorchScript keeps the device it was traced on: "
+    "trace it there, script it, or save it with torch.export, whose devices are moved"
+)
 _INPUTS = "describe inputs that it takes: `inputs: {name: {shape: [...], dtype: ...}}`, or make them: `inputs_from`"
 
 
@@ -135,6 +141,8 @@ def fault(path: str, error: Exception) -> Exception:
         return MemoryError(_first(text))
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return WorkerFailed(f"torch.compile fails: {_first(text)}", "remove `compile: true`, or mend what it names")
+    if _ELSEWHERE in text:
+        return Refused("model-unsupported", f"{path}: the model does not follow to its device: {_last(error)}", _FOLLOW)
     return Refused("input-mismatch", f"{path}: the model fails on its inputs: {_last(error)}", _INPUTS)
 
 

@@ -13,7 +13,7 @@ from greengate.profile import Role
 from greengate.profiler import pairing, windows
 from greengate.profiler.backends import torch_settings
 from greengate.profiler.backends.torch_count import count_model
-from greengate.profiler.backends.torch_device import Board
+from greengate.profiler.backends.torch_device import BLOCK, Board
 from greengate.profiler.backends.torch_inputs import prepare
 from greengate.profiler.backends.torch_run import arrays_of, on_board, ready
 from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
@@ -109,17 +109,19 @@ def _of_tokens(found: Sampled, job: LaunchJob) -> Sampled:
 def energy(job: EnergyJob, stage: Stage) -> Ran:
     """Load every role in order and run it in windows, for whoever reads the counters. Failures name their role.
 
-    On a board every call is waited for, so that nothing is under way when a window ends.
+    On a board calls come in blocks, as they do where they are timed: the board stays busy, and no host that is late
+    adds what the board draws while it waits. Nothing is under way when a window ends.
     """
     pin(job.cpus)
     with torch_settings.settings(job.workload):
         board = on_board(job.workload)
         calls, feeds = _ready(job, stage)
+        of = BLOCK if board is not None and job.doing == "inference" else 1
         if board is not None:
-            calls = {role: _waiting(call, board) for role, call in calls.items()}
+            calls = {role: _block(call, feeds, of, board) for role, call in calls.items()}
         stage("running windows")
         try:
-            found = windows.run(calls, feeds, job)
+            found = windows.run(calls, feeds, job, of=of)
         except pairing.RoleFailed as failed:
             with naming(failed.role):
                 raise failed.error from None
@@ -127,13 +129,15 @@ def energy(job: EnergyJob, stage: Stage) -> Ran:
     return Ran(found, ("cpu",) if board is None else ("cpu", board.uuid))
 
 
-def _waiting(call: pairing.Call, board: Board) -> pairing.Call:
-    def waited(index: int) -> object:
-        out = call(index)
-        board.synchronize()
-        return out
+def _block(call: pairing.Call, feeds: int, of: int, board: Board) -> pairing.Call:
+    """Return so many calls in a row, on one feed after the other, that are waited for at their end."""
 
-    return waited
+    def block(first: int) -> None:
+        for step in range(of):
+            call((first + step) % feeds)
+        board.synchronize()
+
+    return block
 
 
 def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing.Call], int]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import gzip
 import json
 import os
+import statistics
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +15,9 @@ from pathlib import Path
 import needs
 import pytest
 
-from greengate import gate
+from greengate import energy, estimate, gate, profile_file
 from greengate.power import Domain
+from greengate.profile import Missing, Trial
 from greengate.profiler.meters.ticks import Series
 from greengate.verdict import Status
 
@@ -224,3 +227,51 @@ def test_a_recorded_trace_still_gives_the_same_joules(path: Path) -> None:
         truth = {"idle": 60.0, "compute": 400.0}[trace["load"]]
         assert watts == pytest.approx(truth, rel=0.005)
         assert sorted(series.gaps())[len(series.gaps()) // 2] * 1e-9 == pytest.approx(0.02, rel=0.2)
+
+
+# --- comparisons on a real board --------------------------------------------------------------------------------------
+
+RESULTS = BENCHMARKS / "results" / "gpu_energy"
+COMPARED = [json.loads(line) for line in (RESULTS / "compare.jsonl").read_text().splitlines()]
+WITH_TRIAL = {
+    f"{one['more'] * 100:+.0f}-{one['batch']}-{one['seed']}.json.gz": one for one in COMPARED if "change" in one
+}
+
+
+def kept(name: str) -> Trial:
+    found = profile_file.load(gzip.decompress((RESULTS / "trials" / name).read_bytes()).decode(), name)
+    assert isinstance(found, Trial)
+    return found
+
+
+def test_the_table_of_the_board_is_told_from_its_records() -> None:
+    assert gpu_energy.table(RESULTS) == (RESULTS / "gpu_energy.md").read_text()
+
+
+def test_every_comparison_that_told_a_change_kept_its_trial() -> None:
+    assert {path.name for path in (RESULTS / "trials").iterdir()} == set(WITH_TRIAL)
+
+
+@pytest.mark.parametrize("name", WITH_TRIAL)
+def test_the_windows_of_a_comparison_still_give_its_intervals(name: str) -> None:
+    """Whoever doubts a verdict of the board can do so from what was kept of it."""
+    trial, said = kept(name), WITH_TRIAL[name]
+    change = estimate.change(trial.launches, gpu_energy.METRIC, trial.candidate.workload)
+    assert not isinstance(change, Missing)
+    assert [change.value, change.low, change.high] == pytest.approx(said["change"], rel=1e-6)
+    noise = estimate.noise(trial.launches, gpu_energy.METRIC)
+    assert noise is not None
+    assert [noise.value, noise.low, noise.high] == pytest.approx(said["control"], rel=1e-6)
+
+
+def test_a_late_host_adds_what_the_board_draws_idly() -> None:
+    """Where each call was waited for, joules follow time by the watts of the idle board: hence the blocks."""
+    launches = kept("+10-64-0.json.gz").launches
+    (idle,) = energy.idle_watts(launches).values()
+    for roles in (("baseline", "control"), ("candidate",)):
+        seconds, joules = [], []  # of a thousand items
+        for launch in launches:
+            for role in roles:
+                seconds += [one.ns * 1e-6 / one.items for one in launch.windows if one.role == role]
+                joules += energy.per_thousand(launch, role, gpu_energy.METRIC)
+        assert statistics.linear_regression(seconds, joules).slope == pytest.approx(idle, rel=0.05)
