@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import shutil
 import sys
 from collections.abc import Iterator
@@ -225,6 +226,30 @@ def test_calls_of_a_window_come_in_blocks_and_none_is_under_way_at_its_end(
     windows = [one.calls for one in ran.stretches]
     assert all(calls % BLOCK == 0 and calls >= 3 for calls in windows)
     assert sum(windows) < stand_in.log.count("call"), "some were to warm up"
+
+
+def test_every_launch_places_its_models_elsewhere_on_the_board_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As far as a seed says so: the same one places them alike."""
+    sizes = []
+    for seed in (1, 1, 2):
+        held: list[Any] = []
+        monkeypatch.setattr(torch_session, "_HELD", held)
+        torch_session._displace(random.Random(seed), "m.pt", "meta")
+        host, board_ = held
+        sizes.append((len(host), board_.numel()))
+        assert 0 < board_.numel() < 1 << 25
+    assert sizes[0] == sizes[1]
+    assert all(one != other for one, other in zip(sizes[0], sizes[2], strict=True))
+
+
+def test_a_board_too_full_to_place_anything_is_out_of_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OutOfMemoryError("Tried to allocate 20.00 MiB")
+
+    monkeypatch.setattr(torch, "empty", full)
+    with pytest.raises(WorkerFailed) as caught:
+        torch_session._displace(random.Random(1), "m.pt", "cuda")
+    assert caught.value.out_of_memory, "the trial tries again with one model at a time"
 
 
 def test_feeds_of_a_window_take_turns_within_its_blocks(stand_in: Cuda) -> None:

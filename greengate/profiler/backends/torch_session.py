@@ -15,7 +15,7 @@ from greengate.profiler.backends import torch_settings
 from greengate.profiler.backends.torch_count import count_model
 from greengate.profiler.backends.torch_device import BLOCK, Board
 from greengate.profiler.backends.torch_inputs import prepare
-from greengate.profiler.backends.torch_run import arrays_of, on_board, ready
+from greengate.profiler.backends.torch_run import arrays_of, fault, on_board, ready
 from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
 from greengate.profiler.instructions import calls
 from greengate.profiler.jobs import (
@@ -36,7 +36,10 @@ from greengate.profiler.worker import Stage
 from greengate.recipe import NO_RECIPE
 
 #: Memory that only takes place; held until the worker ends.
-_HELD: list[bytearray] = []
+_HELD: list[object] = []
+
+#: Bytes at most that take place before each model: in the machine's memory, and on a board.
+_PLACE, _PLACE_ON_BOARD = 1 << 20, 1 << 25
 
 
 def run(job: Job, stage: Stage) -> Answer:
@@ -150,8 +153,8 @@ def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing
     feeds = []
     for role in job.order:
         stage(f"loading the {role}")
-        _HELD.append(bytearray(chance.randrange(1 << 20)))  # moves what follows to other addresses
         with naming(role):
+            _displace(chance, job.paths[role], job.workload.device)
             recipe = job.recipes.get(role, NO_RECIPE)
             model = ready(job.paths[role], recipe, job.workload, keep=keep, arrays=arrays)
             calls[role] = model.call if job.doing == "inference" else model.speaker(job.workload)
@@ -160,6 +163,18 @@ def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing
             calls[role](0)
             torch_settings.hold(job.workload)  # what a model imports in its first call may set it, once
     return calls, min(feeds)
+
+
+def _displace(chance: random.Random, path: str, device: str) -> None:
+    """Move what follows to other addresses, on the board too: launches that place models alike err alike."""
+    _HELD.append(bytearray(chance.randrange(_PLACE)))
+    if device != "cpu":
+        import torch
+
+        try:
+            _HELD.append(torch.empty(chance.randrange(_PLACE_ON_BOARD), dtype=torch.uint8, device=device))
+        except Exception as error:
+            raise fault(path, error) from error
 
 
 def footprint(job: FootprintJob, stage: Stage) -> Sampled:
