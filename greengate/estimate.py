@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import NormalDist
 
 from greengate import energy, stats
 from greengate.comparison import Change, Noise
@@ -23,6 +24,7 @@ BROKEN = 0.999
 #: Trials of one pair of different models differ by more than their launches tell: standard deviation as a share of
 #: ln(change), for one thread and for several. Measured: docs/decisions/0005.
 BETWEEN_ONE_THREAD, BETWEEN_SEVERAL = 0.03, 0.12
+_AT_95 = 1.96
 
 #: The share of the time that the first look may take, but for its fewest launches; the rest can confirm a failure.
 FIRST_SHARE = 0.6
@@ -182,7 +184,10 @@ def change(launches: Sequence[Launch], metric: str, workload: Workload) -> Chang
     found = log_ratio(launches, metric)
     if isinstance(found, Missing):
         return found
-    between = between_trials(found.value, workload) if ESTIMATORS[metric].method == "timed" else 0.0
+    how = ESTIMATORS[metric]
+    # An estimate is of processor time, and differs from trial to trial as that does.
+    timed = how.method == "timed" or (how.metered and energy.method(launches, metric) == "estimated")
+    between = between_trials(found.value, workload) if timed else 0.0
     half = math.hypot(found.half_width, between)
     value, low, high = (math.expm1(found.value + end) for end in (0.0, -half, half))
     seconds = math.fsum(launch.took for launch in of(launches, metric))
@@ -190,10 +195,21 @@ def change(launches: Sequence[Launch], metric: str, workload: Workload) -> Chang
     return Change(value, low, high, "paired", True, noise(launches, metric), found.launches, seconds, fixed)
 
 
+def surer(change: Change, confidence: float) -> Change:
+    """Return a paired change with the interval that its launches give at another confidence."""
+    level, freedom = (1 + confidence) / 2, change.launches - 1
+    between = math.log1p(change.irreducible)
+    own = math.sqrt(max(0.0, (math.log1p(change.high) - math.log1p(change.low)) ** 2 / 4 - between * between))
+    own *= stats.student_t(level, freedom) / stats.student_t((1 + COMPUTED) / 2, freedom)
+    half = math.hypot(own, between * NormalDist().inv_cdf(level) / _AT_95)
+    place = math.log1p(change.value)
+    return replace(change, low=math.expm1(place - half), high=math.expm1(place + half))
+
+
 def between_trials(ratio: float, workload: Workload) -> float:
     """Return by how much another trial may differ from this ln(change), however many launches both have, at 95 %."""
     one_thread = workload.threads == 1 and workload.settings.get("device", "cpu") == "cpu"
-    return 1.96 * (BETWEEN_ONE_THREAD if one_thread else BETWEEN_SEVERAL) * abs(ratio)
+    return _AT_95 * (BETWEEN_ONE_THREAD if one_thread else BETWEEN_SEVERAL) * abs(ratio)
 
 
 def noise(launches: Sequence[Launch], metric: str) -> Noise | None:
@@ -232,10 +248,13 @@ def log_ratio(
 
 def _unsettled(metric: str, launches: Sequence[Launch], series: Sequence[Series]) -> Missing | None:
     if len(series) < stats.MIN_LAUNCHES:
+        few = len(series)
+        lost = len(launches) - few if ESTIMATORS[metric].metered else 0
+        said = f"{few} of {len(launches)} launches can be used" if lost else f"{few} launches fit in the time"
         return Missing(
-            f"{len(series)} launches fit in the time, {stats.MIN_LAUNCHES} are needed",
+            f"{said}, {stats.MIN_LAUNCHES} are needed",
             "unsettled",
-            _needed(launches, "--energy-seconds" if ESTIMATORS[metric].metered else "--max-seconds"),
+            _needed(launches, "--energy-seconds" if ESTIMATORS[metric].metered else "--max-seconds", lost),
         )
     calls = sum(len(one) for one in series)
     if metric == "latency_p99" and calls < P99_CALLS:
@@ -243,11 +262,11 @@ def _unsettled(metric: str, launches: Sequence[Launch], series: Sequence[Series]
     return None
 
 
-def _needed(launches: Sequence[Launch], option: str) -> str:
+def _needed(launches: Sequence[Launch], option: str, lost: int) -> str:
     if not launches:
         return f"give it more time with {option}"
     longest = max(launch.took or launch.seconds for launch in launches)
-    return f"give it about {math.ceil(1.1 * longest * stats.MIN_LAUNCHES / FIRST_SHARE):,} s with {option}"
+    return f"give it about {math.ceil(1.1 * longest * (stats.MIN_LAUNCHES + lost) / FIRST_SHARE):,} s with {option}"
 
 
 def measure_all(launches: Sequence[Launch], role: Role, batch_size: int) -> Mapping[str, Measurement | Missing]:

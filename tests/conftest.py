@@ -7,8 +7,13 @@ import signal
 from collections.abc import Callable, Generator
 from pathlib import Path
 
+import hypothesis
 import pytest
 from needs import ABSENT, absent
+
+#: A machine that is busy is no failure.
+hypothesis.settings.register_profile("greengate", deadline=None)
+hypothesis.settings.load_profile("greengate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

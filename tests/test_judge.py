@@ -361,6 +361,36 @@ def test_a_second_look_confirms_or_leaves_open(first: float, both: float, status
 
 
 @pytest.mark.parametrize(
+    ("first", "both", "noise", "status"),
+    [
+        (0.055, 0.1, QUIET, F),
+        (0.045, 0.1, QUIET, I),  # it did not seem to be beyond
+        (0.055, 0.062, QUIET, I),  # beyond at 95 %, not at 99 %
+        (0.055, 0.0, QUIET, I),
+        (0.055, 0.1, LOUD, I),  # no more than noise explains
+    ],
+)
+def test_what_a_first_look_left_open_beyond_its_limit_fails_only_where_all_launches_are_surely_beyond(
+    first: float, both: float, noise: Noise, status: Status
+) -> None:
+    looked = FirstLook(exact(100.0), paired(first, 0.01, noise))
+    again = replace(compared("latency_p50", paired(both, 0.01, noise)), first=looked)
+    outcome = only([rule("latency_p50", limit("max_increase", 0.05))], {"latency_p50": again})
+    assert outcome.status is status
+    assert outcome.reason.endswith("at 99 % by both looks together") is (status is F)
+
+
+def test_what_has_no_launches_is_not_surely_beyond() -> None:
+    """An absolute limit, or a change that no trial measured: how wide either would be at 99 % is not known."""
+    open_, over = noisy(0.046, 0.044, 0.048), noisy(0.06, 0.059, 0.061)
+    none = Missing("no baseline", "incomparable")
+    found = Comparison("latency_p95", none, over, none, first=FirstLook(open_, none))
+    assert judged(rule("latency_p95", limit("max", 0.045)), found) is I
+    stored = replace(compared("latency_p50", change(0.1, 0.01)), first=FirstLook(exact(100.0), change(0.055, 0.01)))
+    assert judged(rule("latency_p50", limit("max_increase", 0.05)), stored) is I
+
+
+@pytest.mark.parametrize(
     ("the_rule", "found"),
     [
         (rule("latency_p50", limit("max_increase", 0.05)), compared("latency_p50", paired(0.3, 0.01, QUIET))),
@@ -441,6 +471,13 @@ def test_only_what_a_longer_look_may_decide_asks_for_it() -> None:
     judged = case([nearer, wider, floor], found)
     assert undecided((judged.budget,), model, judged.today) == {"latency_p50": True, "latency_p95": True}
     assert unconfirmed((judged.budget,), model, judged.today) == frozenset()
+    # What is surely too good is for a person; what may be goes on, and cannot come to fail.
+    for value, half, good in ((-0.6, 0.03, {}), (-0.51, 0.03, {"latency_p50": False})):
+        judged = case(
+            [rule("latency_p50", limit("suspicious_decrease", 0.5))],
+            {"latency_p50": compared("latency_p50", paired(value, half))},
+        )
+        assert undecided((judged.budget,), judged.models[0], judged.today) == good
     judged = case(rules, found)
     assert unconfirmed((judged.budget,), model, judged.today) == {"cpu_time"}
 

@@ -12,6 +12,7 @@ import pytest
 
 from greengate import estimate, stats
 from greengate.judge import SHARE
+from greengate.judge.limits import SURE
 from greengate.profiler.stopping import LOOKS
 
 ROUNDS = 3000
@@ -121,9 +122,9 @@ class Ended(NamedTuple):
     held: float
 
 
-def status(changes: list[float], controls: list[float], limit: float) -> str:
+def status(changes: list[float], controls: list[float], limit: float, sure: float = estimate.COMPUTED) -> str:
     """Judge as the gate does: beyond limit and noise, or within the limit with noise no wider than it."""
-    change, control = (stats.across_launches(one, estimate.COMPUTED) for one in (changes, controls))
+    change, control = stats.across_launches(changes, sure), stats.across_launches(controls, estimate.COMPUTED)
     floor = max(control.high, -control.low)
     if change.low > max(limit, floor):
         return "fail"
@@ -132,7 +133,10 @@ def status(changes: list[float], controls: list[float], limit: float) -> str:
 
 @functools.cache
 def ended(true: float, spread: float, longer: bool, share: int = SHARE_OF, all_of: int = ALL_OF) -> Ended:
-    """Measure many pairs as the gate does; `longer`: what is open goes on, in a share of it where it seems beyond."""
+    """Measure many pairs as the gate does; `longer`: what is open goes on, in a share of it where it seems beyond.
+
+    What stays open there takes what is left as its second look, and fails where all is beyond the limit at SURE.
+    """
     limit, count = math.log1p(0.05), 2000
     rng = random.Random(f"{true} {spread} {share}")
     said = {"pass": 0, "fail": 0, "open": 0}
@@ -149,10 +153,11 @@ def ended(true: float, spread: float, longer: bool, share: int = SHARE_OF, all_o
         more = share if math.fsum(changes[:made]) / made > limit else all_of
         if found == "open" and longer and more > made:
             made, found = more, at(more)
-        if found == "fail":
-            again = min(2 * made, all_of)
-            found = "fail" if again > made and at(again) == "fail" else "open"
-            made = again
+        beyond = longer and found == "open" and math.fsum(changes[:made]) / made > limit
+        if found == "fail" or beyond:
+            again, sure = min(2 * made, all_of), SURE if beyond else estimate.COMPUTED
+            fails = again > made and status(changes[:again], controls[:again], limit, sure) == "fail"
+            made, found = again, "fail" if fails else "open"
         said[found] += 1
         told = stats.across_launches(changes[:made], estimate.COMPUTED)
         held += told.low <= true <= told.high
@@ -186,7 +191,16 @@ def test_a_longer_look_that_fails_is_confirmed_in_what_is_left() -> None:
     assert ended(slower, 0.02, longer=False).fails < 0.6
     assert ended(slower, 0.02, longer=True).fails > 0.75
     assert ended(slower, 0.02, longer=True, share=36, all_of=60).fails > 0.95
-    assert ended(0.0953, 0.05, longer=True).fails >= ended(0.0953, 0.05, longer=False).fails
+    assert ended(0.0953, 0.05, longer=True).fails > ended(0.0953, 0.05, longer=False).fails + 0.1
+
+
+@pytest.mark.parametrize(("spread", "before", "now"), [(0.01, 0.9, 0.98), (0.02, 0.35, 0.6), (0.024, 0.25, 0.4)])
+def test_a_few_long_launches_decide_what_is_twice_the_limit(spread: float, before: float, now: float) -> None:
+    """A launch of energy on a board takes 41 s: three fit into the share of 240 s, and five into all of it."""
+    assert ended(math.log1p(0.10), spread, longer=False, share=3, all_of=5).fails < before
+    assert ended(math.log1p(0.10), spread, longer=True, share=3, all_of=5).fails > now
+    assert ended(0.0, spread, longer=True, share=3, all_of=5).fails == 0
+    assert ended(JUST_OVER, spread, longer=True, share=3, all_of=5).fails < 0.015
 
 
 @pytest.mark.parametrize("spread", [0.01, 0.02, 0.03, 0.05, 0.075])

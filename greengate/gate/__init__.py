@@ -16,8 +16,9 @@ from greengate.errors import Diagnostic, GreengateError
 from greengate.gate import cost, parts, trust, unchanged
 from greengate.gate.binding import BaseFiles, bind, reworked
 from greengate.gate.elsewhere import judged_elsewhere
-from greengate.gate.here import Measured, measured_here, metered_by, start
+from greengate.gate.here import Measured, measured_here, start
 from greengate.gate.ledgers import ledgers
+from greengate.gate.precision import metered_by
 from greengate.gate.request import Checked, Chosen, Request, Setting, choose, single
 from greengate.gate.rounds import ROUNDS, merge
 from greengate.gate.trust import Trust

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from greengate import estimate
 from greengate.baselines import Found
-from greengate.bound import policies, rules_for
-from greengate.budget import Budget, Limit
+from greengate.budget import Budget
 from greengate.carbon.derive import emitted
 from greengate.compare import compare_profiles, compare_trial, without_baseline
 from greengate.comparison import Change, Comparison
@@ -19,22 +16,18 @@ from greengate.gate import accuracy
 from greengate.gate.accuracy import Said, with_accuracy
 from greengate.gate.calibrated import estimated, named
 from greengate.gate.past import looked_at, with_past
+from greengate.gate.precision import PRECISION, energy_for, everything, metered_for, precision_for
 from greengate.gate.ready import Ready, limits_of, prepare
 from greengate.gate.request import Chosen, Setting
 from greengate.gate.simulating import with_instructions
-from greengate.judge import SHARE, unconfirmed, undecided
+from greengate.judge import unconfirmed, undecided
 from greengate.layers import attribute
-from greengate.metrics import METRICS
 from greengate.profile import Missing, Profile, Role, Trial
 from greengate.profiler import looks, trial
 from greengate.profiler.exact import Subject
-from greengate.profiler.meters.bench import Energy
 from greengate.profiler.trial import Effort
 from greengate.units import format_change
 from greengate.verdict import BaselineRef, ModelCase
-
-#: Half-width of ln(change) that is asked for where no relative limit says how narrow it must be.
-PRECISION = 0.02
 
 
 @dataclass(frozen=True)
@@ -71,23 +64,25 @@ def _looked_at(
     judging, entry = setting.policies or (budget,), model.chosen.entry
     precision = {} if setting.request.static_only else precision_for(judging, entry.bound_as)
     found, spent = _time(model, precision, setting)
-    case = emitted(_judged(model, found, told, setting), budget.carbon)
-    named = replace(case, rules_of=entry.rules_of)
-    still = undecided(judging, named, setting.today)
-    if still and not unconfirmed(judging, named, setting.today):
-        # Precise as it was, it did not decide. What seems to be beyond a limit leaves time to confirm that, if it can.
-        for share in (estimate.FIRST_SHARE, 1.0)[not any(still.values()) :]:
-            effort = _effort(model, dict.fromkeys(still, 0.0), setting, share)
-            more, spent = _look_again(model, found, spent, effort, setting, confirms=False)
-            if len(more.launches) > len(found.launches):
-                break
-        found = more
+
+    def judged() -> tuple[ModelCase, frozenset[str], Mapping[str, bool]]:
         case = emitted(_judged(model, found, told, setting), budget.carbon)
-        named = replace(case, rules_of=entry.rules_of)
-    if doubted := unconfirmed(judging, named, setting.today):
+        known = replace(case, rules_of=entry.rules_of)
+        return case, unconfirmed(judging, known, setting.today), undecided(judging, known, setting.today)
+
+    case, failing, still = judged()
+    for metered in (False, True):  # each has a time of its own
+        mine = {metric: beyond for metric, beyond in still.items() if (metric in estimate.METERED) is metered}
+        if mine and not any((metric in estimate.METERED) is metered for metric in failing):
+            # Precise as it was, it did not decide. What seems to be beyond a limit leaves time for a second look.
+            share = estimate.FIRST_SHARE if any(mine.values()) else 1.0
+            effort = _effort(model, dict.fromkeys(mine, 0.0), setting, share)
+            found, spent = _look_again(model, found, spent, effort, setting, confirms=False)
+    case, failing, still = judged()
+    if doubted := failing | {metric for metric, beyond in still.items() if beyond}:
         effort = _effort(model, dict.fromkeys(doubted, PRECISION), setting)
         found, spent = _look_again(model, found, spent, effort, setting, confirms=True)
-        case = emitted(_judged(model, found, told, setting), budget.carbon)
+        case, _, _ = judged()
     return found, spent, case
 
 
@@ -129,64 +124,12 @@ def start(chosen: Chosen, setting: Setting, twice: bool, *, evaluated: bool = Tr
         raise BaselineError(Diagnostic("input-mismatch", f"the baseline: {ready.unfed.reason}", ready.unfed.help))
     ready, _ = with_instructions(ready, setting)
     told = accuracy.take(ready, setting) if evaluated else None
-    metered = estimate.METERED if setting.request.energy else _metered(setting.budget, chosen.entry.name)
+    metered = estimate.METERED if setting.request.energy else metered_for(setting.budget, chosen.entry.name)
     found, spent = _time(ready, {} if setting.request.static_only else everything(metered), setting)
     if twice:
         effort = _effort(ready, dict.fromkeys(estimate.ESTIMATORS, PRECISION), setting)
         found, _ = _look_again(ready, found, spent, effort, setting, confirms=True)
     return found if told is None else _holding(found, told)
-
-
-def everything(metered: Collection[str] = ()) -> dict[str, float]:
-    """Return the precision that measuring without rules asks for: every metric, waiting for the steady ones.
-
-    Energy takes minutes, so only what is named of it is metered.
-    """
-    steady = ("latency_p50", "cpu_time", "tokens_per_second", "energy_per_1k")
-    asked = [metric for metric in estimate.ESTIMATORS if metric not in estimate.METERED or metric in metered]
-    return {metric: PRECISION if metric in steady else math.inf for metric in asked}
-
-
-def precision_for(budgets: Iterable[Budget], model: str) -> dict[str, float]:
-    """Return the noisy metrics that rules of this model name, each with the half-width its tightest limit needs."""
-    found: dict[str, float] = {}
-    for rule in (rule for budget in budgets for each in policies(budget) for rule in rules_for(each, model)):
-        asked = [(rule.metric, limit) for limit in rule.limits]
-        asked += [(rule.unless.metric, rule.unless.gain)] if rule.unless is not None else []
-        for metric, limit in asked:
-            source = METRICS[metric].source or metric
-            if source in estimate.ESTIMATORS:
-                found[source] = min(found.get(source, math.inf), _needed(limit))
-    return found
-
-
-def _metered(budget: Budget | None, model: str) -> Collection[str]:
-    return () if budget is None else estimate.METERED & set(precision_for((budget,), model))
-
-
-def energy_for(setting: Setting, model: str) -> Energy:
-    """Return how a model's energy is metered: models of energy only where a rule of it allows them."""
-    budget, request = setting.budget, setting.request
-    known = setting.policies or (() if budget is None else (budget,))
-    judging = [each for policy in known for each in policies(policy)]
-    allowed = any(rule.allow_estimated for policy in judging for rule in rules_for(policy, model)) or request.energy
-    allowed = allowed and named(setting, model) is None  # a calibration says more than a model of processor time
-    return replace(metered_by(budget, setting.folder, allowed), seconds=request.energy_seconds)
-
-
-def metered_by(budget: Budget | None, folder: Path, estimates: bool) -> Energy:
-    """Return what meters energy: the machine's own counters, and the external log that a budget names."""
-    log = None if budget is None else budget.power_log
-    if log is None:
-        return Energy(estimates=estimates)
-    return Energy(estimates=estimates, log=str(folder / log.file), offset=log.clock_offset)
-
-
-def _needed(limit: Limit) -> float:
-    if limit.absolute:
-        return PRECISION
-    # A limit of 0 % has no room on either side: ask for the finest that is asked for anywhere.
-    return max(abs(math.log1p(max(limit.edge, -0.99))) * SHARE, 0.002)
 
 
 def _time(one: Ready, precision: Mapping[str, float], setting: Setting) -> tuple[Profile | Trial, float]:
@@ -215,10 +158,10 @@ def _look_again(
     if isinstance(found, Profile):
         look_alone = looks.confirm_alone if confirms else looks.go_on_alone
         alone, seconds = look_alone(found, spent, one.candidate, effort, limits, progress=setting.progress)
-        return estimated(alone, known), seconds
+        return (found, spent) if alone is found else (estimated(alone, known), seconds)
     look = looks.confirm if confirms else looks.go_on
     both = look(found, _roles(one), effort, limits, setting.progress)
-    return estimated(both, known), both.seconds
+    return (found, spent) if both is found else (estimated(both, known), both.seconds)
 
 
 def _effort(one: Ready, precision: Mapping[str, float], setting: Setting, part: float = 1.0) -> Effort:

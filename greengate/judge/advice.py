@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from greengate import estimate
+from greengate import estimate, stats
 from greengate.budget import Limit, Rule
 from greengate.comparison import Change, Comparison
 from greengate.judge.limits import ROUNDING, SHARE, fails, refused_estimate
@@ -45,14 +45,14 @@ def next_step(check: Check, rule: Rule, comparison: Comparison) -> str:
         return _LOOK_AT_IT
     if METRICS[rule.metric].kind == "declared":
         return samples_that_decide(check.limit, comparison) if isinstance(needed, Change) else _MORE_SAMPLES
+    metered = METRICS[rule.metric].dimension in ("energy", "mass")
     if comparison.first is None and fails(check.limit, rule, comparison):
-        return _LOOK_AGAIN
+        return _LOOK_AGAIN.replace("--max-seconds", "--energy-seconds") if metered else _LOOK_AGAIN
     if refused_estimate(check.limit, rule, comparison):
         return "measure where a counter can be read; `greengate doctor` says what would make one usable"
     if isinstance(needed, Change) and needed.basis in _BY_BASIS:
         return _BY_BASIS[needed.basis]
     said = _more(check.limit, needed) if isinstance(needed, Change) and needed.basis == "paired" else _LONGER
-    metered = METRICS[rule.metric].dimension in ("energy", "mass")
     return said.replace("--max-seconds", "--energy-seconds") if metered else said
 
 
@@ -79,16 +79,31 @@ def _more(limit: Limit, change: Change) -> str:
     floor = change.noise.floor if change.noise is not None else half
     decided = max(floor, half / SHARE)
     room = abs(change.value - limit.edge)
-    # Intervals shrink with the square root of time, but for what trials differ by; both the limit and the room beside
-    # it ask for a narrower one.
+    # Both the limit and the room beside it ask for a narrower interval.
     ratio = max(1.0, decided / max(limit.value, ROUNDING), _longer(half, change.irreducible, room))
     loud = decided > limit.value
     now = f"limits above {format_change(decided)[1:]} can be decided here now" if loud else _NEAR
-    seconds = 1.2 * change.seconds * ratio * ratio / estimate.FIRST_SHARE
-    if not 0 < seconds <= MOST_ADVISED or 1.2 * change.launches * ratio * ratio > estimate.MOST_LAUNCHES:
+    launches = 1.2 * _launches(change.launches, ratio)
+    seconds = change.seconds * launches / max(change.launches, 1) / estimate.FIRST_SHARE
+    if not 0 < seconds <= MOST_ADVISED or launches > estimate.MOST_LAUNCHES:
         return f"{now}; this one is too near for more time to tell, or this machine too noisy" if loud else _TOO_NEAR
     wait = max(60, math.ceil(seconds / 30) * 30)
     return f"{now}; this one needs about {wait:,} s (--max-seconds) or a quieter machine"
+
+
+def _launches(made: int, ratio: float) -> float:
+    """Return how many launches have an interval so many times narrower than those that were made; inf for too many.
+
+    Few launches are wide for Student's t as much as for their number.
+    """
+    if made < stats.MIN_LAUNCHES:
+        return math.inf
+    now = _width(made) / ratio
+    return next((count for count in range(made, estimate.MOST_LAUNCHES + 1) if _width(count) <= now), math.inf)
+
+
+def _width(launches: int) -> float:
+    return stats.student_t((1 + estimate.COMPUTED) / 2, launches - 1) / math.sqrt(launches)
 
 
 def _longer(half: float, irreducible: float, room: float) -> float:

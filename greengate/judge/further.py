@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from greengate.budget import Limit, Rule
 from greengate.comparison import Change, Comparison
 from greengate.judge.drift import drifted
-from greengate.judge.limits import confirmable, fails, judge_look, refused_estimate, side
+from greengate.judge.limits import confirmable, fails, judge_look, refused_estimate, seems_beyond, side
 from greengate.metrics import METRICS
 from greengate.profile import Missing
 from greengate.verdict import Context, ModelCase, Status
@@ -38,20 +38,17 @@ def undecided(rules: Iterable[Rule], model: ModelCase, today: datetime.date) -> 
         metric = METRICS[rule.metric].source or rule.metric
         for limit in rule.limits:
             if _is_open(limit, rule, on := _on(limit, found, model, today)):
-                told[metric] = told.get(metric, False) or _seems_beyond(limit, on)
+                told[metric] = told.get(metric, False) or seems_beyond(limit, on)
     return told
-
-
-def _seems_beyond(limit: Limit, found: Comparison) -> bool:
-    measured = found.candidate if limit.absolute else found.change
-    edge = limit.value if limit.absolute else limit.edge
-    return not isinstance(measured, Missing) and side(measured.value, measured.value, edge, limit.upper) is Status.FAIL
 
 
 def _is_open(limit: Limit, rule: Rule, found: Comparison) -> bool:
     measured = found.candidate if limit.absolute else found.change
     if isinstance(measured, Missing) or refused_estimate(limit, rule, found):
         return False
+    if limit.kind.startswith("suspicious"):  # what is surely too good is for a person, not for more launches
+        low, high = (measured.low, measured.high) if isinstance(measured, Change) else (measured.value, measured.value)
+        return side(low, high, limit.edge, limit.upper) is Status.INCONCLUSIVE
     noise = found.change.noise if isinstance(found.change, Change) else None
     told_apart = noise is not None and noise.broken
     look = judge_look(limit, rule, found, Context("ci", strict=True))

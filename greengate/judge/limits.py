@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+from greengate import estimate, stats
 from greengate.budget import Limit, Rule
 from greengate.comparison import Change, Comparison, FirstLook, Noise
 from greengate.metrics import METRICS
@@ -15,6 +16,9 @@ from greengate.verdict import Check, Context, ModelCase, Status
 _UNMEASURED = Missing("nobody measured it", "skipped", "run the job that measures this model, or check it here")
 #: 10.5 MB / 10 MB - 1 is a little more than 5 % in binary; a byte too many in 100 GB is ten times this.
 ROUNDING = 1e-12
+
+#: Where a first look left a limit open, all launches must be beyond it at this confidence. Simulated in decision 0005.
+SURE = 0.99
 
 #: A limit is decided with room to spare when the half-width is at most this share of it.
 SHARE = 0.5
@@ -30,7 +34,12 @@ def judge_limit(limit: Limit, rule: Rule, comparison: Comparison, context: Conte
     check = judge_look(limit, rule, comparison, context)
     if comparison.first is None:
         return _unconfirmed(check) if confirmable(comparison) else check
-    return _agree(judge_look(limit, rule, _at_look(comparison.first, comparison), context), check)
+    early = _at_look(comparison.first, comparison)
+    first = judge_look(limit, rule, early, context)
+    left_open = first.status is Status.INCONCLUSIVE and seems_beyond(limit, early)
+    if left_open and check.status is Status.FAIL and _surely_fails(limit, rule, comparison):
+        return replace(check, reason=f"{check.reason}, and so it is at {SURE * 100:.0f} % by both looks together")
+    return _agree(first, check)
 
 
 def judge_gain(gain: Limit, comparison: Comparison, context: Context) -> Check:
@@ -52,6 +61,23 @@ def confirmable(comparison: Comparison) -> bool:
 def fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:
     """Tell whether the launches at hand are beyond a limit, whatever a first look said."""
     return judge_look(limit, rule, comparison, Context("ci", strict=True)).status is Status.FAIL
+
+
+def seems_beyond(limit: Limit, comparison: Comparison) -> bool:
+    """Tell whether what was measured lies beyond a limit that may fail, whatever its interval says."""
+    measured = comparison.candidate if limit.absolute else comparison.change
+    if isinstance(measured, Missing) or limit.kind.startswith("suspicious"):
+        return False
+    edge = limit.value if limit.absolute else limit.edge
+    return side(measured.value, measured.value, edge, limit.upper) is Status.FAIL
+
+
+def _surely_fails(limit: Limit, rule: Rule, comparison: Comparison) -> bool:
+    """Tell whether all launches of a trial together are beyond a limit at SURE, which a first look left open."""
+    change = comparison.change
+    if limit.absolute or not isinstance(change, Change) or change.launches < stats.MIN_LAUNCHES:
+        return False  # only launches have an interval at another confidence
+    return fails(limit, rule, replace(comparison, change=estimate.surer(change, SURE)))
 
 
 def _at_look(first: FirstLook, comparison: Comparison) -> Comparison:

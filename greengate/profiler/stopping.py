@@ -7,7 +7,7 @@ back is spent by whoever judges: to confirm what fails, or to go on with what is
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from greengate import estimate, stats
@@ -120,7 +120,7 @@ def launch_until_precise(
         spent = backend.clock() - started
         longest = max((launch.took for launch in (*begun, *launches)), default=0.0)
         # A launch that would overrun is not begun; the very first is, so that it can be said how long one takes.
-        if (launches or begun) and spent + longest > effort.seconds(len(begun) + len(launches)):
+        if (launches or begun) and spent + longest > effort.seconds(_usable((*begun, *launches), effort.precision)):
             return ended("time")
         left = max(0.0, effort.seconds(stats.MIN_LAUNCHES) - spent)
         progress(Step(model.name, f"launch {len(launches) + 1}", spent, left))
@@ -137,6 +137,12 @@ def launch_until_precise(
         launches.append(replace(made, took=round(backend.clock() - started - spent, 3)))
         notes.update(dict.fromkeys(found))
     return ended("precision")
+
+
+def _usable(launches: Sequence[Launch], metrics: Iterable[str]) -> int:
+    """Return how many launches tell something of the metric that most of them tell: a spoiled one judges nothing."""
+    told = (sum(bool(estimate.series_of(one, "candidate", metric)) for one in launches) for metric in metrics)
+    return max(told, default=0)
 
 
 def _wanted(launches: Sequence[Launch], effort: Effort, begun: Sequence[Launch], again: bool) -> frozenset[str]:

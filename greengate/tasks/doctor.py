@@ -12,7 +12,7 @@ from pathlib import Path
 from greengate import budget_file, estimate, stats
 from greengate.budget import WorkerLimits
 from greengate.errors import GreengateError
-from greengate.gate.here import metered_by
+from greengate.gate.precision import metered_by
 from greengate.judge import SHARE
 from greengate.power import Domain
 from greengate.profile import Missing, Trial, WorkloadSpec

@@ -9,8 +9,8 @@ from greengate import estimate, gate
 from greengate.bound import paying_or_paid, policies
 from greengate.budget import Budget, ModelEntry
 from greengate.errors import Diagnostic, GreengateError
-from greengate.gate.here import precision_for
 from greengate.gate.parts import Part
+from greengate.gate.precision import precision_for
 from greengate.metrics import METRICS, SIMULATED
 
 HOSTED, BOX = "hosted", "box"

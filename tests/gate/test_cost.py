@@ -15,7 +15,7 @@ import pytest
 from greengate import budget_file, gate, verdict_file
 from greengate.cli import door
 from greengate.gate import cost
-from greengate.gate.here import metered_by
+from greengate.gate.precision import metered_by
 from greengate.power import Domain
 from greengate.profile import Measurement, Missing
 from greengate.profiler.meters import METERS, Absent, Found, Health, Row, Tick

@@ -14,7 +14,7 @@ from nouns import SPAN, case, compared, exact, limit, rule
 from greengate.budget import Approvers, Budget, Limit, Override, Rule, SharedPolicy, TradeOff, Waiver
 from greengate.comparison import Change
 from greengate.errors import Span
-from greengate.gate.here import precision_for
+from greengate.gate.precision import precision_for
 from greengate.judge import judge, unconfirmed
 from greengate.profile import Gpu, Missing
 from greengate.reference import Reference
