@@ -320,14 +320,14 @@ def test_noise_forbids_on_the_other_side_too() -> None:
 @pytest.mark.parametrize(
     ("found", "words"),
     [
-        # 3.24 times as long, a fifth more to be sure, and time to confirm
-        (paired(0.0, 0.01, LOUD), "limits above 9.0 % can be decided here now; this one needs about 90 s"),
-        (paired(0.035, 0.03, QUIET, 20.0), "limits above 6.0 % can be decided here now; this one needs about 180 s"),
-        (paired(0.045, 0.01, QUIET, 20.0), "the change is near the limit; this one needs about 180 s"),
+        # 14 launches are 1.8 times as narrow as these 6; a fifth more to be sure, and time to confirm
+        (paired(0.0, 0.01, LOUD), "limits above 9.0 % can be decided here now; this one needs about 60 s"),
+        (paired(0.035, 0.03, QUIET, 20.0), "limits above 6.0 % can be decided here now; this one needs about 120 s"),
+        (paired(0.045, 0.01, QUIET, 20.0), "the change is near the limit; this one needs about 120 s"),
         (paired(0.05, 0.03, QUIET), "this one is too near for more time to tell"),
-        (paired(0.04, 0.03, QUIET, 1.0), "this one is too near for more time to tell"),  # it would take 65 launches
-        # 2 % of room, of which trials differ by 0.6 %: the other 2.94 % must shrink to 1.91 %, 2.4 times as long
-        (paired(0.03, 0.03, QUIET, 20.0, irreducible=0.006), "this one needs about 120 s"),
+        (paired(0.0425, 0.03, QUIET, 1.0), "this one is too near for more time to tell"),  # it would take 80 launches
+        # 2 % of room, of which trials differ by 0.6 %: the other 2.94 % must shrink to 1.91 %, by 11 launches
+        (paired(0.03, 0.03, QUIET, 20.0, irreducible=0.006), "this one needs about 90 s"),
         (paired(0.0, 0.01, Noise(0.03, 0.02, 0.04, broken=True)), "stop what else runs on this machine"),
         (paired(0.04, 0.03, QUIET, 10.0, irreducible=0.011), "too near for more time"),  # no time is enough
         (paired(0.049, 0.01, QUIET, 10.0), "too near the limit to be told from it here, however long it takes"),
@@ -339,6 +339,13 @@ def test_an_inconclusive_noisy_rule_says_what_would_decide_it(found: Change, wor
     outcome = only([rule("latency_p50", limit("max_increase", 0.05))], {"latency_p50": compared("latency_p50", found)})
     assert outcome.status is I
     assert words in outcome.help
+
+
+def test_few_launches_are_wide_for_want_of_launches() -> None:
+    """Three launches of 41 s that tell 10 % to either side: ten are a quarter as wide, not 48."""
+    found = replace(paired(0.0, 0.10, Noise(0.0, -0.1, 0.1), 123.0), launches=3)
+    outcome = only([rule("latency_p50", limit("max_increase", 0.05))], {"latency_p50": compared("latency_p50", found)})
+    assert "this one needs about 840 s" in outcome.help
 
 
 @pytest.mark.parametrize(
