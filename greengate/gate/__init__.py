@@ -50,7 +50,7 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
 def _measured(request: Request, budget: Budget, now: datetime.datetime, progress: Progress) -> tuple[Case, Measured]:
     trusted = trust.read(request, budget, now)
     binding = bind(budget, trusted.base)
-    chosen = choose(binding, _asked(request))
+    chosen = choose(binding, _asked(request), exactly=request.plan is not None)
     recorded = ledgers(budget, trusted, binding.carbon)
     with _setting(binding, request, now, progress) as plain:
         setting = _trusting(plain, budget, trusted)

@@ -50,6 +50,7 @@ def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...
     ]
     for one in chosen:
         wrong += disagreements(one, by_name[one.entry.name], setting)
+        wrong += _too_many(one.entry.name, by_name[one.entry.name], plan)
     if wrong:
         raise GreengateError(*wrong)
     merged = [
@@ -60,6 +61,17 @@ def judged_elsewhere(setting: Setting, budget: Budget, chosen: tuple[Chosen, ...
     seconds = sum(found.seconds for _, found in pieces if isinstance(found, Trial))
     measured = {name: mine[0][1] for name, mine in by_name.items() if mine}
     return Measured(models, measured, seconds)
+
+
+def _too_many(name: str, pieces: Sequence[Piece], plan: Sequence[parts.Part]) -> Iterable[Diagnostic]:
+    """Yield what is wrong with more files of a model than parts measure it: which of them a part wrote is not known."""
+    owed = [part.name for part in plan if name in part.models]
+    if owed and len(pieces) > len(owed):
+        message = (
+            f"{' and '.join(path for path, _ in pieces)} tell of {name!r}, which the plan has measured by {owed[0]!r}"
+        )
+        message += "" if len(owed) == 1 else f" and {len(owed) - 1} more"
+        yield mismatch(message, "give what each part of this run wrote, and nothing beside it")
 
 
 def _expand(written: Sequence[str], *, strict: bool) -> Iterable[str]:

@@ -100,32 +100,49 @@ class Setting:
         return Path(self.budget.path).parent if self.budget is not None else Path()
 
 
-def choose(budget: Budget, written: tuple[str, ...]) -> tuple[Chosen, ...]:
+def choose(budget: Budget, written: tuple[str, ...], *, exactly: bool = False) -> tuple[Chosen, ...]:
     """Return the models of the budget that the command line selects; all of them when it names none.
 
+    A name selects what is bound as it too, unless `exactly` it is meant: a plan's parts name every one.
     Raises GreengateError `unknown-model` for every name that is not in the budget.
     """
     folder = Path(budget.path).parent
     by_name = {entry.name: Chosen(entry, folder / entry.path, entry.path) for entry in budget.models}
     if not written:
         return tuple(by_name.values())
-    # A file's path selects its model: hooks pass the names of changed files.
-    by_path = {chosen.path.resolve(): name for name, chosen in by_name.items()}
     found: dict[str, Chosen] = {}
     wrong = []
     for text in written:
         name, replaced, path = text.partition("=")
-        if not replaced:
-            name = name if name in by_name else by_path.get(Path(text).resolve(), name)
-        if name not in by_name:
+        names = {name} & by_name.keys() if replaced or exactly else _meant(text, by_name)
+        if not names:
             wrong.append(_unknown(name, by_name))
         elif replaced:
             found[name] = replace(by_name[name], path=Path(path), shown=path)
         else:
-            found[name] = by_name[name]
+            found |= {each: chosen for each, chosen in by_name.items() if each in names and each not in found}
     if wrong:
         raise GreengateError(*wrong)
     return tuple(found.values())
+
+
+def _meant(text: str, known: Mapping[str, Chosen]) -> set[str]:
+    """Return the models that a name or a file's path selects: hooks pass the names of changed files.
+
+    What is judged in the place of one, or as the one that it may be by another name, no name leaves out.
+    """
+    if text in known and known[text].entry.rules_of:
+        return {text}
+    bound = {name: chosen.entry.bound_as for name, chosen in known.items()}
+    by_name = text in known or text in bound.values()
+    place = None if by_name else Path(text).resolve()
+    meant = {text} if by_name else {bound[name] for name, one in known.items() if one.path.resolve() == place}
+    places = {place, *(known[name].path.resolve() for name in meant & known.keys())}
+    return {
+        name
+        for name, one in known.items()
+        if bound[name] in meant or (one.entry.rules_of and one.path.resolve() in places)
+    }
 
 
 def _unknown(name: str, known: Mapping[str, Chosen]) -> Diagnostic:

@@ -14,6 +14,7 @@ from greengate.ci.policy_ref import Source, unreadable
 from greengate.errors import BudgetError, Diagnostic, GreengateError
 from greengate.gate.request import Request
 from greengate.git import branch as plumbing
+from greengate.git import trees
 from greengate.verdict import Approval, Policy
 
 
@@ -82,6 +83,10 @@ def _base(top: Path, found: Source, path: str, own: Budget, policy: Policy) -> t
     at = f"{found.called} at {commit[:12]}"
     try:
         content = git.show(top, commit, path)
+        if content is None and (why := _out_of_reach(top, commit, path, found.called)):
+            if found.request:
+                raise unreadable(why, f"put a file there on {found.called} first")
+            return None, replace(policy, notes=(*policy.notes, why))
         was, removed = (path, "") if content is not None else _removed(top, commit)
         content = git.show(top, commit, was) if content is None and was else content
         if content is None:
@@ -101,6 +106,18 @@ def _base(top: Path, found: Source, path: str, own: Budget, policy: Policy) -> t
     source = f"{was} of {at}, and the change's own; the worse outcome binds"
     named = Policy(source, base.digest, commit, notes=notes)
     return _moved(base, Path(top, was).parent, own), named
+
+
+def _out_of_reach(top: Path, commit: str, path: str, called: str) -> str:
+    """Say why a budget that a commit does have cannot be read there; empty where it has none."""
+    held = trees.leaves(top, commit)
+    real = git.followed(top, commit, path)
+    above = {str(each) for each in PurePosixPath(real, "x").parents}
+    if real == "":
+        return f"{called}:{path} is, or lies below, a symbolic link that leaves the repository or runs in circles"
+    if any(leaf.mode == "160000" for name, leaf in held.items() if name in above):
+        return f"{called}:{path} lies in a submodule"
+    return f"{called}:{path} is a symbolic link to what is not there" if path in held else ""
 
 
 def _removed(top: Path, commit: str) -> tuple[str, str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from greengate import profile_file, verdict_file
-from greengate.errors import Diagnostic, GreengateError
+from greengate.errors import Diagnostic, GreengateError, ReportError
 from greengate.files import cannot_write, write_atomic
 from greengate.gate import Checked
 from greengate.profile import Profile
@@ -43,14 +44,11 @@ def last(source: str | None, budget: str) -> Verdict:
 
 
 def write_part(checked: Checked, part: str) -> tuple[Path, ...]:
-    """Write what a part measured, one file a model, and return the files. Raises ReportError."""
+    """Write what a part measured, one file a model, and return the files; nothing else stays. Raises ReportError."""
     folder = _folder(checked.verdict.case.budget.path) / "parts" / part
     written = []
     with cannot_write(folder):
-        # There even where all was left out as unchanged: what hands parts on looks for it.
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.json"):
-            old.unlink()
+        _make_empty(folder)
     for name, found in checked.measured.items():
         dump = profile_file.dump_profile(found) if isinstance(found, Profile) else profile_file.dump_trial(found)
         path = folder / f"{name.replace('/', '_')}.json"
@@ -58,6 +56,21 @@ def write_part(checked: Checked, part: str) -> tuple[Path, ...]:
         written.append(path)
     keep_out_of_git(folder.parent.parent)
     return tuple(written)
+
+
+def _make_empty(folder: Path) -> None:
+    """Make a part's folder anew: what a change commits there, however deep, would be handed on as measured.
+
+    It is there even where all was left out as unchanged, as what hands parts on looks for it.
+    """
+    for above in (folder.parent.parent, folder.parent):
+        if above.is_symlink():
+            message = f"{above} is a symbolic link: what a part measured is not written through one"
+            raise ReportError(Diagnostic("cannot-write", message, "put a folder there, or nothing"))
+    if folder.is_dir() and not folder.is_symlink():
+        shutil.rmtree(folder)
+    folder.unlink(missing_ok=True)
+    folder.mkdir(parents=True)
 
 
 def _folder(budget: str) -> Path:

@@ -16,6 +16,7 @@ usage() {
 reports="$GREENGATE_REPORT_DIR"
 mkdir -p -- "$reports"
 rm -f -- "$reports"/{verdict.json,report.md,summary.md,junit.xml,outcome.env,annotations.txt,plan.json}
+rm -rf -- "$reports/parts" # whatever the change has there, it was not measured
 
 options=(--budget "$GREENGATE_BUDGETS" --max-seconds "$GREENGATE_MAX_SECONDS")
 [[ -z "$GREENGATE_AGAINST" ]] || options+=(--against "$GREENGATE_AGAINST")
@@ -59,10 +60,11 @@ if [[ ! -f "$reports/outcome.env" ]]; then
   exit 0
 fi
 if [[ -n "$GREENGATE_PART" ]]; then
-  # The last job speaks for all parts; this one hands over what it measured.
-  rm -rf -- "$reports/parts"
-  mkdir -p -- "$reports/parts"
-  cp -R -- "$(dirname -- "$GREENGATE_BUDGETS")/.greengate/parts/$GREENGATE_PART" "$reports/parts/"
+  # The last job speaks for all parts; this one hands over what it measured: the files just written, and no others.
+  mkdir -p -- "$reports/parts/$GREENGATE_PART"
+  for file in "$(dirname -- "$GREENGATE_BUDGETS")/.greengate/parts/$GREENGATE_PART"/*.json; do
+    [[ ! -f "$file" || -L "$file" ]] || cp -- "$file" "$reports/parts/$GREENGATE_PART/"
+  done
 else
   cat -- "$reports/annotations.txt"
   cat -- "$reports/summary.md" >>"$GITHUB_STEP_SUMMARY"
