@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Literal
 
+from greengate.harmless import still, tame
+
 
 class Exit(IntEnum):
     """What the process tells its caller; a published contract."""
@@ -144,24 +146,27 @@ class Diagnostic:
             raise ValueError(f"diagnostic code {self.code!r} is not in CODES")
 
     def __str__(self) -> str:
-        """Render as `error[code]: message`, the place with its source line, and the next step."""
-        lines = [f"{self.severity}[{self.code}]: {self.message}"]
+        """Render as `error[code]: message`, the place with its source line, and the next step; one line each.
+
+        Names of models, files and tensors are a stranger's: none breaks a line, steers a terminal or is a command.
+        """
+        lines = [f"{self.severity}[{self.code}]: {tame(self.message)}"]
         if self.span is not None:
-            lines.append(f"  --> {self.span}")
+            lines.append(f"  --> {tame(str(self.span))}")
             if self.span.source:
                 number = str(self.span.line)
                 pad = " " * len(number)
                 shown, marks = _excerpt(self.span)
                 lines += [f" {pad} |", f" {number} | {shown}", f" {pad} | {marks}"]
         if self.help:
-            lines.append(f"  = help: {self.help}")
+            lines.append(f"  = help: {tame(self.help)}")
         return "\n".join(lines)
 
 
 def _excerpt(span: Span) -> tuple[str, str]:
     """Return the span's source line and the line of marks below it, both cut to what a screen holds."""
     start = max(0, span.column - 1 - _SHOWN // 2) if len(span.source) > _SHOWN else 0
-    shown = span.source[start : start + _SHOWN].replace("\t", " ")
+    shown = still(span.source[start : start + _SHOWN].replace("\t", " ")).replace("##[", "##\N{REPLACEMENT CHARACTER}")
     column = span.column - 1 - start
     marks = "^" * max(1, min(span.length, len(shown) - column))
     return shown, " " * column + marks

@@ -90,6 +90,20 @@ def test_a_long_line_is_shown_around_what_is_meant(length: int, column: int, fir
     assert marks.rstrip("^") == "   | " + " " * (column - first)
 
 
+def test_what_a_stranger_named_breaks_no_line_and_is_no_command() -> None:
+    name = "x\n::error::pwned\r##[group]y\x1b[31m\u2028z"
+    span = Span(f"{name}.yaml", 7, 4, 3, "a: ##[b]\x1b\x85c")
+    told = str(Diagnostic("input-open", f"input {name} is open", f"say what {name} is", span))
+    assert told == (
+        "error[input-open]: input x ::error::pwned ## [group]y\ufffd[31m z is open\n"
+        "  --> x ::error::pwned ## [group]y\ufffd[31m z.yaml:7:4\n"
+        "   |\n"
+        " 7 | a: ##\ufffdb]\ufffd\ufffdc\n"
+        "   |    ^^^\n"
+        "  = help: say what x ::error::pwned ## [group]y\ufffd[31m z is"
+    )
+
+
 def test_an_unknown_code_is_a_mistake_of_ours() -> None:
     with pytest.raises(ValueError, match="'no-such-code' is not in CODES"):
         Diagnostic("no-such-code", "x")

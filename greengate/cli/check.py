@@ -61,14 +61,14 @@ def check(
     greengate check --static-only --report markdown=report.md --report json=-
     """
     from greengate import gate
-    from greengate.cli.output import environment, reporters
+    from greengate.cli.output import environment, reporters, tell
     from greengate.errors import Exit
     from greengate.gate.parts import models_of
 
     _check_part(part, record)
     _check_plan(plan, part, models, profiles)
     if plan is not None and part is not None and not models_of(Path(plan), part):
-        click.echo(f"part {part} has nothing to measure: {plan} does not have it", err=True)
+        tell(f"part {part} has nothing to measure: {plan} does not have it")
         return Exit.PASS
     outputs = reporters(reports)
     request = gate.Request(
@@ -92,7 +92,7 @@ def check(
 
 def _answer(request: Request, outputs: Outputs, *, record: bool, allow_inconclusive: bool) -> int:
     from greengate import gate
-    from greengate.cli.output import clock, emit, progress, remember
+    from greengate.cli.output import clock, emit, progress, remember, tell
     from greengate.errors import Exit
     from greengate.tasks import history
     from greengate.tasks.record import write_part
@@ -101,13 +101,13 @@ def _answer(request: Request, outputs: Outputs, *, record: bool, allow_inconclus
         checked = gate.check(request, clock(), show)
     verdict = checked.verdict
     for path in write_part(checked, request.part) if request.part is not None else ():
-        click.echo(f"wrote {path}", err=True)
+        tell(f"wrote {path}")
     remember(verdict)
     emit(verdict, outputs)
     for line in history.record(verdict, clock()) if record else ():
-        click.echo(line, err=True)
+        tell(line)
     if verdict.exit is Exit.INCONCLUSIVE and allow_inconclusive:
-        click.echo("inconclusive, allowed by --allow-inconclusive: exit 0", err=True)
+        tell("inconclusive, allowed by --allow-inconclusive: exit 0")
         return Exit.PASS
     return verdict.exit
 

@@ -80,10 +80,11 @@ def run(budget: str, options: str, remote: str, url: str) -> int:
     greengate hook run -- "$@"
     """
     del url
+    from greengate.cli.output import tell
     from greengate.tasks import push
 
     told = sys.stdin.read()
-    return push.judge(told, remote, budget, _words(options), lambda line: click.echo(f"greengate: {line}", err=True))
+    return push.judge(told, remote, budget, _words(options), lambda line: tell(f"greengate: {line}"))
 
 
 def _words(options: str) -> list[str]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import click
 
 from greengate.errors import Diagnostic, ReportError
+from greengate.harmless import tame
 
 if TYPE_CHECKING:
     from greengate.profiler.trial import Progress, Step
@@ -45,6 +46,11 @@ def default_budget(written: str | None) -> str | None:
     if written is None and Path("budgets.yaml").is_file():
         return "budgets.yaml"
     return written
+
+
+def tell(line: str) -> None:
+    """Say one line on stderr; names in it are a stranger's, and do not break it."""
+    click.echo(tame(line), err=True)
 
 
 def remember(verdict: Verdict) -> None:

@@ -45,7 +45,7 @@ def plan(
     greengate plan --shards 2 --box self-hosted,gpu
     """
     from greengate import gate
-    from greengate.cli.output import clock, environment, save
+    from greengate.cli.output import clock, environment, save, tell
     from greengate.gate import parts
     from greengate.tasks import child
     from greengate.tasks import plan as task
@@ -66,7 +66,7 @@ def plan(
     labels = _labels(hosted or ("" if gitlab else "ubuntu-latest"), "--hosted")
     found, lacks = task.plan(request, clock(), shards, labels, _labels(box, "--box"))
     for line in lacks:
-        click.echo(f"note: {line}", err=True)
+        tell(f"note: {line}")
     save(output, parts.dump(found) if gitlab is None else child.pipeline(found, request, gitlab))
     return 0
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 
+from greengate.harmless import clean
 from greengate.report.facts import place_text
 from greengate.report.lines import NOWHERE, Checkout, from_root, is_own, line_of
 from greengate.report.steps import addressed
-from greengate.report.words import clean, headline, is_unchanged, stands_alone, worst_first
+from greengate.report.words import headline, is_unchanged, stands_alone, worst_first
 from greengate.verdict import Outcome, Status, Verdict
 
 _SEVERITIES = {

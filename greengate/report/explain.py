@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 from greengate.comparison import Change, Comparison
 from greengate.errors import Diagnostic, GreengateError
+from greengate.harmless import clean
 from greengate.ledger import RULE
 from greengate.metrics import METRICS
 from greengate.profile import Interval, Measurement, Missing
@@ -15,7 +16,6 @@ from greengate.report.facts import facts, place_text, rule_of, titled
 from greengate.report.numbers import how, write_change
 from greengate.report.steps import addressed
 from greengate.report.where import places
-from greengate.report.words import clean
 from greengate.units import Dimension, format_apart, format_change, format_quantity, shown_unit
 from greengate.verdict import Check, Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of

@@ -10,11 +10,12 @@ from greengate.bound import carbon_budgets, policies, rules_for
 from greengate.budget import CarbonBudget, Rule
 from greengate.comparison import Comparison
 from greengate.errors import Span
+from greengate.harmless import clean
 from greengate.ledger import Account, account, counted_for
 from greengate.metrics import METRICS, ordered
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.numbers import how, marked
-from greengate.report.words import clean, listed, plural, short_digest
+from greengate.report.words import listed, plural, short_digest
 from greengate.units import format_quantity
 from greengate.verdict import BaselineRef, Case, Context, ModelCase, Outcome, Policy, Verdict
 from greengate.verdict_file import NO_BASELINE

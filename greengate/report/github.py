@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from greengate.harmless import tame
 from greengate.report.facts import place_text
 from greengate.report.lines import NOWHERE, Checkout, is_own, line_of
 from greengate.report.steps import addressed
-from greengate.report.words import clean, clip, headline, is_unchanged, stands_alone, worst_first
+from greengate.report.words import clip, headline, is_unchanged, stands_alone, worst_first
 from greengate.verdict import Outcome, Status, Verdict
 
 _COMMANDS = {
@@ -42,7 +43,7 @@ def render(verdict: Verdict, checkout: Checkout = NOWHERE) -> str:
         lines.insert(0, f"::{_COMMANDS[verdict.status]} title={title}::{_text(headline(verdict))}")
     left = sum(max(0, count - _MOST) for count in told.values())
     more = f" ({left} more not shown as annotations)" if left else ""
-    lines.append(_plain(f"greengate: {verdict.status.name} {headline(verdict)}{more}"))
+    lines.append(tame(f"greengate: {verdict.status.name} {headline(verdict)}{more}"))
     return "\n".join(lines) + "\n"
 
 
@@ -55,13 +56,8 @@ def _command(command: str, outcome: Outcome, verdict: Verdict, checkout: Checkou
     return f"::{command} {place}::{message}"
 
 
-def _plain(text: str) -> str:
-    # The older form of a command, `##[name]`, counts wherever it stands in a line.
-    return clean(text).replace("##[", "## [")
-
-
 def _text(text: str) -> str:
-    return _plain(text).replace("%", "%25")
+    return tame(text).replace("%", "%25")
 
 
 def _property(text: str) -> str:

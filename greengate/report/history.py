@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from greengate.harmless import clean
 from greengate.metrics import METRICS, ordered
 from greengate.point import Point
 from greengate.profile import Measurement
-from greengate.report.words import clean
 from greengate.stats import change_points
 from greengate.units import format_change, format_quantity
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from xml.etree import ElementTree as ET
 
 from greengate.errors import Span
+from greengate.harmless import clean
 from greengate.report.facts import facts
 from greengate.report.lines import NOWHERE, Checkout, line_of
 from greengate.report.steps import addressed
-from greengate.report.words import clean, headline, stands_alone
+from greengate.report.words import headline, stands_alone
 from greengate.verdict import Outcome, Status, Verdict
 
 #: How an outcome that is not a plain pass is told; the others pass, with their reason as output.

@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from greengate.comparison import Comparison
+from greengate.harmless import clean
 from greengate.metrics import METRICS, name_of
 from greengate.profile import Missing
 from greengate.report.alike import Alike, alike, gaps_of, methods_of, notes_of
@@ -15,7 +16,7 @@ from greengate.report.facts import Gap, facts, gaps, in_table_order, is_measured
 from greengate.report.numbers import Written, write, write_outcome
 from greengate.report.steps import addressed
 from greengate.report.where import Where, places
-from greengate.report.words import clean, clip, grouped, headline, listed, worst_first
+from greengate.report.words import clip, grouped, headline, listed, worst_first
 from greengate.verdict import ModelCase, Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of
 

@@ -1,25 +1,13 @@
-"""Sentences that several reports share, and text from outside made harmless to show."""
+"""Sentences that several reports share."""
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 
+from greengate.harmless import clean
 from greengate.profile import Missing
 from greengate.verdict import Outcome, Status, Verdict
 from greengate.verdict_file import comparison_of
-
-#: Control, format (bidirectional overrides, zero-width), surrogate, line and paragraph separators.
-_STEERING = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def clean(text: str) -> str:
-    """Return `text` as one line with nothing in it that steers a terminal, a log or a parser."""
-    line = " ".join(text.split())
-    return "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(char) in _STEERING or char in "\ufffe\uffff" else char
-        for char in line
-    )
 
 
 def clip(text: str, width: int = 48) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from greengate import estimate, gate, stats
 from greengate.errors import Diagnostic, GreengateError, ReportError
 from greengate.files import write_atomic
+from greengate.harmless import clean
 from greengate.metrics import METRICS
 from greengate.profile import Measurement, Profile, Trial
 from greengate.profiler.backends import FORMATS
@@ -180,6 +181,6 @@ def _summary(target: Path, found: Sequence[Found], accepted: Sequence[str]) -> I
     yield from (f"accepted {text} as the baseline" for text in accepted)
     for one in found:
         if one.problem is not None:
-            yield f"left out {one.path}: {one.problem.message}; the file says what to add"
+            yield clean(f"left out {one.path}: {one.problem.message}; the file says what to add")
     kept = shlex.join(["git", "add", str(target.parent / ".greengate"), str(target)])
     yield f"next: {kept} && greengate check{steps.option(str(target))}"

@@ -8,8 +8,8 @@ from dataclasses import replace
 import pytest
 import verdicts
 
+from greengate.harmless import clean
 from greengate.report.github import render
-from greengate.report.words import clean
 from greengate.verdict import Status, Verdict
 
 COMMAND = re.compile(r"::(error|warning|notice) ([^:]*)::(.*)")

@@ -7,8 +7,8 @@ from xml.etree import ElementTree as ET
 import pytest
 import verdicts
 
+from greengate.harmless import clean
 from greengate.report.junit import render
-from greengate.report.words import clean
 
 
 def parsed(story: str) -> ET.Element:

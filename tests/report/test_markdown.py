@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from greengate.harmless import clean
 from greengate.report.markdown import code, escape, prose, render
 from greengate.report.numbers import ABSENT
-from greengate.report.words import clean
 from greengate.verdict import Verdict
 
 INERT = {"text", "text_special", "code_inline", "inline"} | {

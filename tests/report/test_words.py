@@ -1,4 +1,4 @@
-"""Text from outside made harmless, and the headline."""
+"""Names made to fit, and the headline."""
 
 from __future__ import annotations
 
@@ -6,38 +6,9 @@ from dataclasses import replace
 
 import pytest
 import verdicts
-from hypothesis import given
-from hypothesis import strategies as st
 
-from greengate.report.words import clean, clip, grouped, headline, listed, plural, short_digest, worst_first
+from greengate.report.words import clip, grouped, headline, listed, plural, short_digest, worst_first
 from greengate.verdict import Status
-
-
-@pytest.mark.parametrize(
-    ("text", "cleaned"),
-    [
-        ("plain name", "plain name"),
-        ("two\nlines\r\nand\ttabs", "two lines and tabs"),
-        ("\x1b[31mred", "�[31mred"),
-        ("a\x00b\x07c\x9bd", "a�b�c�d"),
-        ("\u202edrow\u2066", "�drow�"),
-        ("zero\u200bwidth", "zero�width"),
-        ("para\u2029graph\u2028line", "para graph line"),
-        ("bad-\udcff", "bad-�"),
-        ("\ufffe\uffff", "��"),
-        ("größe µs 模型 ✅", "größe µs 模型 ✅"),
-    ],
-)
-def test_clean(text: str, cleaned: str) -> None:
-    assert clean(text) == cleaned
-
-
-@given(st.text(alphabet=st.characters()))
-def test_clean_text_is_one_printable_line_and_stays_as_it_is(text: str) -> None:
-    cleaned = clean(text)
-    assert len(cleaned.splitlines()) <= 1
-    assert clean(cleaned) == cleaned
-    cleaned.encode("utf-8")
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from greengate.comparison import Comparison
+from greengate.harmless import tame
 from greengate.report.facts import Gap
 from greengate.report.numbers import ABSENT
 from greengate.report.where import places
-from greengate.report.words import clean, listed
+from greengate.report.words import listed
 from greengate.verdict import Status
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Column:
 
 def safe(text: str) -> str:
     """Return text from outside as one line that a CI server's log cannot read as a command."""
-    return clean(text).replace("##[", "## [").replace("::", ": :")
+    return tame(text).replace("::", ": :")
 
 
 def render_page(parts: Iterable[Part], colour: bool, width: int, encoding: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from xml.etree import ElementTree as ET
 
-from greengate.report.words import clean
+from greengate.harmless import clean
 from greengate.tasks.policy_tests.running import Miss, Result
 
 
