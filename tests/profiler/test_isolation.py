@@ -131,6 +131,15 @@ def test_secrets_stay_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     assert set(seen) <= spawn._ALLOWED | set(spawn._FIXED) | {"TMPDIR", "LC_ALL", "LC_CTYPE"}
 
 
+def test_a_worker_numbers_boards_as_its_parent_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA puts the fastest board first unless it is told to go by the bus: `cuda:1` would be another one there."""
+    told = {"CUDA_VISIBLE_DEVICES": "2,0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    for name, text in told.items():
+        monkeypatch.setenv(name, text)
+    seen = dict(line.split("=", 1) for line in looked("env"))
+    assert {name: seen.get(name) for name in told} == told
+
+
 def test_the_kernel_too_shows_no_secret_in_a_live_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The environment a process was started with, as /proc tells it to anybody of the same user."""
     monkeypatch.setenv("GITHUB_TOKEN", "secret-7c1")
