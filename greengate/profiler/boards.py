@@ -7,11 +7,15 @@ from typing import Any
 
 from greengate.profile import Gpu, Missing
 
+#: What to look at where a driver is there and a board is not.
+_SMI = "`nvidia-smi` and the kernel's log say more; a board that is lost comes back when the machine starts again"
 
-def boards() -> tuple[Gpu, ...] | Missing:
+
+def boards() -> tuple[Gpu | Missing, ...] | Missing:
     """Return the boards, a MIG partition standing for its own; Missing, with the next step, where they cannot be told.
 
-    What a board does not tell is left out. Nothing is changed on it.
+    A board that does not answer at all is Missing in its own place: one that is lost takes no other with it. What a
+    board does not tell is left out. Nothing is changed on it.
     """
     try:
         import pynvml
@@ -22,18 +26,28 @@ def boards() -> tuple[Gpu, ...] | Missing:
     except pynvml.NVMLError as error:
         return Missing(f"the NVIDIA driver does not answer: {error}", "unavailable", "none is needed without a GPU")
     try:
-        return tuple(gpu for index in range(pynvml.nvmlDeviceGetCount()) for gpu in _board(pynvml, index))
+        return tuple(found for index in range(pynvml.nvmlDeviceGetCount()) for found in _told(pynvml, index))
+    except pynvml.NVMLError as error:
+        return Missing(f"the NVIDIA driver does not count its boards: {error}", "unavailable", _SMI)
     finally:
         pynvml.nvmlShutdown()
+
+
+def _told(nvml: Any, index: int) -> tuple[Gpu | Missing, ...]:
+    try:
+        return _board(nvml, index)
+    except nvml.NVMLError as error:
+        return (Missing(f"GPU {index} does not answer: {error}", "unavailable", _SMI),)
 
 
 def board_of(uuid: str, name: str, memory: int) -> Gpu:
     """Return the board with this UUID as NVIDIA's management library tells it, else what is known of it already."""
     told = boards()
-    same = [one for one in told if one.facts.get("UUID") == uuid] if not isinstance(told, Missing) else []
+    each = (told,) if isinstance(told, Missing) else told
+    same = [one for one in each if isinstance(one, Gpu) and one.facts.get("UUID") == uuid]
     if same and uuid:
         return same[0]
-    why = told.reason if isinstance(told, Missing) else "it does not know the board"
+    why = "; ".join(one.reason for one in each if isinstance(one, Missing)) or "it does not know the board"
     return Gpu(name, memory, facts=({"UUID": uuid} if uuid else {}) | {"power limit": f"not told: {why}"})
 
 

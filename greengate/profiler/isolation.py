@@ -42,8 +42,8 @@ from greengate.profiler.worker import most_memory
 _running: set[subprocess.Popen[bytes]] = set()
 _given_up = threading.Event()
 
-#: Seconds between two looks at what a worker holds whose address space cannot be limited.
-_GLANCE = 0.1
+#: Seconds between two looks at a worker that has answered, or whose address space cannot be limited; and at any other.
+_GLANCE, _REST = 0.1, 1.0
 _LOG_KEPT = 64 * 1024
 _ANSWER_MAX = 256 * 1024 * 1024
 
@@ -126,21 +126,28 @@ def go_on() -> None:
 
 
 def _listen(process: subprocess.Popen[bytes], answers: IO[bytes], heard: Heard, deadline: float) -> None:
-    """Collect answer and log until the worker closes its answer pipe, or time is up."""
+    """Collect answer and log until the worker closes its answer pipe or has ended, or time is up.
+
+    The pipe's end alone would not do: a child that the model's code forked may keep it open.
+    """
     log = typing.cast("IO[bytes]", process.stdout)
     with selectors.DefaultSelector() as selector:
         for source in (answers, log):
             os.set_blocking(source.fileno(), False)
             selector.register(source, selectors.EVENT_READ)
         while answers in (key.fileobj for key in selector.get_map().values()):
-            left = deadline - time.monotonic()
+            ended, left = process.poll() is not None, deadline - time.monotonic()
             if left <= 0 or len(heard.answer) > _ANSWER_MAX:
-                heard.late = left <= 0
+                heard.late = left <= 0 and not heard.complete
                 break
-            if heard.most and resident(process.pid) > heard.most:
+            if heard.most and not ended and resident(process.pid) > heard.most:
                 heard.full = True
                 break
-            for key, _ in selector.select(min(left, _GLANCE) if heard.most else left):
+            pause = min(left, _GLANCE if heard.most or heard.complete else _REST)
+            ready = selector.select(0 if ended else pause)
+            if ended and answers not in (key.fileobj for key, _ in ready):
+                break  # it had ended before the look, so all that it said has been read
+            for key, _ in ready:
                 chunk = os.read(key.fd, 1 << 16)
                 if not chunk:
                     selector.unregister(key.fileobj)

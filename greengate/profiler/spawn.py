@@ -23,7 +23,7 @@ _BOOT = (
 _ALLOWED = frozenset(
     {
         *("PATH", "HOME", "LANG", "LANGUAGE", "TZ", "VIRTUAL_ENV"),
-        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES"),
+        *("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"),
         *("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"),  # so that our own tests see into workers
     }
 )

@@ -8,7 +8,7 @@ from importlib import metadata
 
 from greengate import codec
 from greengate.compare import hardware_difference
-from greengate.profile import Hardware, Missing
+from greengate.profile import Gpu, Hardware, Missing
 from greengate.profile_file import dump
 from greengate.profiler import boards, hardware
 from greengate.units import format_quantity
@@ -51,10 +51,12 @@ def described(against: Hardware | None = None) -> str:
 
 
 def as_json() -> str:
-    """Return this machine, with all its boards, as JSON."""
-    found = boards.boards()
-    here = replace(hardware.this_machine(), gpus=() if isinstance(found, Missing) else found)
-    fields = {"id": hardware.this_machine().id, **codec.encode(here), "libraries": dict(libraries())}
+    """Return this machine, with all its boards, as JSON; a board that does not answer is in its notes."""
+    here, found = hardware.this_machine(), boards.boards()
+    each = () if isinstance(found, Missing) else found
+    notes = (*here.notes, *(one.reason for one in each if isinstance(one, Missing)))
+    whole = replace(here, gpus=tuple(one for one in each if isinstance(one, Gpu)), notes=notes)
+    fields = {"id": here.id, **codec.encode(whole), "libraries": dict(libraries())}
     return dump("greengate.hardware/1", fields)
 
 
@@ -73,9 +75,12 @@ def _boards(here: Hardware) -> Iterator[str]:
         yield f"{'GPU'.ljust(_WIDTH)}none found: {found.reason}"
         return
     for gpu in found:
+        if isinstance(gpu, Missing):
+            yield f"{'GPU'.ljust(_WIDTH)}not told: {gpu.reason}; {gpu.help}"
+            continue
         partition = f", MIG {gpu.partition}" if gpu.partition else ""
         limit = f", {gpu.power_limit:g} W" if gpu.power_limit else ""
         yield f"{'GPU'.ljust(_WIDTH)}{gpu.name}, {format_quantity(gpu.memory, 'bytes')}{limit}{partition}"
         yield from (f"  {name.ljust(18)} {text}" for name, text in gpu.facts.items())
-    if found:
-        yield f"a model that runs on the first of them has the id {replace(here, gpus=found[:1]).id}"
+    if first := next((gpu for gpu in found if isinstance(gpu, Gpu)), None):
+        yield f"a model that runs on the first of them has the id {replace(here, gpus=(first,)).id}"

@@ -13,7 +13,7 @@ from typing import Any
 class Cuda:
     """The part of torch.cuda that greengate uses; clocks are in ms, and only work on a board moves its own.
 
-    A stream is the number of its board.
+    A stream is the number of its board. `late` is what went wrong on it and is told when it is waited for.
     """
 
     boards: int = 1
@@ -23,6 +23,7 @@ class Cuda:
     most: int = 0
     log: list[str] = field(default_factory=list)
     memory: int = 80 * 1024**3
+    late: Exception | None = None
 
     def is_available(self) -> bool:
         return self.boards > 0
@@ -38,6 +39,8 @@ class Cuda:
 
     def synchronize(self, index: int) -> None:
         self.log.append("synchronize")
+        if self.late is not None:
+            raise self.late
 
     def Event(self, enable_timing: bool) -> Event:  # noqa: N802 - as torch calls it
         assert enable_timing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import socket
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from greengate.codec import encode
 from greengate.profiler.jobs import Answer, FootprintJob, Job, Refused, Sampled, WorkerFailed
 from greengate.profiler.worker import gpu_memory
 
@@ -52,6 +54,20 @@ def _hang(path: str) -> Answer:
     return _sampled()
 
 
+def _fork(path: str) -> Answer:
+    """Fork a child that keeps every descriptor, the answer pipe's too, and sleeps; then do what is said after it."""
+    path, _, then = path.partition(":")
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+    part = Path(f"{path}.part")
+    part.write_text(f"{os.getpid()} {child}")
+    part.replace(path)
+    name, _, argument = then.partition(":")
+    return DEEDS[name](argument) if name else _sampled("forked")
+
+
 def _exit(code: str) -> Answer:
     os._exit(int(code))
 
@@ -91,12 +107,23 @@ def _shout(_: str) -> Answer:
 
 def _garble(text: str) -> Answer:
     """Write into every descriptor there is, the answer pipe among them."""
+    _write(text)
+    os._exit(0)
+
+
+def _write(text: str) -> None:
     for number in range(3, 64):
         try:
             os.write(number, text.encode())
         except OSError:
             continue
-    os._exit(0)
+
+
+def _linger(_: str) -> Answer:
+    """Answer, and find no end."""
+    _write(json.dumps({"answer": encode(_sampled("lingered"))}) + "\n")
+    time.sleep(60)
+    return _sampled()
 
 
 def _nonsense(_: str) -> Answer:
@@ -135,6 +162,7 @@ DEEDS: dict[str, Callable[[str], Answer]] = {
     "kill": _kill,
     "segfault": _segfault,
     "hang": _hang,
+    "fork": _fork,
     "exit": _exit,
     "gpu_memory": lambda _: _sampled(str(gpu_memory())),
     "eat": _eat,
@@ -144,6 +172,7 @@ DEEDS: dict[str, Callable[[str], Answer]] = {
     "fail": _fail,
     "shout": _shout,
     "garble": _garble,
+    "linger": _linger,
     "nonsense": _nonsense,
     "look": _look,
     "connect": _connect,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -13,7 +14,8 @@ from needs import package
 
 from greengate.compare import hardware_difference
 from greengate.profile import Gpu, Hardware, Missing
-from greengate.profiler.boards import boards
+from greengate.profiler.boards import board_of, boards
+from greengate.tasks import machine
 
 GIB = 1024**3
 
@@ -31,6 +33,8 @@ class Driver:
     NVML_CLOCK_SM: int = 1
     NVML_DEVICE_MIG_ENABLE: int = 1
     calls: list[str] = field(default_factory=list)
+    lost: tuple[int, ...] = ()
+    uncounted: bool = False
 
     def __getattr__(self, name: str) -> Any:
         def answer(*arguments: Any) -> Any:
@@ -40,8 +44,12 @@ class Driver:
             if name == "nvmlSystemGetDriverVersion":
                 return b"610.12"
             if name == "nvmlDeviceGetCount":
+                if self.uncounted:
+                    raise NVMLError("Unknown Error")
                 return len(self.cards)
             if name == "nvmlDeviceGetHandleByIndex":
+                if arguments[0] in self.lost:
+                    raise NVMLError("GPU is lost")
                 return self.cards[arguments[0]]
             if name == "nvmlDeviceGetMigDeviceHandleByIndex":
                 parts = arguments[0].get("parts", [])
@@ -92,7 +100,7 @@ def test_a_partition_stands_for_its_board(monkeypatch: pytest.MonkeyPatch) -> No
     with_driver(monkeypatch, card(nvmlDeviceGetMigMode=[1, 1], nvmlDeviceGetMaxMigDeviceCount=7, parts=parts), card())
     found = boards()
     assert not isinstance(found, Missing)
-    assert [(gpu.partition, gpu.memory // GIB, gpu.facts["UUID"]) for gpu in found] == [
+    assert [(gpu.partition, gpu.memory // GIB, gpu.facts["UUID"]) for gpu in found if isinstance(gpu, Gpu)] == [
         ("3g.40gb", 40, "MIG-1"),
         ("", 80, "GPU-1"),
     ]
@@ -101,6 +109,59 @@ def test_a_partition_stands_for_its_board(monkeypatch: pytest.MonkeyPatch) -> No
 def test_a_board_that_tells_little_is_still_a_board(monkeypatch: pytest.MonkeyPatch) -> None:
     with_driver(monkeypatch, {"nvmlDeviceGetName": b"Old"})
     assert boards() == (Gpu("Old", 0, 0.0, "", {"driver": "610.12"}),)
+
+
+def three_of_which_one_is_lost(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    cards = [card(nvmlDeviceGetUUID=f"GPU-{index}") for index in range(3)]
+    driver = with_driver(monkeypatch, *cards)
+    if where == "opened":
+        driver.lost = (1,)
+    else:  # opened still, but without any answer
+        cards[1].clear()
+
+
+@pytest.mark.parametrize(("where", "said"), [("opened", "GPU is lost"), ("asked", "not supported")])
+def test_a_lost_board_takes_no_other_with_it(where: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    three_of_which_one_is_lost(monkeypatch, where)
+    found = boards()
+    assert not isinstance(found, Missing)
+    first, lost, last = found
+    assert isinstance(first, Gpu)
+    assert isinstance(last, Gpu)
+    assert (first.facts["UUID"], last.facts["UUID"]) == ("GPU-0", "GPU-2")
+    assert isinstance(lost, Missing)
+    assert lost.reason == f"GPU 1 does not answer: {said}"
+    assert "nvidia-smi" in lost.help
+
+
+def test_a_model_on_another_board_knows_it_and_one_on_the_lost_hears_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    three_of_which_one_is_lost(monkeypatch, "opened")
+    assert board_of("GPU-2", "H100", 5).power_limit == 700.0
+    lost = board_of("GPU-1", "H100", 5)
+    assert (lost.name, lost.memory) == ("H100", 5)
+    assert lost.facts == {"UUID": "GPU-1", "power limit": "not told: GPU 1 does not answer: GPU is lost"}
+
+
+def test_the_machine_is_told_with_the_boards_that_answer_and_the_one_that_does_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    three_of_which_one_is_lost(monkeypatch, "opened")
+    lines = [line for line in machine.described().splitlines() if line.startswith("GPU")]
+    assert [line[17:].partition(",")[0].partition(";")[0] for line in lines] == [
+        "NVIDIA H100 80GB HBM3",
+        "not told: GPU 1 does not answer: GPU is lost",
+        "NVIDIA H100 80GB HBM3",
+    ]
+    written = json.loads(machine.as_json())
+    assert [gpu["facts"]["UUID"] for gpu in written["gpus"]] == ["GPU-0", "GPU-2"]
+    assert written["notes"][-1] == "GPU 1 does not answer: GPU is lost"
+
+
+def test_boards_that_the_driver_does_not_count_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with_driver(monkeypatch, card()).uncounted = True
+    found = boards()
+    assert isinstance(found, Missing)
+    assert found.reason == "the NVIDIA driver does not count its boards: Unknown Error"
 
 
 def test_without_a_driver_it_says_so() -> None:

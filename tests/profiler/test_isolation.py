@@ -74,6 +74,33 @@ def test_a_hanging_worker_is_ended_in_time_with_all_it_started(tmp_path: Path) -
         assert gone(int(pid))
 
 
+def test_a_child_that_keeps_the_answer_pipe_open_loses_no_answer(tmp_path: Path) -> None:
+    """Forked by the model's code, as loaders of data are: the pipe has no end before the child has."""
+    pids = tmp_path / "pids"
+    started = time.monotonic()
+    assert do(f"fork:{pids}", timeout=20).notes == ("forked",)
+    assert time.monotonic() - started < 10
+    for pid in pids.read_text().split():
+        assert gone(int(pid))
+
+
+@pytest.mark.parametrize(
+    ("deed", "reason"),
+    [("exit:3", "the worker ended with exit code 3"), ("segfault", "the worker crashed with SIGSEGV")],
+)
+def test_a_child_that_outlives_a_dying_worker_hides_nothing(tmp_path: Path, deed: str, reason: str) -> None:
+    started = time.monotonic()
+    with pytest.raises(WorkerFailed, match=reason):
+        do(f"fork:{tmp_path / 'pids'}:{deed}", timeout=20)
+    assert time.monotonic() - started < 10
+    for pid in (tmp_path / "pids").read_text().split():
+        assert gone(int(pid))
+
+
+def test_a_worker_that_has_answered_and_does_not_end_has_answered() -> None:
+    assert do("linger", timeout=1.5).notes == ("lingered",)
+
+
 def test_memory_has_a_limit() -> None:
     with pytest.raises(WorkerFailed, match=r"ran out of memory while doing eat \(its limit is 300 MB\)") as failed:
         do("eat", memory=300e6)
@@ -129,6 +156,15 @@ def test_secrets_stay_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen["OMP_NUM_THREADS"] == seen["OPENBLAS_NUM_THREADS"] == "1"
     assert seen["LC_ALL"] == "C.UTF-8"
     assert set(seen) <= spawn._ALLOWED | set(spawn._FIXED) | {"TMPDIR", "LC_ALL", "LC_CTYPE"}
+
+
+def test_a_worker_numbers_boards_as_its_parent_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA puts the fastest board first unless it is told to go by the bus: `cuda:1` would be another one there."""
+    told = {"CUDA_VISIBLE_DEVICES": "2,0", "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+    for name, text in told.items():
+        monkeypatch.setenv(name, text)
+    seen = dict(line.split("=", 1) for line in looked("env"))
+    assert {name: seen.get(name) for name in told} == told
 
 
 def test_the_kernel_too_shows_no_secret_in_a_live_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

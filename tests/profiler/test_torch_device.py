@@ -28,7 +28,7 @@ from greengate.budget import WorkerLimits  # noqa: E402
 from greengate.profile import Gpu, InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
 from greengate.profiler import exact, pairing  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
-from greengate.profiler.backends import torch_run, torch_session, torch_settings  # noqa: E402
+from greengate.profiler.backends import torch_count, torch_run, torch_session, torch_settings  # noqa: E402
 from greengate.profiler.backends.torch_device import BLOCK, Board, board, out_of_memory  # noqa: E402
 from greengate.profiler.backends.torch_inputs import prepare  # noqa: E402
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory  # noqa: E402
@@ -166,7 +166,9 @@ def test_the_memory_of_a_board_is_the_peak_above_what_was_held() -> None:
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), True),
         (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), True),
         (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"), True),
         (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA driver error: out of memory"), True),
         (RuntimeError("CUDA error: device-side assert triggered"), False),
         (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
     ],
@@ -178,6 +180,47 @@ def test_a_board_out_of_memory_is_told_from_a_wrong_input(error: RuntimeError, e
     if isinstance(told, WorkerFailed):
         assert told.out_of_memory, "the trial tries again with one model at a time"
         assert "the GPU ran out of memory" in told.reason
+
+
+ILLEGAL = "CUDA error: an illegal memory access was encountered"
+ASSERTED = "CUDA error: device-side assert triggered"
+MORE = "Compile with `TORCH_USE_CUDA_DSA` to enable device-side assertions."
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.AcceleratorError(f"{ILLEGAL}\n{MORE}"), ILLEGAL),
+        (torch.AcceleratorError("in words of its own"), "in words of its own"),
+        (torch.AcceleratorError(""), "AcceleratorError"),
+        (RuntimeError(f"The following operation failed in the TorchScript interpreter.\n{ILLEGAL}\n{MORE}"), ILLEGAL),
+        (RuntimeError("CUDA unknown error - this may be due to an incorrectly set up environment"), "CUDA unknown er"),
+        (
+            RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm(handle)`"),
+            "CUDA error: CU",
+        ),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"), "cuDNN error: CUDNN_STATUS_INTERNAL_ERROR"),
+        (RuntimeError("cuFFT error: CUFFT_EXEC_FAILED"), "cuFFT error: CUFFT_EXEC_FAILED"),
+        (type("Failed", (Exception,), {"__module__": "torch._inductor.exc"})(ILLEGAL), ILLEGAL),
+    ],
+)
+def test_a_board_that_fails_is_no_wrong_input(error: Exception, said: str) -> None:
+    told = torch_run.fault("m.pt", error)
+    assert isinstance(told, WorkerFailed)
+    assert told.reason.startswith(f"the GPU failed: {said}")
+    assert MORE not in told.reason
+    assert "nvidia-smi" in told.help
+    assert not told.out_of_memory
+
+
+def test_an_assert_of_a_kernel_says_that_an_index_lies_beyond_a_table() -> None:
+    """So it is nearly always: a token beyond the embeddings, which the CPU names and a board does not."""
+    told = torch_run.fault("m.pt", torch.AcceleratorError(f"{ASSERTED}\n{MORE}"))
+    assert isinstance(told, Refused)
+    assert told.code == "input-mismatch"
+    assert "an index beyond a table" in told.message
+    assert told.message.endswith(ASSERTED)
+    assert "max" in told.help
 
 
 @pytest.fixture
@@ -221,7 +264,7 @@ def test_calls_of_a_window_come_in_blocks_and_none_is_under_way_at_its_end(
     blocks = "".join("c" if one == "call" else "|" for one in stand_in.log if one in ("call", "synchronize")).split("|")
     first, *whole, last = blocks
     assert last == ""
-    assert first == "c" * (BLOCK + 1), "the very first call is no window's"
+    assert first == "c", "the very first call is no window's, and is waited for"
     assert set(whole) == {"c" * BLOCK}
     windows = [one.calls for one in ran.stretches]
     assert all(calls % BLOCK == 0 and calls >= 3 for calls in windows)
@@ -250,6 +293,84 @@ def test_a_board_too_full_to_place_anything_is_out_of_memory(monkeypatch: pytest
     with pytest.raises(WorkerFailed) as caught:
         torch_session._displace(random.Random(1), "m.pt", "cuda")
     assert caught.value.out_of_memory, "the trial tries again with one model at a time"
+
+
+def test_a_board_that_takes_nothing_is_no_wrong_input() -> None:
+    """This machine's PyTorch has no such device, and says so itself."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a board here")
+    with pytest.raises(WorkerFailed, match=r"m\.pt could not be put on the device cuda: ") as caught:
+        torch_session._displace(random.Random(1), "m.pt", "cuda")
+    assert not caught.value.out_of_memory
+
+
+TWO = """
+def make(): return nn.Linear(4, 3)
+def other(): return nn.Linear(4, 3)
+"""
+
+
+def failing(stand_in: Cuda, monkeypatch: pytest.MonkeyPatch, error: Exception, *, at: int) -> dict[Any, str]:
+    """Return two roles' models; the candidate's call of this number goes wrong on the board, which tells it late."""
+    placed, candidate, made = torch_session.ready, own(TWO).replace("make", "other"), []
+
+    def ready(path: str, *given: Any, **more: Any) -> Any:
+        found = placed(path, *given, **more)
+        if path == candidate:
+            found.module.register_forward_hook(lambda *_: made.append(1) or len(made) != at or fail())
+        return found
+
+    def fail() -> None:
+        stand_in.late = error
+
+    monkeypatch.setattr(torch_session, "ready", ready)
+    return {"candidate": candidate, "baseline": candidate.replace("other", "make")}
+
+
+LATE = [
+    (torch.AcceleratorError(ILLEGAL), WorkerFailed, f"^the candidate: the GPU failed: {ILLEGAL}$"),
+    (torch.AcceleratorError(ASSERTED), Refused, "^candidate: .*: the model fails on its inputs .* beyond a table"),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "words"), LATE, ids=["broken", "asserted"])
+@pytest.mark.parametrize("at", [1, 3], ids=["in the first call", "while it is timed"])
+@pytest.mark.parametrize("doing", ["timed", "metered"])
+def test_what_a_board_tells_late_is_told_of_the_model_that_did_it(
+    doing: str,
+    at: int,
+    *,
+    error: Exception,
+    kind: type[Exception],
+    words: str,
+    stand_in: Cuda,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whichever role is called after it waits for the board next."""
+    paths = failing(stand_in, monkeypatch, error, at=at)
+    spec, order = WorkloadSpec(inputs=X), ("baseline", "candidate")
+    job = EnergyJob(paths, order, spec, 0, 0.01, 3, 0.0)  # type: ignore[arg-type]
+    timed = LaunchJob(paths, order, spec, 1, 0.01, 4, 40)  # type: ignore[arg-type]
+    with pytest.raises(kind, match=words):
+        torch_session.run(timed if doing == "timed" else job, lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (torch.AcceleratorError(ILLEGAL), WorkerFailed, f"^the GPU failed: {ILLEGAL}$"),
+        (torch.AcceleratorError(ASSERTED), Refused, "beyond a table"),
+    ],
+    ids=["broken", "asserted"],
+)
+def test_what_a_board_tells_late_is_told_before_anything_is_counted(
+    error: Exception, kind: type[Exception], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = Cuda(late=error)
+    monkeypatch.setattr(torch_count, "device_of", lambda _: Board(api, 0))
+    with pytest.raises(kind, match=words):
+        count(WorkloadSpec(inputs=X))
+    assert api.log == ["synchronize"]
 
 
 def test_feeds_of_a_window_take_turns_within_its_blocks(stand_in: Cuda) -> None:
@@ -560,6 +681,13 @@ TOO_LARGE = "torch.empty(1 << 50, dtype=torch.uint8)"
         (TOO_LARGE, "dtype", MemoryError, "can't allocate memory"),
         (TOO_LARGE, "device", MemoryError, "can't allocate memory"),
         ("raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')", "dtype", WorkerFailed, "the GPU ran out"),
+        ("raise RuntimeError('CUDA error: unspecified launch failure')", "dtype", WorkerFailed, "the GPU failed: CUDA"),
+        (
+            "raise RuntimeError('CUDA error: unspecified launch failure')",
+            "device",
+            WorkerFailed,
+            "the GPU failed: CUDA",
+        ),
         (
             "raise RuntimeError('CUDA out of memory. Tried to allocate 2 GiB')",
             "device",

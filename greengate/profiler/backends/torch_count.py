@@ -12,7 +12,7 @@ from greengate.profiler.backends.torch_files import Kind
 from greengate.profiler.backends.torch_inputs import prepare
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory
 from greengate.profiler.backends.torch_open import Opened, open_model
-from greengate.profiler.backends.torch_run import Ready, arrays_of, device_of, put
+from greengate.profiler.backends.torch_run import Ready, arrays_of, device_of, put, wait
 from greengate.profiler.backends.torch_weights import Found, weights
 from greengate.profiler.jobs import UNFED, Counted, CountJob, Refused
 from greengate.profiler.operations.torch_count import TorchCount, count_module
@@ -56,6 +56,7 @@ def _count_fed(job: CountJob, opened: Opened, read: Found, changed: Sequence[str
     here = put(opened, fed, spec, device)
     settings = torch_settings.described(job.workload, job.workload.device)
     here.call(0)  # so that a failure is told in words before anything listens
+    wait(found if isinstance(found, Board) else None, job.path)
     ran = count_module(here.module, here.calls[0].args, here.calls[0].kwargs)
     stage("measuring activation memory")
     memory = absent or (

@@ -6,6 +6,7 @@ Runs in the worker.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -111,17 +112,31 @@ def board(device: str, api: Any) -> Board | Missing | None:
 _NO_ROOM = (
     "CUDA out of memory",
     "CUDA error: out of memory",
+    "CUDA driver error: out of memory",
     "CUDA failure 2: out of memory",
     "cudaErrorMemoryAllocation",
     "CUDNN_STATUS_ALLOC_FAILED",
     "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",  # its workspace does not fit any more
 )
+#: What CUDA and its libraries say when something on a board failed, through PyTorch.
+_BROKEN = re.compile(r"CUDA (\w+ )?error|\b(CUBLAS|CUDNN|CUSOLVER|CUSPARSE|CUFFT)_[A-Z]|Triton Error \[CUDA\]")
+#: What they say when a kernel itself found wrong what it was given.
+ASSERTED = "device-side assert triggered"
 
 
 def out_of_memory(error: BaseException) -> bool:
     """Tell whether a board, not the machine, ran out of memory."""
     named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
     return named or any(words in str(error) for words in _NO_ROOM)
+
+
+def broken(error: BaseException) -> str:
+    """Return the line in which CUDA or one of its libraries says that it failed; empty where none does."""
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    named = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
+    said = (line for line in lines if _BROKEN.search(line))
+    return next(said, (lines or ["AcceleratorError"])[0] if named else "")
 
 
 Timer = Callable[[Callable[[int], object], int], tuple[Sequence[int], Sequence[int]]]

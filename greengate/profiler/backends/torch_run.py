@@ -10,7 +10,7 @@ from greengate.profile import Missing, WorkloadSpec
 from greengate.profiler import recorded
 from greengate.profiler.backends import torch_settings, torch_text
 from greengate.profiler.backends.torch_calls import Call, Fed
-from greengate.profiler.backends.torch_device import SMALLER, Board, board, out_of_memory
+from greengate.profiler.backends.torch_device import ASSERTED, SMALLER, Board, board, broken, out_of_memory
 from greengate.profiler.backends.torch_inputs import prepare
 from greengate.profiler.backends.torch_open import Opened, evaluating, open_model
 from greengate.profiler.jobs import Refused, WorkerFailed
@@ -82,7 +82,7 @@ def put(opened: Opened, fed: Fed, spec: WorkloadSpec, device: str) -> Ready:
     except Refused:
         raise
     except Exception as error:
-        raise _unplaced(opened.path, device, error) from error
+        raise unplaced(opened.path, device, error) from error
     return Ready(opened, torch_settings.compiled(module, spec), fed, calls, device)
 
 
@@ -95,8 +95,8 @@ def _moved(opened: Opened, device: str) -> Any:
     return evaluating(move_to_device_pass(opened.program, device).module())
 
 
-def _unplaced(path: str, device: str, error: Exception) -> Exception:
-    """Return what it means that a model could not be placed: no memory, or a device that cannot take it."""
+def unplaced(path: str, device: str, error: Exception) -> Exception:
+    """Return what it means that something could not be placed: no memory, or a device that cannot take it."""
     found = fault(path, error)
     if not isinstance(found, Refused):
         return found
@@ -121,17 +121,31 @@ def device_of(spec: WorkloadSpec) -> Board | Missing | None:
     return found
 
 
+def wait(place: Board | None, path: str) -> None:
+    """Wait for a board, if any: what fails there is told late, and here in this model's name. Raises like a call."""
+    try:
+        if place is not None:
+            place.synchronize()
+    except Exception as error:
+        raise fault(path, error) from error
+
+
 #: What PyTorch says where a model makes something on a device of its own choice.
 _ELSEWHERE = "to be on the same device"
 _FOLLOW = (
     "make what it makes on the device of its inputs; traced TorchScript keeps the device it was traced on: "
     "trace it there, script it, or save it with torch.export, whose devices are moved"
 )
+_AGAIN = "run it again; if it stays, look at the board with `nvidia-smi`, and at kernels that the model brings itself"
+_INDEX = (
+    "keep what is fed within the model's tables: `inputs: {name: {max: ...}}`, recorded data too; "
+    "with `device: cpu` the error names the operator"
+)
 _INPUTS = "describe inputs that it takes: `inputs: {name: {shape: [...], dtype: ...}}`, or make them: `inputs_from`"
 
 
 def fault(path: str, error: Exception) -> Exception:
-    """Return what a failure of a run means: memory of the board or the machine, or inputs that do not fit."""
+    """Return what a failure of a run means: memory, a board that failed, or inputs that do not fit."""
     if isinstance(error, Refused | WorkerFailed | MemoryError):
         return error
     text = str(error).strip()
@@ -139,11 +153,21 @@ def fault(path: str, error: Exception) -> Exception:
         return WorkerFailed(f"the GPU ran out of memory: {_first(text)}", SMALLER)
     if ran_out_of_memory(f"{type(error).__name__}: {text}"):
         return MemoryError(_first(text))
+    if said := broken(error):
+        if ASSERTED in said:
+            message = f"{path}: the model fails on its inputs on the GPU, most often for an index beyond a table"
+            return Refused("input-mismatch", f"{message}: {said[:300]}", _INDEX)
+        return WorkerFailed(f"the GPU failed: {said[:300]}", _AGAIN)
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return WorkerFailed(f"torch.compile fails: {_first(text)}", "remove `compile: true`, or mend what it names")
     if _ELSEWHERE in text:
         return Refused("model-unsupported", f"{path}: the model does not follow to its device: {_last(error)}", _FOLLOW)
     return Refused("input-mismatch", f"{path}: the model fails on its inputs: {_last(error)}", _INPUTS)
+
+
+def late(path: str, error: Exception) -> Exception:
+    """Return what an error means that came where a board was waited for; any other is as it was."""
+    return fault(path, error) if broken(error) else error
 
 
 def _first(text: str) -> str:

@@ -15,7 +15,7 @@ from greengate.profiler.backends import torch_settings
 from greengate.profiler.backends.torch_count import count_model
 from greengate.profiler.backends.torch_device import BLOCK, Board
 from greengate.profiler.backends.torch_inputs import prepare
-from greengate.profiler.backends.torch_run import arrays_of, fault, on_board, ready
+from greengate.profiler.backends.torch_run import arrays_of, late, on_board, ready, unplaced, wait
 from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
 from greengate.profiler.instructions import calls
 from greengate.profiler.jobs import (
@@ -73,13 +73,13 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
     pin(job.cpus)
     with torch_settings.settings(job.workload):
         board = on_board(job.workload)
-        calls, feeds = _ready(job, stage)
+        calls, feeds = _ready(job, board, stage)
         stage("timing")
         try:
             found = _timed(calls, feeds, job, board)
         except pairing.RoleFailed as failed:
             with naming(failed.role):
-                raise failed.error from None
+                raise late(job.paths[failed.role], failed.error) from None
         torch_settings.check_held(job.workload)
     return found
 
@@ -118,7 +118,7 @@ def energy(job: EnergyJob, stage: Stage) -> Ran:
     pin(job.cpus)
     with torch_settings.settings(job.workload):
         board = on_board(job.workload)
-        calls, feeds = _ready(job, stage)
+        calls, feeds = _ready(job, board, stage)
         of = BLOCK if board is not None and job.doing == "inference" else 1
         if board is not None:
             calls = {role: _block(call, feeds, of, board) for role, call in calls.items()}
@@ -127,7 +127,7 @@ def energy(job: EnergyJob, stage: Stage) -> Ran:
             found = windows.run(calls, feeds, job, of=of)
         except pairing.RoleFailed as failed:
             with naming(failed.role):
-                raise failed.error from None
+                raise late(job.paths[failed.role], failed.error) from None
         torch_settings.check_held(job.workload)
     return Ran(found, ("cpu",) if board is None else ("cpu", board.uuid))
 
@@ -143,7 +143,7 @@ def _block(call: pairing.Call, feeds: int, of: int, board: Board) -> pairing.Cal
     return block
 
 
-def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing.Call], int]:
+def _ready(job: LaunchJob | EnergyJob, board: Board | None, stage: Stage) -> tuple[dict[Role, pairing.Call], int]:
     """Return a call for every role, each run once, and how many feeds there are."""
     chance = random.Random(job.seed)  # noqa: S311 - places buffers, keeps no secret
     arrays = arrays_of(job.workload)
@@ -161,6 +161,7 @@ def _ready(job: LaunchJob | EnergyJob, stage: Stage) -> tuple[dict[Role, pairing
             feeds.append(len(model.calls))
             stage(f"running the {role} for the first time")
             calls[role](0)
+            wait(board, job.paths[role])
             torch_settings.hold(job.workload)  # what a model imports in its first call may set it, once
     return calls, min(feeds)
 
@@ -174,7 +175,7 @@ def _displace(chance: random.Random, path: str, device: str) -> None:
         try:
             _HELD.append(torch.empty(chance.randrange(_PLACE_ON_BOARD), dtype=torch.uint8, device=device))
         except Exception as error:
-            raise fault(path, error) from error
+            raise unplaced(path, device, error) from error
 
 
 def footprint(job: FootprintJob, stage: Stage) -> Sampled:
