@@ -419,6 +419,36 @@ def test_the_peak_is_what_the_board_holds_more(
     assert ("NVIDIA Fake 0 held more" in found.notes[0]) is (peak is not None)
 
 
+NODE = "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Conv node. Name:'c' Status: "
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            "CUDA failure 700: an illegal memory access was encountered ; GPU=0 ; hostname=box ; file=/x/cuda_call.cc",
+            "the GPU failed: CUDA failure 700: an illegal memory access was encountered",
+        ),
+        (
+            f"{NODE}CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED ; GPU=0 ; hostname=box",
+            "the GPU failed: CUDNN failure 5000: CUDNN_STATUS_EXECUTION_FAILED",
+        ),
+        (
+            f"{NODE}CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED ; GPU=0 ; hostname=box",
+            "the GPU failed: CUBLAS failure 13: CUBLAS_STATUS_EXECUTION_FAILED",
+        ),
+    ],
+)
+def test_a_board_that_fails_is_not_the_models_fault(words: str, said: str) -> None:
+    place, error = Place(CUDA, device=BOARD, memory="cpu"), RuntimeError(words)
+    for meaning in (onnx_runtime._run_fault, onnx_runtime._load_fault):
+        found = meaning("net.onnx", error, place)
+        assert isinstance(found, WorkerFailed)
+        assert found.reason == said
+        assert "nvidia-smi" in found.help
+        assert isinstance(meaning("net.onnx", error, Place()), Refused), "without a board nothing of it can have failed"
+
+
 @pytest.mark.parametrize("words", ["CUDA failure 2: out of memory", "Failed to allocate memory for requested buffer"])
 def test_a_full_board_is_said_and_a_full_machine_is_another_matter(words: str) -> None:
     class Full:

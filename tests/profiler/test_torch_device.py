@@ -29,7 +29,8 @@ from greengate.profile import Gpu, InputSpec, Launch, Measurement, Missing, Work
 from greengate.profiler import exact, pairing  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
 from greengate.profiler.backends import torch_count, torch_run, torch_session, torch_settings  # noqa: E402
-from greengate.profiler.backends.torch_device import BLOCK, Board, board, out_of_memory  # noqa: E402
+from greengate.profiler.backends.board_faults import out_of_memory  # noqa: E402
+from greengate.profiler.backends.torch_device import BLOCK, Board, board  # noqa: E402
 from greengate.profiler.backends.torch_inputs import prepare  # noqa: E402
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory  # noqa: E402
 from greengate.profiler.backends.torch_open import open_model  # noqa: E402

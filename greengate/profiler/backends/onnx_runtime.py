@@ -9,8 +9,8 @@ from typing import Any
 
 from greengate.profiler import feed
 from greengate.profiler.backends import onnx_device
+from greengate.profiler.backends.board_faults import SMALLER, broken, out_of_memory
 from greengate.profiler.backends.onnx_device import ON_CPU, Place
-from greengate.profiler.backends.torch_device import SMALLER, out_of_memory
 from greengate.profiler.jobs import Refused, WorkerFailed
 from greengate.profiler.worker import ran_out_of_memory
 
@@ -149,12 +149,12 @@ _UNSUPPORTED = (
 
 
 def _load_fault(path: str, error: Exception, place: Place) -> Exception:
-    """Return what a failure to load means: memory, an unsupported part, or a broken model."""
+    """Return what a failure to load means: memory, a board that failed, an unsupported part, or a broken model."""
     import onnxruntime
 
     text = str(error)
-    if full := _board_full(error, place):
-        return full
+    if failed := _board_fault(path, error, place):
+        return failed
     if ran_out_of_memory(text):
         return MemoryError(_first(text))
     for pattern, words in _UNSUPPORTED:
@@ -174,19 +174,21 @@ def _lacking(path: str, error: Exception) -> Refused:
     return Refused("model-unsupported", message, _OTHER_RUNTIME)
 
 
-def _board_full(error: Exception, place: Place) -> WorkerFailed | None:
-    """Return the failure where a board, not the machine, ran out of memory."""
+def _board_fault(path: str, error: Exception, place: Place) -> Exception | None:
+    """Return what it means that the board, not the machine or the model, ran out of memory or failed."""
     text = str(error)
-    if place.device is None or not (out_of_memory(error) or ran_out_of_memory(text)):
+    if place.device is None:
         return None
-    return WorkerFailed(f"the GPU ran out of memory: {_first(text)}", SMALLER)
+    if out_of_memory(error) or ran_out_of_memory(text):
+        return WorkerFailed(f"the GPU ran out of memory: {_first(text)}", SMALLER)
+    return broken(path, error)
 
 
 def _run_fault(path: str, error: Exception, place: Place) -> Exception:
-    """Return what a failure of a run means: memory, or inputs that the model does not take."""
+    """Return what a failure of a run means: memory, a board that failed, or inputs that the model does not take."""
     text = str(error)
-    if full := _board_full(error, place):
-        return full
+    if failed := _board_fault(path, error, place):
+        return failed
     if ran_out_of_memory(text):
         return MemoryError(_first(text))
     if type(error).__name__ == "NotImplemented" or _LACKING.search(text):

@@ -1,4 +1,4 @@
-"""The device a PyTorch model runs on: whether it is there, its clock, its memory, and what its failures mean.
+"""The device a PyTorch model runs on: whether it is there, its clock, its memory.
 
 `Board` is all that greengate asks of CUDA; `api` is torch.cuda, or what stands in for it where there is no GPU.
 Runs in the worker.
@@ -6,7 +6,6 @@ Runs in the worker.
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -19,11 +18,6 @@ from greengate.profiler.boards import board_of
 
 #: Calls between two synchronisations: the board stays busy, and what it takes to begin and to wait is spread.
 BLOCK = 8
-
-SMALLER = (
-    "lower `workload: {batch_size: ...}` or `precision`, use a board with more memory, "
-    "or raise `worker: {gpu_memory: ...}` where that is set"
-)
 
 
 @dataclass(frozen=True)
@@ -106,37 +100,6 @@ def board(device: str, api: Any) -> Board | Missing | None:
     seen = f"PyTorch sees {count} NVIDIA GPU{'s' * (count != 1)} here" if count else "PyTorch sees no NVIDIA GPU here"
     help_ = "measure on a machine that has it, with a CUDA build of torch, or write `device: cpu`"
     return Missing(f"the device {device} is not there: {seen}", "unavailable", help_)
-
-
-#: What CUDA, its libraries and onnxruntime say when a board is full.
-_NO_ROOM = (
-    "CUDA out of memory",
-    "CUDA error: out of memory",
-    "CUDA driver error: out of memory",
-    "CUDA failure 2: out of memory",
-    "cudaErrorMemoryAllocation",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate",  # its workspace does not fit any more
-)
-#: What CUDA and its libraries say when something on a board failed, through PyTorch.
-_BROKEN = re.compile(r"CUDA (\w+ )?error|\b(CUBLAS|CUDNN|CUSOLVER|CUSPARSE|CUFFT)_[A-Z]|Triton Error \[CUDA\]")
-#: What they say when a kernel itself found wrong what it was given.
-ASSERTED = "device-side assert triggered"
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Tell whether a board, not the machine, ran out of memory."""
-    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return named or any(words in str(error) for words in _NO_ROOM)
-
-
-def broken(error: BaseException) -> str:
-    """Return the line in which CUDA or one of its libraries says that it failed; empty where none does."""
-    lines = [line.strip() for line in str(error).strip().splitlines()]
-    named = any(kind.__name__ == "AcceleratorError" for kind in type(error).__mro__)
-    said = (line for line in lines if _BROKEN.search(line))
-    return next(said, (lines or ["AcceleratorError"])[0] if named else "")
 
 
 Timer = Callable[[Callable[[int], object], int], tuple[Sequence[int], Sequence[int]]]

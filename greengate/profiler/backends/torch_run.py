@@ -9,8 +9,9 @@ from typing import Any
 from greengate.profile import Missing, WorkloadSpec
 from greengate.profiler import recorded
 from greengate.profiler.backends import torch_settings, torch_text
+from greengate.profiler.backends.board_faults import SMALLER, broken, out_of_memory
 from greengate.profiler.backends.torch_calls import Call, Fed
-from greengate.profiler.backends.torch_device import ASSERTED, SMALLER, Board, board, broken, out_of_memory
+from greengate.profiler.backends.torch_device import Board, board
 from greengate.profiler.backends.torch_inputs import prepare
 from greengate.profiler.backends.torch_open import Opened, evaluating, open_model
 from greengate.profiler.jobs import Refused, WorkerFailed
@@ -136,11 +137,6 @@ _FOLLOW = (
     "make what it makes on the device of its inputs; traced TorchScript keeps the device it was traced on: "
     "trace it there, script it, or save it with torch.export, whose devices are moved"
 )
-_AGAIN = "run it again; if it stays, look at the board with `nvidia-smi`, and at kernels that the model brings itself"
-_INDEX = (
-    "keep what is fed within the model's tables: `inputs: {name: {max: ...}}`, recorded data too; "
-    "with `device: cpu` the error names the operator"
-)
 _INPUTS = "describe inputs that it takes: `inputs: {name: {shape: [...], dtype: ...}}`, or make them: `inputs_from`"
 
 
@@ -153,11 +149,8 @@ def fault(path: str, error: Exception) -> Exception:
         return WorkerFailed(f"the GPU ran out of memory: {_first(text)}", SMALLER)
     if ran_out_of_memory(f"{type(error).__name__}: {text}"):
         return MemoryError(_first(text))
-    if said := broken(error):
-        if ASSERTED in said:
-            message = f"{path}: the model fails on its inputs on the GPU, most often for an index beyond a table"
-            return Refused("input-mismatch", f"{message}: {said[:300]}", _INDEX)
-        return WorkerFailed(f"the GPU failed: {said[:300]}", _AGAIN)
+    if failed := broken(path, error):
+        return failed
     if type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
         return WorkerFailed(f"torch.compile fails: {_first(text)}", "remove `compile: true`, or mend what it names")
     if _ELSEWHERE in text:
@@ -167,7 +160,7 @@ def fault(path: str, error: Exception) -> Exception:
 
 def late(path: str, error: Exception) -> Exception:
     """Return what an error means that came where a board was waited for; any other is as it was."""
-    return fault(path, error) if broken(error) else error
+    return error if broken(path, error) is None else fault(path, error)
 
 
 def _first(text: str) -> str:

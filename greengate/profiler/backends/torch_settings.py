@@ -12,8 +12,9 @@ from functools import partial
 from typing import Any
 
 from greengate.profile import WorkloadSpec
+from greengate.profiler.backends.board_faults import broken, out_of_memory
 from greengate.profiler.backends.torch_calls import Call, mapped
-from greengate.profiler.backends.torch_device import Board, board, broken, out_of_memory
+from greengate.profiler.backends.torch_device import Board, board
 from greengate.profiler.backends.torch_open import Opened
 from greengate.profiler.jobs import Refused, WorkerFailed
 from greengate.profiler.worker import ran_out_of_memory
@@ -167,7 +168,7 @@ def converted(opened: Opened, module: Any, spec: WorkloadSpec) -> Any:
             module = module.to(dtype=kind)
         return module.to(memory_format=torch.channels_last) if spec.channels_last else module
     except (RuntimeError, TypeError) as error:
-        if out_of_memory(error) or ran_out_of_memory(str(error)) or broken(error):
+        if out_of_memory(error) or ran_out_of_memory(str(error)) or broken(opened.path, error):
             raise
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         message = f"{opened.path} cannot be brought to {_wanted(spec)}: {first}"
