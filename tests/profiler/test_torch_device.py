@@ -183,15 +183,15 @@ def test_a_board_out_of_memory_is_told_from_a_wrong_input(error: RuntimeError, e
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     """Let the worker run on a board that holds 1,000 bytes already, and 500 more with a model."""
-    api, real = Cuda(), torch_session.ready
+    api, real = Cuda(), torch_run.open_model
     api.hold(1000)
 
-    def ready(*given: Any, **more: Any) -> Any:
+    def opened(*given: Any) -> Any:
         api.hold(500)
-        return real(*given, **more)
+        return real(*given)
 
     monkeypatch.setattr(torch_session, "on_board", lambda _: Board(api, 0))
-    monkeypatch.setattr(torch_session, "ready", ready)
+    monkeypatch.setattr(torch_run, "open_model", opened)
     return api
 
 

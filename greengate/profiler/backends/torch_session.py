@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from greengate.profile import Role
 from greengate.profiler import pairing, windows
@@ -15,7 +15,7 @@ from greengate.profiler.backends import torch_settings
 from greengate.profiler.backends.torch_count import count_model
 from greengate.profiler.backends.torch_device import BLOCK, Board
 from greengate.profiler.backends.torch_inputs import prepare
-from greengate.profiler.backends.torch_run import arrays_of, fault, on_board, ready
+from greengate.profiler.backends.torch_run import arrays_of, fault, feeding, loaded, on_board, ready
 from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
 from greengate.profiler.instructions import calls
 from greengate.profiler.jobs import (
@@ -34,6 +34,8 @@ from greengate.profiler.jobs import (
 )
 from greengate.profiler.worker import Stage
 from greengate.recipe import NO_RECIPE
+
+T = TypeVar("T")
 
 #: Memory that only takes place; held until the worker ends.
 _HELD: list[object] = []
@@ -180,7 +182,8 @@ def _displace(chance: random.Random, path: str, device: str) -> None:
 def footprint(job: FootprintJob, stage: Stage) -> Sampled:
     """Time the load of one model and weigh it while it loads and runs, above what was held before.
 
-    On a board, what PyTorch's allocator held there is its weight. A compiled model is ready after its first call.
+    On a board, what PyTorch's allocator held there is its weight. A compiled model is ready after its first call. The
+    clock stands still while inputs are made.
     """
     pin(job.cpus)
     arrays = arrays_of(job.workload)
@@ -188,14 +191,12 @@ def footprint(job: FootprintJob, stage: Stage) -> Sampled:
         board = on_board(job.workload)
         before = reset_peak() if board is None else board.reset_peak()
         stage("loading the model")
-        start = time.perf_counter_ns()
-        model = ready(job.path, job.recipe, job.workload, arrays=arrays)
+        placed, load = _clocked(lambda: loaded(job.path, job.recipe, job.workload), board)
+        stage("making the inputs")
+        model = feeding(placed, job.workload, arrays)
         if job.workload.compile:
             stage("compiling the model")
-            model.call(0)
-        if board is not None:
-            board.synchronize()
-        series: dict[str, tuple[int, ...]] = {"load": (time.perf_counter_ns() - start,)}
+            load += _clocked(lambda: model.call(0), board)[1]
         stage("running the model")
         spent = time.perf_counter_ns()
         for index in range(FOOTPRINT_CALLS):
@@ -204,8 +205,17 @@ def footprint(job: FootprintJob, stage: Stage) -> Sampled:
             board.synchronize()
         seconds = (time.perf_counter_ns() - spent) / 1e9
         peak, notes = _weighed(board, before)
-    found = series if peak is None else series | {"peak": (peak,)}
+    found = {"load": (load,)} | ({} if peak is None else {"peak": (peak,)})
     return Sampled({"candidate": found}, seconds, notes)
+
+
+def _clocked(work: Callable[[], T], board: Board | None) -> tuple[T, int]:
+    """Return what some work makes and the ns that it takes, until the board, where there is one, is done with it."""
+    start = time.perf_counter_ns()
+    made = work()
+    if board is not None:
+        board.synchronize()
+    return made, time.perf_counter_ns() - start
 
 
 def simulate(job: SimulateJob, stage: Stage) -> Called:
