@@ -202,6 +202,20 @@ def test_a_model_weighs_what_the_board_holds_more(stand_in: Cuda) -> None:
     assert "had reserved 3,000 B" in found.notes[0]
 
 
+def test_what_placing_inputs_takes_on_the_way_weighs_nothing(stand_in: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = torch_settings.placed_call
+
+    def placed(*given: Any) -> Any:
+        stand_in.hold(9000)
+        stand_in.hold(-8000)
+        return real(*given)
+
+    monkeypatch.setattr(torch_settings, "placed_call", placed)
+    found = torch_session.run(FootprintJob(own(), WorkloadSpec(inputs=X), 0), lambda _: None)
+    assert isinstance(found, Sampled)
+    assert found.samples["candidate"]["peak"] == (500 + 1000,)
+
+
 def test_calls_of_a_window_come_in_blocks_and_none_is_under_way_at_its_end(
     stand_in: Cuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
