@@ -90,7 +90,7 @@ _ROWS = (
         "tokens_per_second", "Tokens per second", "rate", "noisy", "higher", "new tokens; the prompt takes time too"
     ),
     Metric("cpu_time", "CPU time", "time", "noisy", "lower", "process CPU time per inference"),
-    Metric("peak_memory", "Peak memory", "bytes", "noisy", "lower", "high-water mark above the empty worker"),
+    Metric("peak_memory", "Peak memory", "bytes", "noisy", "lower", "highest at load and run, above the empty worker"),
     Metric("load_time", "Load time", "time", "noisy", "lower", "from the file to a ready model"),
     Metric("energy_per_1k", "Energy per 1k", "energy", "noisy", "lower", "gross energy of 1,000 items"),
     Metric("cpu_energy_per_1k", "CPU energy per 1k", "energy", "noisy", "lower", "package and DRAM"),

@@ -80,6 +80,38 @@ def test_counts_are_those_of_the_cpu() -> None:
         assert there.value == here.value == 4 * 1024**2
 
 
+#: What a board runs by other operators than a processor: heads of 60 columns, which it pads to 64; a layer of cuDNN.
+OTHERWISE = {
+    "attention": (
+        """
+import torch
+class Net(torch.nn.Module):
+    def forward(self, input):
+        heads = input[:, :960].view(1, 64, 16, 60).transpose(1, 2)
+        return torch.nn.functional.scaled_dot_product_attention(heads, heads, heads)
+def make(): return Net()
+""",
+        "bf16",
+        16 * 64 * 64 * (60 + 60),
+    ),
+    "recurrent": ("import torch\ndef make(): return torch.nn.LSTM(1024, 32)\n", None, 64 * 4 * 32 * (1024 + 32)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERWISE)
+def test_what_a_board_runs_otherwise_counts_the_same(name: str) -> None:
+    text, precision, macs = OTHERWISE[name]
+    Path(f"{name}_net.py").write_text(text)
+    path = str(Path(f"{name}_net:make").absolute())
+    for device in ("cuda", "cpu"):
+        asked = spec(device, precision=precision)
+        found = torch_session.run(CountJob(path, asked), lambda _: None)
+        assert isinstance(found, Counted)
+        counted = found.measurements["macs"]
+        assert isinstance(counted, Measurement), counted
+        assert counted.value == macs / 64
+
+
 def test_a_trial_finds_the_extra_work_and_equal_models_equal() -> None:
     launches = []
     for seed in range(6):

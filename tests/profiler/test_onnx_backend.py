@@ -461,6 +461,45 @@ def test_a_footprint_weighs_the_model_and_not_the_worker() -> None:
     assert 0 <= weighed["small"] < 16e6
 
 
+def images(grows: str) -> onnx.ModelProto:
+    """Return the sum of 36.75 MiB of images, and 50 MiB more of weights, or of what is computed on the way."""
+    nodes, weights, last = [op("ReduceSum", ["x"], ["s"], keepdims=0)], [], "s"
+    if grows == "weights":
+        nodes += [op("Cast", ["s"], ["c"], to=TensorProto.INT64), op("Sub", ["c", "c"], ["i"])]
+        nodes += [op("Gather", ["w", "i"], ["g"]), op("Add", ["s", "g"], ["t"])]
+        weights, last = [weight("w", (50 << 18,))], "t"
+    if grows == "call":
+        nodes += [op("Expand", ["s", "n"], ["e"]), op("ReduceSum", ["e"], ["t"], keepdims=0)]
+        weights, last = [numpy_helper.from_array(np.array([50 << 18]), "n")], "t"
+    nodes.append(op("Neg", [last], ["y"]))
+    return model(nodes, [value("x", (64, 3, 224, 224))], weights)
+
+
+def test_peak_memory_is_the_models_where_making_its_inputs_takes_more() -> None:
+    """Values of the inputs are made in three times their size, which no model weighs."""
+    found = {}
+    for grows in ("nowhere", "weights", "call"):
+        save(images(grows), Path("m.onnx"))
+        job = FootprintJob("m.onnx", WorkloadSpec(batch_size=64), 0)
+        found[grows] = backend.run(job, LIMITS).samples["candidate"]["peak"][0] / (1 << 20)
+    plain = found["nowhere"]
+    assert 36.75 < plain < 36.75 + 30
+    assert found["call"] - plain == pytest.approx(50, abs=8)
+    assert 50 - 5 < found["weights"] - plain < 2 * 50 + 5, "held twice while they load"
+
+
+def test_memory_that_cannot_be_watched_anew_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    from greengate.profiler.backends import onnx_session
+
+    marks = iter([1000, None])
+    monkeypatch.setattr(onnx_session, "reset_peak", lambda: next(marks))
+    save(linear(), Path("m.onnx"))
+    found = onnx_session.run(FootprintJob("m.onnx", WorkloadSpec(), 0), lambda _: None)
+    assert isinstance(found, Sampled)
+    assert found.samples["candidate"].keys() == {"load"}
+    assert found.notes == ("this system does not tell a process's peak memory",)
+
+
 def test_the_backend_is_in_the_table_and_knows_its_machine() -> None:
     assert FORMATS["onnx"].load() is backend  # type: ignore[comparison-overlap]
     assert backend.hardware().cores >= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import subprocess
@@ -19,7 +20,7 @@ from greengate.profiler.backends import onnx_session
 from greengate.profiler.jobs import CountJob
 from greengate.profiler.operations import torch_check
 from greengate.profiler.operations.torch_count import TorchCount, count_module
-from greengate.profiler.operations.torch_formulas import TORCH_FORMULAS
+from greengate.profiler.operations.torch_formulas import TORCH_FORMULAS, is_narrow
 from greengate.profiler.operations.torch_free import TORCH_FREE, is_free
 
 needs.package("torch")
@@ -206,6 +207,103 @@ CASES: dict[str, tuple[Any, tuple[Tensor, ...], int]] = {
 }
 
 
+def groups(*ends: int) -> Tensor:
+    """Return where each group ends."""
+    return torch.tensor(ends, dtype=torch.int32)
+
+
+def halves(*shape: int) -> Tensor:
+    return torch.ones(shape, dtype=torch.bfloat16)
+
+
+#: X, W, where groups end, the shape of Y, MACs; 3 groups, K = 16 unless groups are parts of it.
+GROUPED: dict[str, tuple[Tensor, Tensor, Tensor | None, tuple[int, ...], int]] = {
+    # rows of X by the group's own W: each of 64 rows once
+    "rows": (halves(64, 16), halves(3, 16, 32), groups(8, 40, 64), (64, 32), 64 * 16 * 32),
+    "rows, one group empty": (halves(64, 16), halves(3, 16, 32), groups(0, 40, 64), (64, 32), 64 * 16 * 32),
+    # the last 24 rows belong to no group
+    "rows beyond the last": (halves(64, 16), halves(3, 16, 32), groups(8, 16, 40), (64, 32), 40 * 16 * 32),
+    "batches": (halves(3, 8, 16), halves(3, 16, 32), None, (3, 8, 32), 3 * 8 * 16 * 32),
+    # columns of W by the group's own X: each of 64 columns once
+    "columns": (halves(3, 8, 16), halves(16, 64), groups(16, 48, 64), (8, 64), 8 * 16 * 64),
+    "columns beyond the last": (halves(3, 8, 16), halves(16, 64), groups(16, 32, 48), (8, 64), 8 * 16 * 48),
+    # every group has a part of K = 64: Y has three matrices, and K is gone through once
+    "parts of K": (halves(8, 64), halves(64, 32), groups(16, 48, 64), (3, 8, 32), 8 * 64 * 32),
+    "parts of K beyond the last": (halves(8, 64), halves(64, 32), groups(16, 32, 48), (3, 8, 32), 8 * 48 * 32),
+}
+
+
+@pytest.mark.parametrize("name", GROUPED)
+def test_products_of_groups_by_hand(name: str) -> None:
+    """And as the products that they are: one for each group."""
+    left, right, ends, shape, macs = GROUPED[name]
+    found = counted(Calls(torch.ops.aten._grouped_mm), left, right, ends)
+    assert (found.macs, found.unknown, found.narrow) == (macs, {}, 0)
+    assert torch.ops.aten._grouped_mm(left, right, ends).shape == shape
+
+    def apart(left: Tensor, right: Tensor) -> list[Tensor]:
+        if ends is None:
+            return [torch.bmm(left, right)]
+        cuts = [slice(low, high) for low, high in itertools.pairwise([0, *ends.tolist()])]
+        if left.dim() == 3:
+            return [x @ right[:, cut] for x, cut in zip(left, cuts, strict=True)]
+        if right.dim() == 3:
+            return [left[cut] @ w for w, cut in zip(right, cuts, strict=True)]
+        return [left[:, cut] @ right[cut] for cut in cuts]
+
+    assert counted(Calls(apart), left, right).macs == macs
+
+
+def test_products_of_groups_of_8_bit_floats_by_hand() -> None:
+    """No processor runs these; the arguments are those of the operator's schema, scales before offsets."""
+    left, right = halves(64, 16).to(_FP8), halves(3, 16, 32).to(_FP8)
+    args = (left, right, ones(64), ones(3, 32), groups(8, 16, 40))
+    assert TORCH_FORMULAS["aten::_scaled_grouped_mm"](args, None) == 40 * 16 * 32
+    assert is_narrow("aten::_scaled_grouped_mm", args)
+
+
+def flash(pad: int, between: bool = False) -> Any:
+    """Return attention as PyTorch runs it on a board; on the meta device, which needs none."""
+
+    def run(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        width = query.shape[-1]
+        padded = [F.pad(item, (0, pad)) if pad else item for item in (query, key, value)]
+        if between:
+            query.abs()
+        out = torch.ops.aten._scaled_dot_product_flash_attention(*padded, scale=width**-0.5)
+        return out[0][..., :width]
+
+    return run
+
+
+# 2 heads: 5 queries x 7 keys x (width + width)
+@pytest.mark.parametrize(
+    ("width", "pad", "between", "counts"),
+    [
+        (60, 4, False, 60),
+        (57, 7, False, 57),
+        (64, 0, False, 64),
+        (64, 8, False, 72),  # PyTorch would not
+        (60, 3, False, 63),
+        (60, 4, True, 64),  # the model's own, on which other operators may run
+    ],
+)
+def test_flash_attention_counts_the_width_that_heads_have(width: int, pad: int, between: bool, counts: int) -> None:
+    """A board pads halves to a multiple of 8 columns; a processor does not, and the same model counts the same."""
+    with torch.device("meta"):
+        query, key, value = (torch.ones(1, 2, rows, width, dtype=torch.bfloat16) for rows in (5, 7, 7))
+    found = counted(Calls(flash(pad, between)), query, key, value)
+    assert found.counted == {"aten::_scaled_dot_product_flash_attention": 1}
+    assert (found.macs, found.unknown) == (2 * 35 * 2 * counts, {})
+    if counts == width:
+        plain = [torch.ones_like(item, device="cpu") for item in (query, key, value)]
+        assert found.macs == counted(Calls(F.scaled_dot_product_attention), *plain).macs
+
+
+def test_weights_of_recurrent_layers_laid_out_for_cudnn_are_free() -> None:
+    assert is_free(torch.ops.aten._cudnn_rnn_flatten_weight.default)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_formulas_by_hand(name: str) -> None:
     function, args, macs = CASES[name]
@@ -372,7 +470,7 @@ def test_a_product_of_nested_tensors_is_unknown(layout: torch.layout) -> None:
 
 #: What contracts in PyTorch, by the words in its name; what only looks like it.
 CONTRACTS = re.compile(r"mm(?!a)|conv(?!ert)|attention|rnn|lstm|gru|linear|dot|mv(?!l)|_fft_|cdist|det$|einsum")
-LOOKS = re.compile(r"cummin|hamming|(lstm|gru)_cell$|upsample_(bi|tri)?linear")
+LOOKS = re.compile(r"cummin|hamming|(lstm|gru)_cell$|rnn_flatten_weight$|upsample_(bi|tri)?linear")
 
 
 def test_nothing_that_contracts_is_free(known: dict[str, list[Any]]) -> None:
@@ -569,6 +667,14 @@ def test_fvcore_agrees_but_for_its_known_differences(name: str) -> None:
     line = check(net.build(), net.input)
     assert "warning" not in line
     assert "greengate counts the same" in line
+
+
+def test_fvcore_does_not_see_products_of_groups() -> None:
+    needs.package("fvcore")
+    left, right, ends, _, macs = GROUPED["rows"]
+    line = check(Calls(torch._grouped_mm), left, right, ends)
+    assert "warning" not in line
+    assert f"and {macs:,} MACs in operators that it does not see" in line
 
 
 def test_fvcores_figure_stands_apart_from_what_it_adds() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -227,15 +228,15 @@ def test_an_assert_of_a_kernel_says_that_an_index_lies_beyond_a_table() -> None:
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Cuda:
     """Let the worker run on a board that holds 1,000 bytes already, and 500 more with a model."""
-    api, real = Cuda(), torch_session.ready
+    api, real = Cuda(), torch_run.open_model
     api.hold(1000)
 
-    def ready(*given: Any, **more: Any) -> Any:
+    def opened(*given: Any) -> Any:
         api.hold(500)
-        return real(*given, **more)
+        return real(*given)
 
     monkeypatch.setattr(torch_session, "on_board", lambda _: Board(api, 0))
-    monkeypatch.setattr(torch_session, "ready", ready)
+    monkeypatch.setattr(torch_run, "open_model", opened)
     return api
 
 
@@ -244,6 +245,20 @@ def test_a_model_weighs_what_the_board_holds_more(stand_in: Cuda) -> None:
     assert isinstance(found, Sampled)
     assert found.samples["candidate"]["peak"] == (500,)
     assert "had reserved 3,000 B" in found.notes[0]
+
+
+def test_what_placing_inputs_takes_on_the_way_weighs_nothing(stand_in: Cuda, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = torch_settings.placed_call
+
+    def placed(*given: Any) -> Any:
+        stand_in.hold(9000)
+        stand_in.hold(-8000)
+        return real(*given)
+
+    monkeypatch.setattr(torch_settings, "placed_call", placed)
+    found = torch_session.run(FootprintJob(own(), WorkloadSpec(inputs=X), 0), lambda _: None)
+    assert isinstance(found, Sampled)
+    assert found.samples["candidate"]["peak"] == (500 + 1000,)
 
 
 def test_calls_of_a_window_come_in_blocks_and_none_is_under_way_at_its_end(
@@ -372,6 +387,36 @@ def test_what_a_board_tells_late_is_told_before_anything_is_counted(
     with pytest.raises(kind, match=words):
         count(WorkloadSpec(inputs=X))
     assert api.log == ["synchronize"]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (torch.AcceleratorError(ILLEGAL), WorkerFailed, f"^the GPU failed: {ILLEGAL}$"),
+        (torch.AcceleratorError(ASSERTED), Refused, "beyond a table"),
+    ],
+    ids=["broken", "asserted"],
+)
+@pytest.mark.parametrize("waits", [1, 2], ids=["while it loads", "while it runs"])
+def test_what_a_board_tells_late_is_told_of_the_model_that_is_weighed(
+    waits: int,
+    error: Exception,
+    *,
+    kind: type[Exception],
+    words: str,
+    stand_in: Cuda,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    real, seen = torch_session.wait, []
+
+    def wait(place: Board | None, path: str) -> None:
+        seen.append(path)
+        stand_in.late = error if len(seen) == waits else None
+        real(place, path)
+
+    monkeypatch.setattr(torch_session, "wait", wait)
+    with pytest.raises(kind, match=words):
+        torch_session.run(FootprintJob(own(), WorkloadSpec(inputs=X), 0), lambda _: None)
 
 
 def test_feeds_of_a_window_take_turns_within_its_blocks(stand_in: Cuda) -> None:
@@ -610,6 +655,134 @@ def test_settings_that_a_call_changes_are_put_right_or_nothing_is_told(sets: str
         with pytest.raises(WorkerFailed, match=r"the model sets cudnn.benchmark to True \(measured with False\) while"):
             torch_session.run(job, lambda _: None)
     assert isinstance(count(spec, path).measurements["macs"], Measurement)
+
+
+#: Of every switch that no workload chooses: how code sets it, what tells it, and as what PyTorch begins with.
+SWITCHES = {
+    "deterministic_algorithms": ("use_deterministic_algorithms(True)", "get_deterministic_debug_mode()", "0"),
+    "cudnn.enabled": ("backends.cudnn.enabled = False", "backends.cudnn.enabled", "True"),
+    "mkldnn.enabled": ("backends.mkldnn.enabled = False", "backends.mkldnn.enabled", "True"),
+    "mkldnn.deterministic": ("backends.mkldnn.deterministic = True", "backends.mkldnn.deterministic", "False"),
+    "cuda.flash_sdp": ("backends.cuda.enable_flash_sdp(False)", "backends.cuda.flash_sdp_enabled()", "True"),
+    "cuda.mem_efficient_sdp": (
+        "backends.cuda.enable_mem_efficient_sdp(False)",
+        "backends.cuda.mem_efficient_sdp_enabled()",
+        "True",
+    ),
+    "cuda.math_sdp": ("backends.cuda.enable_math_sdp(False)", "backends.cuda.math_sdp_enabled()", "True"),
+    "cuda.cudnn_sdp": ("backends.cuda.enable_cudnn_sdp(False)", "backends.cuda.cudnn_sdp_enabled()", "True"),
+    "mha.fastpath": ("backends.mha.set_fastpath_enabled(False)", "backends.mha.get_fastpath_enabled()", "True"),
+    "default_dtype": ("set_default_dtype(torch.float64)", "get_default_dtype()", "torch.float32"),
+    "default_device": ("set_default_device('meta')", "get_default_device().type", "cpu"),
+    "autocast.cpu": ("set_autocast_enabled('cpu', True)", "is_autocast_enabled('cpu')", "False"),
+    "autocast.cpu.dtype": (
+        "set_autocast_dtype('cpu', torch.float16)",
+        "get_autocast_dtype('cpu')",
+        "torch.bfloat16",
+    ),
+    "autocast.cuda": ("set_autocast_enabled('cuda', True)", "is_autocast_enabled('cuda')", "False"),
+    "autocast.cuda.dtype": (
+        "set_autocast_dtype('cuda', torch.bfloat16)",
+        "get_autocast_dtype('cuda')",
+        "torch.float16",
+    ),
+    "autocast.cache": ("set_autocast_cache_enabled(False)", "is_autocast_cache_enabled()", "True"),
+}
+
+
+@pytest.fixture
+def switched_back() -> Iterator[None]:
+    """What a failed test leaves switched would fail the next."""
+    yield
+    torch_settings.hold(WorkloadSpec(threads=torch.get_num_threads()))
+
+
+def told(name: str) -> str:
+    return str(eval(f"torch.{SWITCHES[name][1]}"))
+
+
+def switching(name: str, where: str, sure: bool = True) -> str:
+    """Write a model whose code sets a switch where it is imported, or called, or not; else each call makes sure of it.
+
+    Not `sure`: no call does.
+    """
+    sets, tells, begins = SWITCHES[name]
+    return own(
+        (f"torch.{sets}\n" if where == "import" else "")
+        + f"""
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(4, 3, device="cpu", dtype=torch.float32))
+    def forward(self, input):
+        found = str(torch.{tells})
+        if {where!r} == "call":
+            torch.{sets}
+        elif {sure}:
+            assert found == {begins!r}, found
+        return input @ self.weight
+def make(): return Net()
+"""
+    )
+
+
+def test_every_switch_that_no_workload_chooses_is_in_the_table() -> None:
+    assert [switch.name for switch in torch_settings._untouched()] == list(SWITCHES)
+
+
+def test_switches_are_held_as_pytorch_begins_with_them() -> None:
+    """In a process of its own, where nothing has switched anything."""
+    tells = ", ".join(f"torch.{tell}" for _, tell, _ in SWITCHES.values())
+    script = f"import torch; print(*[{tells}], sep='\\n')"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [begins for *_, begins in SWITCHES.values()]
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_what_the_code_of_one_role_switches_reaches_neither(name: str, switched_back: None) -> None:
+    """Both run in one process, where a switch of the baseline's code would be the candidate's too, and unseen."""
+    before = told(name)
+    paths = {}
+    for role, where in (("baseline", "import"), ("candidate", "nowhere")):
+        Path(role).mkdir()
+        Path(switching(name, where).partition(":")[0] + ".py").rename(Path(role) / "own.py")
+        paths[role] = str((Path(role) / "own:make").absolute())
+    spec = WorkloadSpec(inputs=X)
+    job = LaunchJob(paths, ("baseline", "candidate"), spec, 1, 0.01, 4, 40)  # type: ignore[arg-type]
+    torch_session.run(job, lambda _: None)
+    assert told(name) == before
+    # Counting has the fast path of attention off by itself, so its calls are left alone.
+    (note,) = [note for note in count(spec, switching(name, "import", sure=False)).notes if "code sets" in note]
+    assert f" {name} to " in note
+    assert told(name) == before
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_a_model_that_switches_in_every_call_is_not_timed(name: str, switched_back: None) -> None:
+    before = told(name)
+    job = LaunchJob({"candidate": switching(name, "call")}, ("candidate",), WorkloadSpec(inputs=X), 1, 0.01, 4, 40)
+    with pytest.raises(WorkerFailed, match=rf"the model sets {name} to .* while it runs") as caught:
+        torch_session.run(job, lambda _: None)
+    assert "put it back within the call" in caught.value.help
+    assert told(name) == before
+
+
+def test_a_default_device_that_is_not_there_is_told_and_taken_back(switched_back: None) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("it is there")
+    torch.set_default_device("cuda")
+    spec = WorkloadSpec(threads=torch.get_num_threads())
+    assert torch_settings.hold(spec) == ("default_device to one that is not there (measured with cpu)",)
+    assert torch.ones(1).device.type == "cpu"
+
+
+def test_what_the_compiler_was_told_of_determinism_goes_with_it(switched_back: None) -> None:
+    from torch._inductor import config
+
+    torch.use_deterministic_algorithms(True)
+    assert config.deterministic
+    torch_settings.hold(WorkloadSpec())
+    assert not config.deterministic
 
 
 @pytest.mark.parametrize(("precision", "bits"), [(None, 32), ("fp32", 32), ("fp16", 16), ("bf16", 16)])

@@ -13,7 +13,8 @@ from greengate.profiler.backends.onnx_count import count_model
 from greengate.profiler.backends.onnx_device import Place
 from greengate.profiler.backends.onnx_runtime import load
 from greengate.profiler.backends.onnx_unrun import arrays_of
-from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
+from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, above, displaced, naming, peak, pin, reset_peak
+from greengate.profiler.cuda import Device
 from greengate.profiler.instructions import calls
 from greengate.profiler.jobs import (
     Answer,
@@ -111,7 +112,10 @@ def _caller(each: Sequence[Callable[[], None]]) -> pairing.Call:
 
 
 def footprint(job: FootprintJob, stage: Stage) -> Sampled:
-    """Time the load of one model and weigh the process while it loads and runs, above what it weighed before."""
+    """Time the load of one model and weigh the process while it loads and runs, above what it weighed before.
+
+    What making the inputs takes in between is greengate's own, and in neither.
+    """
     pin(job.cpus)
     arrays = arrays_of(job.workload)
     import numpy  # noqa: F401 - weighed before, not with the model
@@ -123,30 +127,29 @@ def footprint(job: FootprintJob, stage: Stage) -> Sampled:
     start = time.perf_counter_ns()
     loaded = load(job.path, job.workload.threads, place=place)
     series = {"load": (time.perf_counter_ns() - start,)}
+    loading = None if place.device else peak(before)
+    stage("making the inputs")
     fed = feed.prepare(loaded.signatures(), job.workload, arrays)
-    stage("running the model")
     each = [loaded.caller(one) for one in fed.feeds]
+    stage("running the model")
+    ready = None if place.device else reset_peak()
     spent = time.perf_counter_ns()
     for index in range(FOOTPRINT_CALLS):
         each[index % len(each)]()
     seconds = (time.perf_counter_ns() - spent) / 1e9
-    peak, notes = _weighed(place, before)
-    return Sampled({"candidate": series if peak is None else series | {"peak": (peak,)}}, seconds, notes)
+    weight, notes = above(before, loading, peak(ready)) if place.device is None else _on_board(place.device, before)
+    return Sampled({"candidate": series if weight is None else series | {"peak": (weight,)}}, seconds, notes)
 
 
-def _weighed(place: Place, before: int | None) -> tuple[int | None, tuple[str, ...]]:
-    """Return the peak above what was held before, and how it came about where that is not the usual way.
+def _on_board(device: Device, before: int | None) -> tuple[int | None, tuple[str, ...]]:
+    """Return what the board holds more than before, and how that came about, or why nobody knows.
 
     The runtime's arena on a board grows and does not shrink, so what is held after the runs is its highest.
     """
-    if place.device is None:
-        if before is None:
-            return None, ("this system does not tell a process's peak memory",)
-        return max(0, status("VmHWM") - before), ()
-    after = boards.held(place.device.uuid)
+    after = boards.held(device.uuid)
     if before is None or after is None:
         return None, ("nobody tells what is held on the board: nvidia-ml-py is not installed, or does not know it",)
-    note = f"peak_memory is what the {place.device.name} held more after loading and running, CUDA's own part included"
+    note = f"peak_memory is what the {device.name} held more after loading and running, CUDA's own part included"
     return max(0, after - before), (note,)
 
 

@@ -20,6 +20,15 @@ from greengate.recipe import Recipe
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A model on its device, not fed yet; `device` is PyTorch's name of it."""
+
+    opened: Opened
+    module: Any
+    device: str
+
+
+@dataclass(frozen=True)
 class Ready:
     """A model on its device, with all it is called with there; `device` is PyTorch's name of it."""
 
@@ -66,25 +75,48 @@ def ready(
     path: str, recipe: Recipe, spec: WorkloadSpec, *, keep: bool = True, arrays: Mapping[str, Any] | None = None
 ) -> Ready:
     """Open a model and put it and its inputs where they run. Raises Refused, WorkerFailed."""
+    return feeding(loaded(path, recipe, spec, keep=keep), spec, arrays)
+
+
+def loaded(path: str, recipe: Recipe, spec: WorkloadSpec, *, keep: bool = True) -> Placed:
+    """Open a model and put it where it runs, without inputs. Raises Refused, WorkerFailed and MemoryError."""
     with torch_settings.loose(spec):
         opened = open_model(path, recipe, keep)
         torch_settings.check(opened, spec)
         torch_text.check(opened, spec)
-        fed = prepare(opened, torch_text.prompted(opened, spec), arrays)
-    return put(opened, fed, spec, spec.device)
+    return _placed(opened, spec, spec.device)
+
+
+def feeding(placed: Placed, spec: WorkloadSpec, arrays: Mapping[str, Any] | None = None) -> Ready:
+    """Make the inputs of a model and put them where it is. Raises Refused, WorkerFailed and MemoryError."""
+    with torch_settings.loose(spec):
+        fed = prepare(placed.opened, torch_text.prompted(placed.opened, spec), arrays)
+    return _fed(placed, fed, spec)
 
 
 def put(opened: Opened, fed: Fed, spec: WorkloadSpec, device: str) -> Ready:
     """Place a model and its inputs on a device. Raises Refused, WorkerFailed and MemoryError."""
+    return _fed(_placed(opened, spec, device), fed, spec)
+
+
+def _placed(opened: Opened, spec: WorkloadSpec, device: str) -> Placed:
     try:
-        module = _moved(opened, device)
-        module = torch_settings.converted(opened, module, spec).to(device)
-        calls = tuple(torch_settings.placed_call(call, spec, device) for call in fed.calls)
+        module = torch_settings.converted(opened, _moved(opened, device), spec).to(device)
     except Refused:
         raise
     except Exception as error:
         raise unplaced(opened.path, device, error) from error
-    return Ready(opened, torch_settings.compiled(module, spec), fed, calls, device)
+    return Placed(opened, torch_settings.compiled(module, spec), device)
+
+
+def _fed(placed: Placed, fed: Fed, spec: WorkloadSpec) -> Ready:
+    try:
+        calls = tuple(torch_settings.placed_call(call, spec, placed.device) for call in fed.calls)
+    except Refused:
+        raise
+    except Exception as error:
+        raise unplaced(placed.opened.path, placed.device, error) from error
+    return Ready(placed.opened, placed.module, fed, calls, placed.device)
 
 
 def _moved(opened: Opened, device: str) -> Any:

@@ -13,7 +13,7 @@ from greengate.profile import InputSpec, WorkloadSpec
 from greengate.profiler.backends import labelled, torch_settings
 from greengate.profiler.backends.torch_inputs import prepare, reaches
 from greengate.profiler.backends.torch_open import open_model
-from greengate.profiler.backends.torch_run import on_board, put
+from greengate.profiler.backends.torch_run import late, on_board, put
 from greengate.profiler.backends.torch_slots import Slot, slots_of
 from greengate.profiler.jobs import Refused, Scored, ScoreJob
 from greengate.profiler.worker import Stage
@@ -39,7 +39,10 @@ def score(job: ScoreJob, stage: Stage) -> Scored:
         )
         fed = prepare(opened, spec, labelled.whole(job.data, wanted, labels, places, size))
         ready = put(opened, fed, spec, spec.device)
-        said = [_first_output(ready.call(index)) for index in range(len(ready.calls))]
+        try:
+            said = [_first_output(ready.call(index)) for index in range(len(ready.calls))]
+        except RuntimeError as error:  # what a board tells only where its answer is fetched
+            raise late(job.path, error) from None
     return labelled.scored(job, said, labels[places], size)
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 from greengate.profile import Role
 from greengate.profiler import pairing, windows
@@ -15,8 +15,8 @@ from greengate.profiler.backends import torch_settings
 from greengate.profiler.backends.torch_count import count_model
 from greengate.profiler.backends.torch_device import BLOCK, Board
 from greengate.profiler.backends.torch_inputs import prepare
-from greengate.profiler.backends.torch_run import arrays_of, late, on_board, ready, unplaced, wait
-from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, displaced, naming, pin, reset_peak, status
+from greengate.profiler.backends.torch_run import arrays_of, feeding, late, loaded, on_board, ready, unplaced, wait
+from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, above, displaced, naming, peak, pin, reset_peak
 from greengate.profiler.instructions import calls
 from greengate.profiler.jobs import (
     Answer,
@@ -34,6 +34,8 @@ from greengate.profiler.jobs import (
 )
 from greengate.profiler.worker import Stage
 from greengate.recipe import NO_RECIPE
+
+T = TypeVar("T")
 
 #: Memory that only takes place; held until the worker ends.
 _HELD: list[object] = []
@@ -181,32 +183,41 @@ def _displace(chance: random.Random, path: str, device: str) -> None:
 def footprint(job: FootprintJob, stage: Stage) -> Sampled:
     """Time the load of one model and weigh it while it loads and runs, above what was held before.
 
-    On a board, what PyTorch's allocator held there is its weight. A compiled model is ready after its first call.
+    On a board, what PyTorch's allocator held there is its weight. A compiled model is ready after its first call. What
+    making the inputs takes in between, in time and memory, is greengate's own, and in neither.
     """
     pin(job.cpus)
     arrays = arrays_of(job.workload)
     with torch_settings.settings(job.workload):
         board = on_board(job.workload)
-        before = reset_peak() if board is None else board.reset_peak()
+        before = _marked(board)
         stage("loading the model")
-        start = time.perf_counter_ns()
-        model = ready(job.path, job.recipe, job.workload, arrays=arrays)
+        placed, load = _clocked(lambda: loaded(job.path, job.recipe, job.workload), board, job.path)
+        loading = _peak(board, before)
+        stage("making the inputs")
+        model = feeding(placed, job.workload, arrays)
+        model = replace(model, fed=replace(model.fed, calls=()))  # as they were before they were converted and moved
+        begun = _marked(board)
         if job.workload.compile:
             stage("compiling the model")
-            model.call(0)
-        if board is not None:
-            board.synchronize()
-        series: dict[str, tuple[int, ...]] = {"load": (time.perf_counter_ns() - start,)}
+            load += _clocked(lambda: model.call(0), board, job.path)[1]
         stage("running the model")
         spent = time.perf_counter_ns()
         for index in range(FOOTPRINT_CALLS):
             model.call(index % len(model.calls))
-        if board is not None:
-            board.synchronize()
+        wait(board, job.path)
         seconds = (time.perf_counter_ns() - spent) / 1e9
-        peak, notes = _weighed(board, before)
-    found = series if peak is None else series | {"peak": (peak,)}
+        weight, notes = _weighed(board, before, loading, _peak(board, begun))
+    found = {"load": (load,)} | ({} if weight is None else {"peak": (weight,)})
     return Sampled({"candidate": found}, seconds, notes)
+
+
+def _clocked(work: Callable[[], T], board: Board | None, path: str) -> tuple[T, int]:
+    """Return what some work makes and the ns that it takes, until the board, where there is one, is done with it."""
+    start = time.perf_counter_ns()
+    made = work()
+    wait(board, path)
+    return made, time.perf_counter_ns() - start
 
 
 def simulate(job: SimulateJob, stage: Stage) -> Called:
@@ -227,12 +238,23 @@ def simulate(job: SimulateJob, stage: Stage) -> Called:
     return found
 
 
-def _weighed(board: Board | None, before: int | None) -> tuple[int | None, tuple[str, ...]]:
-    """Return the peak above what was held before, and how it came about where that is not the usual way."""
-    if board is not None:
-        held, reserved = board.peak()
-        note = f"peak_memory is what PyTorch's allocator held on the {board.name}; it had reserved {reserved:,} B"
-        return max(0, held - (before or 0)), (note,)
-    if before is None:
-        return None, ("this system does not tell a process's peak memory",)
-    return max(0, status("VmHWM") - before), ()
+def _marked(board: Board | None) -> int | None:
+    """Begin to look for a peak anew; return what is held now, None where nobody tells."""
+    return reset_peak() if board is None else board.reset_peak()
+
+
+def _peak(board: Board | None, since: int | None) -> tuple[int | None, int]:
+    """Return the most that was held since then, and that PyTorch's allocator had reserved on a board."""
+    return (peak(since), 0) if board is None else board.peak()
+
+
+def _weighed(
+    board: Board | None, before: int | None, *peaks: tuple[int | None, int]
+) -> tuple[int | None, tuple[str, ...]]:
+    """Return the highest peak above what was held before, and how it came about where that is not the usual way."""
+    weight, notes = above(before, *(held for held, _ in peaks))
+    if board is None:
+        return weight, notes
+    reserved = max(most for _, most in peaks)
+    note = f"peak_memory is what PyTorch's allocator held on the {board.name}; it had reserved {reserved:,} B"
+    return weight, (note,)

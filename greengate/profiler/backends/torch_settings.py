@@ -5,6 +5,7 @@ Runs in the worker.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -67,7 +68,63 @@ def _switches(spec: WorkloadSpec) -> tuple[_Switch, ...]:
     ]
     read, write = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
     found.insert(5, _Switch(products, read, write, "high" if tf32 else "highest"))
-    return (_Switch("num_threads", torch.get_num_threads, torch.set_num_threads, spec.threads), *found)
+    return (_Switch("num_threads", torch.get_num_threads, torch.set_num_threads, spec.threads), *found, *_untouched())
+
+
+def _untouched() -> Iterator[_Switch]:
+    """Yield what no workload chooses, and what code of one model would set for the other: as PyTorch begins with it."""
+    import torch
+
+    backends, cuda = torch.backends, torch.backends.cuda
+    yield _Switch("deterministic_algorithms", torch.get_deterministic_debug_mode, _set_deterministic, 0)
+    for name, owner, attribute, wanted in (
+        ("cudnn.enabled", backends.cudnn, "enabled", True),
+        ("mkldnn.enabled", backends.mkldnn, "enabled", True),
+        ("mkldnn.deterministic", backends.mkldnn, "deterministic", False),
+    ):
+        yield _Switch(name, partial(getattr, owner, attribute), partial(setattr, owner, attribute), wanted)
+    yield _Switch("cuda.flash_sdp", cuda.flash_sdp_enabled, cuda.enable_flash_sdp, True)
+    yield _Switch("cuda.mem_efficient_sdp", cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, True)
+    yield _Switch("cuda.math_sdp", cuda.math_sdp_enabled, cuda.enable_math_sdp, True)
+    yield _Switch("cuda.cudnn_sdp", cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, True)
+    yield _Switch("mha.fastpath", backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled, True)
+    yield _Switch("default_dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32)
+    yield _Switch("default_device", _default_device, _set_default_device, "cpu")
+    for device, dtype in (("cpu", torch.bfloat16), ("cuda", torch.float16)):
+        get, put = torch.is_autocast_enabled, torch.set_autocast_enabled
+        yield _Switch(f"autocast.{device}", partial(get, device), partial(put, device), False)
+        get, put = torch.get_autocast_dtype, torch.set_autocast_dtype
+        yield _Switch(f"autocast.{device}.dtype", partial(get, device), partial(put, device), dtype)
+    yield _Switch("autocast.cache", torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled, True)
+
+
+def _set_deterministic(mode: int) -> None:
+    """Set it, and what torch.compile was told along with it; loading its configuration takes a second."""
+    import torch
+
+    config: Any = sys.modules.get("torch._inductor.config")
+    if config is not None and torch.get_deterministic_debug_mode() != mode:
+        config.deterministic = mode != 0
+    torch.set_deterministic_debug_mode(mode)
+
+
+_NOT_THERE = "one that is not there"
+
+
+def _default_device() -> str:
+    import torch
+
+    try:
+        return str(torch.get_default_device())
+    except (RuntimeError, AssertionError):  # it makes a tensor there to tell
+        return _NOT_THERE
+
+
+def _set_default_device(device: str) -> None:
+    """Set it; the CPU is what is there without one, which would make every operator slower."""
+    import torch
+
+    torch.set_default_device(None if device in ("cpu", _NOT_THERE) else device)
 
 
 @contextmanager
@@ -116,14 +173,14 @@ def loose(spec: WorkloadSpec) -> Iterator[list[str]]:
     changed: list[str] = []
     with torch.inference_mode(False):
         yield changed
-    changed += hold(spec)
+        changed += hold(spec)  # inside: on its way out it puts autocast back unseen
 
 
 def check_held(spec: WorkloadSpec) -> None:
     """Make sure that the settings still hold after calls. Raises WorkerFailed where the model itself changes them."""
     if changed := hold(spec):
         message = f"the model sets {', '.join(changed)} while it runs: its numbers would not be the workload's"
-        raise WorkerFailed(message, "leave that to the workload: `threads`, `precision`")
+        raise WorkerFailed(message, "leave it to the workload: `threads`, `precision`; or put it back within the call")
 
 
 def described(spec: WorkloadSpec, device: str) -> Mapping[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from greengate.profile import Role
@@ -44,12 +44,32 @@ def naming(role: Role) -> Iterator[None]:
 
 
 def reset_peak() -> int | None:
-    """Set the process's memory high-water mark to what it holds now, in bytes; None where /proc cannot."""
+    """Set the process's memory high-water mark to what it holds now, in bytes; None where /proc cannot.
+
+    What was freed goes back to the system first: else whatever comes next would find room there that nobody counts.
+    """
+    import ctypes
+
+    with suppress(AttributeError, OSError, TypeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
         return status("VmRSS")
     except OSError:
         return None
+
+
+def peak(since: int | None) -> int | None:
+    """Return the process's memory high-water mark in bytes, since `reset_peak` said `since`; None where it did not."""
+    return None if since is None else status("VmHWM")
+
+
+def above(before: int | None, *peaks: int | None) -> tuple[int | None, tuple[str, ...]]:
+    """Return how far the highest peak lies above what was held before; None, and a note, where one is not told."""
+    told = [each for each in peaks if each is not None]
+    if before is None or len(told) < len(peaks):
+        return None, ("this system does not tell a process's peak memory",)
+    return max(0, max(told) - before), ()
 
 
 def status(field: str) -> int:

@@ -11,7 +11,8 @@ from greengate.profiler.operations.torch_recorder import Tally
 #: fvcore's names of operators that it counts as we do: one for each multiply-accumulate of a contraction.
 _CONTRACTIONS = ("conv", "linear", "addmm", "bmm", "mm", "matmul", "einsum")
 
-#: What fvcore does not see: attention and recurrent layers in one operator, products with a vector, quantised ones.
+#: What fvcore does not see: attention and recurrent layers in one operator, products with a vector or of groups,
+#: quantised ones.
 _UNSEEN = (
     "attention",
     "_encoder_layer",
@@ -22,6 +23,7 @@ _UNSEEN = (
     "aten::dot",
     "aten::vdot",
     "aten::_int_mm",
+    "_grouped_mm",
     "_fft_",
 )
 

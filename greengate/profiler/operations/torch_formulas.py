@@ -47,6 +47,28 @@ def summed_product(args: Sequence[Any], _: Any) -> int:
     return int(math.prod(args[1].shape)) * int(args[2].shape[-1]) * real(args[1], args[2])
 
 
+def grouped_product(offsets: int) -> TorchFormula:
+    """MACs of the products of groups, X by W: M x K x N for all groups together; where both have groups, for each.
+
+    The operand without groups of its own is cut into them by argument `offsets`, along M where it is X [M, K], along N
+    where it is W [K, N], and along K where it is both: then each group multiplies its own part of K, and numel(Y) is
+    that many times M x N. What lies beyond the last offset is not multiplied.
+    """
+
+    def formula(args: Sequence[Any], _: Any) -> int:
+        left, right = args[0], args[1]
+        rows, inner, columns = int(left.shape[-2]), int(left.shape[-1]), int(right.shape[-1])
+        if len(left.shape) == len(right.shape) == 3:
+            return int(left.shape[0]) * rows * inner * columns
+        groups = args[offsets]
+        reached = int(groups[-1]) if len(groups) else 0
+        if len(left.shape) == len(right.shape):
+            return rows * reached * columns
+        return reached * inner * (columns if len(left.shape) == 2 else rows)
+
+    return formula
+
+
 def convolution(args: Sequence[Any], out: Any) -> int:
     """MACs of aten::convolution with weight [M, C/groups, k...]: numel(Y) x C/groups x prod(k).
 
@@ -169,6 +191,8 @@ _SUMMED = "addbmm addbmm_"
 TORCH_FORMULAS: dict[str, TorchFormula] = (
     _aten("mm bmm mv dot vdot _int_mm _weight_int8pack_mm", product(0))
     | _aten(_SUMS, product(1))
+    | _aten("_grouped_mm", grouped_product(2))
+    | _aten("_scaled_grouped_mm", grouped_product(4))
     | _aten(_SUMMED, summed_product)
     | _aten("convolution convolution_overrideable", convolution)
     | _aten(

@@ -35,7 +35,7 @@ to_padded_tensor _pad_packed_sequence _pack_padded_sequence _pin_memory is_pinne
 _nested_tensor_from_mask_left_aligned _assert_async _assert_scalar _functional_assert_async _functional_assert_scalar
 _is_all_true _is_any_true sym_constrain_range sym_constrain_range_for_size _assert_tensor_metadata size stride numel dim
 is_contiguous sym_size sym_numel sym_stride sym_storage_offset is_same_size _fused_sdp_choice _cudnn_init_dropout_state
-_nested_tensor_from_mask
+_nested_tensor_from_mask _cudnn_rnn_flatten_weight
 """
 
 _REDUCTION = """

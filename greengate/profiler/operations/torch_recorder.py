@@ -18,12 +18,16 @@ from greengate.profiler.operations.trace import NotUnderstood
 
 ROOT = ""
 
+#: On a board PyTorch pads what flash attention is given to a multiple of so many columns, right before, by zeros.
+_FLASH, _PAD, _MULTIPLE = "aten::_scaled_dot_product_flash_attention", "aten::constant_pad_nd", 8
+
 
 @dataclass
 class Tally:
     """What ran, under the path of the innermost module; grows while the recorder listens.
 
-    `narrow` are the MACs of all that multiply numbers of 8 bits or fewer.
+    `narrow` are the MACs of all that multiply numbers of 8 bits or fewer. `padded` are tensors that were just padded,
+    each by its identity with what it was before.
     """
 
     macs: Counter[str] = field(default_factory=Counter)
@@ -35,6 +39,7 @@ class Tally:
     not_understood: set[str] = field(default_factory=set)
     path: list[str] = field(default_factory=lambda: [ROOT])
     narrow: int = 0
+    padded: dict[int, tuple[Any, Any]] = field(default_factory=dict)
 
     def add(self, name: str, macs: int, narrow: bool) -> None:
         """Count one call of an operator that computes; `narrow`: on numbers of 8 bits or fewer."""
@@ -82,11 +87,26 @@ def _dispatched(mode: Any, tally: Tally, func: Any, args: Any, kwargs: dict[str,
         tally.doubt(name, "on a nested tensor")
     out = func(*args, **kwargs)
     if formula is not None:
-        _count(tally, name, formula, args, out)
+        _count(tally, name, formula, _unpadded(tally, name, args), out)
     elif free:
         tally.free[name] += 1
+    _remember(tally, name, args, out)
     tally.activation[tally.path[-1]] += _new_bytes(args, out)
     return out
+
+
+def _remember(tally: Tally, name: str, args: Any, out: Any) -> None:
+    """Keep what is padded as it is for flash attention, until anything else runs."""
+    if name != _PAD:
+        tally.padded.clear()
+    elif len(args[1]) == 2 and args[1][0] == 0 < args[1][1] < _MULTIPLE and out.shape[-1] % _MULTIPLE == 0:
+        tally.padded[id(out)] = out, args[0]
+
+
+def _unpadded(tally: Tally, name: str, args: Any) -> Any:
+    """Return an operator's arguments with those of flash attention as the model has them: zeros are no work of its."""
+    before = [tally.padded[id(item)][1] for item in args[:3] if id(item) in tally.padded]
+    return (*before, *args[3:]) if name == _FLASH and len(before) == 3 else args
 
 
 def _formula(func: Any) -> Callable[[Any, Any], int] | None:
