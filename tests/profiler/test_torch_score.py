@@ -273,7 +273,7 @@ def test_a_board_that_fails_while_its_answer_is_fetched_is_no_fault_of_the_model
     def fetched(_: object) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
 
-    monkeypatch.setattr(torch_score, "_first_output", fetched)
+    monkeypatch.setattr("greengate.profiler.backends.torch_score._first_output", fetched)
     path, more = made_by_code()
     with pytest.raises(WorkerFailed, match="the GPU failed: CUDA error: an illegal memory access"):
         scored(path, **more)
