@@ -361,8 +361,8 @@ def _intervals(change: Change | Missing) -> dict[str, Sequence[float]]:
     """Return the change with its interval, and the same of the control: the baseline beside itself."""
     if isinstance(change, Missing):
         return {}
-    control = {"control": (change.noise.value, change.noise.low, change.noise.high)} if change.noise else {}
-    return {"change": (change.value, change.low, change.high), **control}
+    control = {"control": [change.noise.value, change.noise.low, change.noise.high]} if change.noise else {}
+    return {"change": [change.value, change.low, change.high], **control}
 
 
 # --- the table --------------------------------------------------------------------------------------------------------

@@ -401,9 +401,9 @@ def test_a_call_too_slow_for_the_time_says_how_long_it_needs() -> None:
     assert re.match(r"one call takes [2-5]\d\.\d s under valgrind, so that a count needs about \d+ s", found.reason)
     assert "and 60 s were left for it" in found.reason
     assert "--max-seconds" in found.help
-    late = border.simulate("counted_deeds", _job("sleep:30", 2.0), LIMITS)
+    late = border.simulate("counted_deeds", _job("sleep:30", 8.0), LIMITS)
     assert isinstance(late, Missing)
-    assert late.reason.startswith("no count was there after the 2 s given under valgrind, while ")
+    assert late.reason.startswith("no count was there after the 8 s given under valgrind, while ")
     assert late.help.endswith(valgrind.newer(valgrind.version()))
     none = border.simulate("counted_deeds", _job("loop:1", 0.0), LIMITS)
     assert isinstance(none, Missing)

@@ -123,7 +123,7 @@ def test_models_of_the_board_take_the_batch_that_their_budget_names(batch: int, 
     """The gate reads them and runs them, on the processor."""
     needs.package("torch")
     against = gpu_energy.OnBoard().written(tmp_path, 0.10, batch, 0)
-    budget = (tmp_path / "budgets.yaml").read_text().replace("device: cuda, precision: bf16", "device: cpu")
+    budget = (tmp_path / "budgets.yaml").read_text().replace("device: cuda", "device: cpu")
     (tmp_path / "budgets.yaml").write_text(budget.replace("gpu_energy_per_1k", "macs"))
     for name in ("old", "new"):
         text = (tmp_path / name / "own.py").read_text()
