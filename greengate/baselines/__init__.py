@@ -64,6 +64,11 @@ class Request:
         """Return where a relative path lies: where the change is judged by its target branch, that branch's copy."""
         return self.folder / rest if self.trusted is None else self.trusted(rest)
 
+    @property
+    def where(self) -> str:
+        """Where a path was not found, for messages: in the work tree that needs no word."""
+        return "" if self.trusted is None else " on the target branch"
+
 
 class Scheme(Protocol):
     """A module that finds baselines of one scheme."""

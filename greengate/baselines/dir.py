@@ -12,7 +12,7 @@ def find(rest: str, request: Request) -> Found | Missing:
     """Return the newest version, with its model where that is still at hand. Raises BaselineError."""
     root = request.at(rest)
     if not root.is_dir():
-        message = f"there is no baseline store in {rest!r}"
+        message = f"there is no baseline store in {rest!r}{request.where}"
         help = f"check the path, or {stored.accept_command(request)}"
         raise BaselineError(Diagnostic("baseline-missing", message, help))
     return stored.newest(Directory(root, request.folder / rest), f"dir:{rest}", request)

@@ -13,7 +13,7 @@ def find(rest: str, request: Request) -> Found | Missing:
     """Return the stored profile. Raises BaselineError `baseline-missing`, GreengateError `profile-invalid`."""
     path = request.at(rest)
     if not path.is_file():
-        message = f"the baseline {rest!r} is not a file"
+        message = f"the baseline {rest!r} is not a file{request.where}"
         raise BaselineError(Diagnostic("baseline-missing", message, "check the path after `profile:`"))
     found = profile_file.read(path)
     if isinstance(found, Trial):
