@@ -388,6 +388,36 @@ def test_a_baseline_is_made_with_the_arguments_of_the_target(world: World, own: 
     assert (said.code, "fail" in {status for status, _ in said.rules.values()}) == (1, True)
 
 
+READS = NETS.replace("TIMES * ", "").replace(
+    "def make(times=1): return Net(times)",
+    "def make():\n"
+    "    import json, pathlib\n"
+    "    return Net(json.loads(pathlib.Path(__file__).with_name('times.json').read_text()))",
+)
+
+
+@pytest.mark.parametrize("depth", [1, None], ids=["shallow", "deep"])
+@pytest.mark.parametrize("flag", [(), ("--against", "dir:.greengate/baselines")], ids=["budget", "flag"])
+def test_stored_code_does_not_read_the_files_of_the_change(
+    world: World, depth: int | None, flag: tuple[str, ...]
+) -> None:
+    """The code is byte for byte what was accepted; what it reads beside itself is noted nowhere."""
+    stored = CODE.replace("MORE", "    baseline: dir:.greengate/baselines\n").replace("    args: {times: 1}\n", "")
+    world.land({"budgets.yaml": stored, "nets.py": READS, "times.json": "1", "w.pth": weights(0.1)})
+    for words in (
+        ("profile", "net", "--static-only", "-o", f"{world.place}/net.json"),
+        ("baseline", "accept", "--profile", f"{world.place}/net.json", "--reason", "first"),
+    ):
+        code, _, err = world.run(world.dev.folder, *words)
+        assert code == 0, err
+    world.land({"note": "accepted"})
+    world.propose({"times.json": "50"})
+    said = world.check(world.checkout(depth), *flag)
+    assert (said.code, said.rules) == (1, {("net", "macs"): ("fail", "both")})
+    world.propose({"w.pth": weights(0.2)})
+    assert world.check(world.checkout(depth), *flag).code == 0
+
+
 def test_weights_that_move_with_the_change_are_compared_with_the_old_ones(world: World) -> None:
     plain = CODE.replace("MORE", "")
     world.land({"ci/budgets.yaml": plain.replace("nets:", "../nets:"), "nets.py": nets(1), "ci/w.pth": weights(0.1)})
