@@ -64,10 +64,12 @@ class Request:
         """Return where a relative path lies: where the change is judged by its target branch, that branch's copy."""
         return self.folder / rest if self.trusted is None else self.trusted(rest)
 
-    @property
-    def where(self) -> str:
-        """Where a path was not found, for messages: in the work tree that needs no word."""
-        return "" if self.trusted is None else " on the target branch"
+    def lacking(self, message: str, help: str) -> BaselineError:
+        """Return the error for a path that is not there, or not where the target branch's copies are looked for."""
+        if self.trusted is not None:
+            message += " on the target branch"
+            help += "; what only the change has, or a submodule that it adds or moves, is no baseline"
+        return BaselineError(Diagnostic("baseline-missing", message, help))
 
 
 class Scheme(Protocol):

@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from greengate.baselines import Found, Request, ref
-from greengate.errors import BaselineError, Diagnostic
 from greengate.profile import Missing
 from greengate.recipe import names_code
 from greengate.verdict import BaselineRef
@@ -31,8 +30,7 @@ def find(rest: str, request: Request) -> Found | Missing:
     if (path / "config.json").is_file():
         return Found(about, artifact=path, weights=request.weights)
     if not path.is_file():
-        message = f"the baseline {rest!r} is not a file{request.where}"
-        raise BaselineError(Diagnostic("baseline-missing", message, "check the path after `file:`"))
+        raise request.lacking(f"the baseline {rest!r} is not a file", "check the path after `file:`")
     if names_code(str(request.path)) and rest.endswith(_WEIGHTS):
         return _with_weights(path, about, request)
     return Found(about, artifact=path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,8 @@ from greengate.bound import paying_or_paid, policies
 from greengate.budget import AccuracySource, Budget, ModelEntry
 from greengate.errors import BaselineError, Diagnostic
 from greengate.git import branch as plumbing
+from greengate.git import trees
+from greengate.git.trees import Leaf
 from greengate.recipe import names_code
 
 #: Ends the name of a model that the target branch's budget has at another file, which is still there.
@@ -164,11 +167,23 @@ class BaseFiles:
         return copy
 
     def _is_of_the_change(self, inside: str) -> bool:
-        head = git.head(self.top)
-        if head is None:
+        """Tell whether a change may have put there what lies in the work tree; some file systems know no case."""
+        if (head := git.head(self.top)) is None:
             return False
+        then, now = (trees.leaves(self.top, commit) for commit in (self.commit, head))
+        folded = inside.casefold()
         # A link of the change that leads out of the repository is of the change all the same.
-        above = (parent.as_posix() for parent in PurePosixPath(inside, "x").parents)
-        return any(git.exactly(self.top, head, one) is not None for one in above) or any(
-            name.startswith(f"{inside}/") for name in plumbing.listing(self.top, head)
-        )
+        above = {parent.as_posix() for parent in PurePosixPath(folded, "x").parents}
+        near = [name for name in then.keys() | now.keys() if _lies(name.casefold(), folded, above)]
+        return any(self._is_another(name, then.get(name), now.get(name)) for name in near)
+
+    def _is_another(self, name: str, then: Leaf | None, now: Leaf | None) -> bool:
+        """Tell whether what a change has at a path is its own; of a submodule, whether it may be another than then."""
+        module = then if then is not None and then.is_module else now
+        if module is None or not module.is_module:
+            return now is not None
+        return then != now or not trees.checked_out(self.top, name, module)
+
+
+def _lies(name: str, path: str, above: Collection[str]) -> bool:
+    return name in above or name.startswith(f"{path}/")
