@@ -64,6 +64,13 @@ class Request:
         """Return where a relative path lies: where the change is judged by its target branch, that branch's copy."""
         return self.folder / rest if self.trusted is None else self.trusted(rest)
 
+    def lacking(self, message: str, help: str) -> BaselineError:
+        """Return the error for a path that is not there, or not where the target branch's copies are looked for."""
+        if self.trusted is not None:
+            message += " on the target branch"
+            help += "; what only the change has, or a submodule that it adds or moves, is no baseline"
+        return BaselineError(Diagnostic("baseline-missing", message, help))
+
 
 class Scheme(Protocol):
     """A module that finds baselines of one scheme."""

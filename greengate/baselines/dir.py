@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from greengate.baselines import Found, Request, stored
 from greengate.baselines.place import Directory
-from greengate.errors import BaselineError, Diagnostic
 from greengate.profile import Missing
 
 
@@ -12,7 +11,6 @@ def find(rest: str, request: Request) -> Found | Missing:
     """Return the newest version, with its model where that is still at hand. Raises BaselineError."""
     root = request.at(rest)
     if not root.is_dir():
-        message = f"there is no baseline store in {rest!r}"
         help = f"check the path, or {stored.accept_command(request)}"
-        raise BaselineError(Diagnostic("baseline-missing", message, help))
+        raise request.lacking(f"there is no baseline store in {rest!r}", help)
     return stored.newest(Directory(root, request.folder / rest), f"dir:{rest}", request)

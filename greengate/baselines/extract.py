@@ -14,6 +14,9 @@ from greengate import files, git
 from greengate.git import branch
 from greengate.profile import File
 
+#: Bytes of a file that code may read beside itself: such files are small, weights are named.
+BESIDE_CODE = 1 << 20
+
 #: An external-data location as protobuf writes it: field 1 is the key "location", field 2 a string of this length.
 _LOCATION = re.compile(rb"\n\x08location\x12([\x80-\xff]?[\x00-\x7f])", re.DOTALL)
 
@@ -68,20 +71,30 @@ def tree(top: Path, commit: str, folder: str, scratch: Path, largest: int | None
 
     `largest` leaves out files of more bytes, and what Git LFS keeps. Raises as `model` does.
     """
+    target = _folder(scratch)
+    return target if _fill(top, commit, folder, target, largest) else None
+
+
+def _fill(top: Path, commit: str, folder: str, target: Path, largest: int | None) -> bool:
+    """Write what is below a folder of a commit and not in the target yet; return whether there is anything."""
     inside = f"{folder}/" if folder else ""
     names = [name for name in branch.listing(top, commit) if name.startswith(inside) and _stays(name)]
-    target = _folder(scratch)
     for name in names:
-        entry = git.find(top, commit, name)
-        if entry is None or (largest is not None and entry.size > largest):
-            continue
         path = target / name.removeprefix(inside)
-        _save(top, commit, entry, path, follow=largest is None)
-    return target if names else None
+        if path.exists() or (entry := git.find(top, commit, name)) is None:
+            continue
+        if largest is None or entry.size <= largest:
+            _save(top, commit, entry, path, follow=largest is None)
+    return bool(names)
 
 
-def exactly(top: Path, commit: str, folder: str, wanted: tuple[File, ...], scratch: Path) -> Path | None:
-    """Return a new folder below `scratch` with these very files of a commit's folder; None unless all bytes match."""
+def exactly(
+    top: Path, commit: str, folder: str, wanted: tuple[File, ...], scratch: Path, *, beside: int | None = None
+) -> Path | None:
+    """Return a new folder below `scratch` with these very files of a commit's folder; None unless all bytes match.
+
+    Of what lies `beside` them, files of so many bytes come too: code reads more than is known of it.
+    """
     entries = [(file, git.find(top, commit, f"{folder}/{file.path}")) for file in wanted if _stays(file.path)]
     if len(entries) < len(wanted):
         return None
@@ -90,6 +103,9 @@ def exactly(top: Path, commit: str, folder: str, wanted: tuple[File, ...], scrat
         if entry is None or not _matches(top, commit, entry, target / file.path, file):
             shutil.rmtree(target)
             return None
+    whole = folder == "."
+    if beside is not None and (whole or (real := git.followed(top, commit, folder))):
+        _fill(top, commit, "" if whole else real, target, beside)
     return target
 
 

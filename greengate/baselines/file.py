@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 from greengate.baselines import Found, Request, ref
-from greengate.errors import BaselineError, Diagnostic
 from greengate.profile import Missing
 from greengate.recipe import names_code
 from greengate.verdict import BaselineRef
@@ -26,13 +25,12 @@ def find(rest: str, request: Request) -> Found | Missing:
         if request.trusted is None:
             return Found(about, artifact=request.folder / rest, weights=request.weights)
         reason = f"no baseline: {rest} is not one file that can be taken from the target branch"
-        return Missing(reason, "incomparable", "name a commit: `baseline: ref:BRANCH`")
+        return Missing(reason, "incomparable", "name a commit: `ref:BRANCH`")
     path = request.at(rest)
     if (path / "config.json").is_file():
         return Found(about, artifact=path, weights=request.weights)
     if not path.is_file():
-        message = f"the baseline {rest!r} is not a file"
-        raise BaselineError(Diagnostic("baseline-missing", message, "check the path after `file:`"))
+        raise request.lacking(f"the baseline {rest!r} is not a file", "check the path after `file:`")
     if names_code(str(request.path)) and rest.endswith(_WEIGHTS):
         return _with_weights(path, about, request)
     return Found(about, artifact=path)
@@ -45,7 +43,7 @@ def _with_weights(weights: Path, about: BaselineRef, request: Request) -> Found 
     code = ref.at_merge_base(request.merge_base, replace(request, weights=None))
     if code is None:
         reason = f"no baseline: the code of {request.path.name} is not in the merge base"
-        return Missing(reason, "incomparable", "name a commit: `baseline: ref:BRANCH`")
+        return Missing(reason, "incomparable", "name a commit: `ref:BRANCH`")
     if isinstance(code, Missing):
         return code
     return Found(replace(about, about=f"{about.about}, with {code.ref.about}"), code.artifact, weights=weights)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from greengate import profile_file
 from greengate.baselines import Found, Request
-from greengate.errors import BaselineError, Diagnostic, GreengateError
+from greengate.errors import Diagnostic, GreengateError
 from greengate.profile import Missing, Trial
 from greengate.verdict import BaselineRef
 
@@ -13,8 +13,7 @@ def find(rest: str, request: Request) -> Found | Missing:
     """Return the stored profile. Raises BaselineError `baseline-missing`, GreengateError `profile-invalid`."""
     path = request.at(rest)
     if not path.is_file():
-        message = f"the baseline {rest!r} is not a file"
-        raise BaselineError(Diagnostic("baseline-missing", message, "check the path after `profile:`"))
+        raise request.lacking(f"the baseline {rest!r} is not a file", "check the path after `profile:`")
     found = profile_file.read(path)
     if isinstance(found, Trial):
         message = f"{rest}: holds a trial; a baseline is one profile"

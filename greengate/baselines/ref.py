@@ -76,10 +76,6 @@ def _at(top: Path, commit: str, path: str, called: str, request: Request) -> Fou
     return Found(BaselineRef(f"ref:{short}", f"{was} at {at}{said}", commit=commit), artifact)
 
 
-#: Files that code reads beside itself are small; weights are named.
-_LARGEST_BESIDE_CODE = 1 << 20
-
-
 def _whole(top: Path, commit: str, path: str, called: str, request: Request) -> Found | Missing | None:
     """Return a folder, or code with its weights, as it stood in a commit; None when it was not there."""
     at = f"{called} {commit[:12]}" if called == "the merge base" else f"{called} ({commit[:12]})"
@@ -93,7 +89,7 @@ def _whole(top: Path, commit: str, path: str, called: str, request: Request) -> 
         module = f"{folder}/{name.partition(':')[0].replace('.', '/')}".removeprefix("/")
         if not any(git.find(top, commit, f"{module}{end}") for end in (".py", "/__init__.py")):
             return None
-        code = extract.tree(top, commit, folder, request.scratch, _LARGEST_BESIDE_CODE)
+        code = extract.tree(top, commit, folder, request.scratch, extract.BESIDE_CODE)
         if request.weights is not None:
             stored = extract.inside(top, request.weights)
             weights = None if stored is None else extract.model(top, commit, stored, request.scratch)

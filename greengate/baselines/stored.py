@@ -36,6 +36,9 @@ def accept_command(request: Request) -> str:
     return f'run `greengate baseline accept {shlex.quote(request.model)} --reason "..."`'
 
 
+#: Endings of what Python imports.
+_SOURCE = (".py", ".so")
+
 #: Looks for a folder with these very files where a folder of the work tree is, or was in a commit.
 _Look = Callable[[Path, tuple[File, ...]], Path | None]
 
@@ -65,24 +68,33 @@ def _artifact(version: store.Version, place: Place, request: Request) -> tuple[P
 def _weights(model: Model) -> File | None:
     """Return the file of weights of a model that code makes: it is told first, before arguments and source."""
     first = model.files[0]
-    return None if not names_code(model.path) or first.path == "args" or first.path.endswith((".py", ".so")) else first
+    return None if not names_code(model.path) or first.path == "args" or first.path.endswith(_SOURCE) else first
 
 
 def _looks(version: store.Version, place: Place, request: Request) -> Iterator[_Look]:
-    """Yield the ways to look: in the work tree, then in the commits that may hold the model."""
-    yield _in_work_tree
+    """Yield the ways to look: in the work tree, then in the commits that may hold the model.
+
+    Code reads files that nobody noted, and in a request those of the work tree are the change's.
+    """
+    code = names_code(version.profile.model.path)
+    if not (code and request.merge_base is not None):
+        yield _in_work_tree
     if (top := git.root(request.folder)) is not None:
         for commit in _commits(version, place, request, top):
-            yield partial(_in_commit, top, commit, request.scratch)
+            yield partial(_in_commit, top, commit, request.scratch, code=code)
 
 
 def _in_work_tree(home: Path, wanted: tuple[File, ...]) -> Path | None:
     return home if all(_is(home / file.path, file) for file in wanted) else None
 
 
-def _in_commit(top: Path, commit: str, scratch: Path, home: Path, wanted: tuple[File, ...]) -> Path | None:
-    inside = extract.inside(top, home)
-    return None if inside is None else extract.exactly(top, commit, inside, wanted, scratch)
+def _in_commit(
+    top: Path, commit: str, scratch: Path, home: Path, wanted: tuple[File, ...], *, code: bool
+) -> Path | None:
+    if (inside := extract.inside(top, home)) is None:
+        return None
+    reads = code and any(file.path.endswith(_SOURCE) for file in wanted)  # weights that lie apart read nothing
+    return extract.exactly(top, commit, inside, wanted, scratch, beside=extract.BESIDE_CODE if reads else None)
 
 
 def _is(path: Path, file: File) -> bool:

@@ -41,7 +41,8 @@ def check(request: Request, now: datetime.datetime, progress: Progress = silent)
     budget = budget_file.read(Path(request.budget or "budgets.yaml"))
     # An estimate is asked for where a rule is content with one.
     estimates = any(rule.allow_estimated for rule in budget.rules)
-    with cost.watched(metered_by(budget, Path(budget.path).parent, estimates)) as spent:
+    energy = metered_by(budget, Path(budget.path).parent, estimates, request.environ)
+    with cost.watched(energy) as spent:
         case, found = _measured(request, budget, now, progress)
         verdict = replace(judge(case), seconds=found.seconds, greengate=__version__)
         return Checked(replace(verdict, cost=spent()), found.measured)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -12,6 +14,8 @@ from greengate.bound import paying_or_paid, policies
 from greengate.budget import AccuracySource, Budget, ModelEntry
 from greengate.errors import BaselineError, Diagnostic
 from greengate.git import branch as plumbing
+from greengate.git import trees
+from greengate.git.trees import Leaf
 from greengate.recipe import names_code
 
 #: Ends the name of a model that the target branch's budget has at another file, which is still there.
@@ -122,42 +126,64 @@ class BaseFiles:
     scratch: Path
 
     def at(self, rest: str) -> Path:
-        """Return the base's copy of a file or folder, `rest` being relative to the budget's folder.
+        """Return the base's copy of a file or folder, `rest` being relative to `folder`.
 
         What only the change has is absent. What git does not know at all, or lies outside, is the work tree's.
         """
         own = self.folder / rest
-        inside = extract.inside(self.top, own)
+        # A link that the job made may lead to what git knows.
+        real = extract.inside(self.top, Path(os.path.realpath(own)))
+        inside = extract.inside(self.top, own) or real
         if inside is None:
             return own
-        if git.find(self.top, self.commit, inside) is not None:
-            try:
-                found = extract.model(self.top, self.commit, inside, self.scratch)
-            except extract.NotAtHand as lack:
-                raise BaselineError(Diagnostic("baseline-missing", str(lack), lack.help)) from lack
-            return own if found is None else found
+        if (found := self._file(inside) or self._folder(inside)) is not None:
+            return found
+        if self._is_of_the_change(inside):
+            return self.scratch / "not-on-the-target-branch" / inside
+        return own if real in (None, inside) else replace(self, folder=self.top).at(str(real))
+
+    def _file(self, inside: str) -> Path | None:
+        try:
+            return extract.model(self.top, self.commit, inside, self.scratch)
+        except extract.NotAtHand as lack:
+            raise BaselineError(Diagnostic("baseline-missing", str(lack), lack.help)) from lack
+
+    def _folder(self, inside: str) -> Path | None:
+        # The root is a folder as any other, and no commit has a name for it.
+        folder = "" if inside == "." else git.followed(self.top, self.commit, inside)
+        if not folder and inside != ".":
+            return None
+        lead = f"{folder}/" if folder else ""
         listed = plumbing.listing(self.top, self.commit)
-        folder = git.followed(self.top, self.commit, inside)
-        below = {name: blob for name, blob in listed.items() if folder and name.startswith(f"{folder}/")}
+        below = {name.removeprefix(lead): blob for name, blob in listed.items() if name.startswith(lead)}
         if not below:
-            return self._absent(inside) if self._is_of_the_change(inside) else own
+            return None
         with files.cannot_write(self.scratch):
             copy = Path(tempfile.mkdtemp(dir=self.scratch, prefix="base-"))
             for name, content in zip(below, plumbing.read_blobs(self.top, list(below.values())), strict=True):
-                target = copy / name.removeprefix(f"{folder}/")
+                target = copy / name
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(content)
         return copy
 
     def _is_of_the_change(self, inside: str) -> bool:
-        head = git.head(self.top)
-        if head is None:
+        """Tell whether a change may have put there what lies in the work tree; some file systems know no case."""
+        if (head := git.head(self.top)) is None:
             return False
+        then, now = (trees.leaves(self.top, commit) for commit in (self.commit, head))
+        folded = inside.casefold()
         # A link of the change that leads out of the repository is of the change all the same.
-        above = (parent.as_posix() for parent in PurePosixPath(inside, "x").parents)
-        return any(git.exactly(self.top, head, one) is not None for one in above) or any(
-            name.startswith(f"{inside}/") for name in plumbing.listing(self.top, head)
-        )
+        above = {parent.as_posix() for parent in PurePosixPath(folded, "x").parents}
+        near = [name for name in then.keys() | now.keys() if _lies(name.casefold(), folded, above)]
+        return any(self._is_another(name, then.get(name), now.get(name)) for name in near)
 
-    def _absent(self, inside: str) -> Path:
-        return self.scratch / "not-on-the-target-branch" / inside
+    def _is_another(self, name: str, then: Leaf | None, now: Leaf | None) -> bool:
+        """Tell whether what a change has at a path is its own; of a submodule, whether it may be another than then."""
+        module = then if then is not None and then.is_module else now
+        if module is None or not module.is_module:
+            return now is not None
+        return then != now or not trees.checked_out(self.top, name, module)
+
+
+def _lies(name: str, path: str, above: Collection[str]) -> bool:
+    return name in above or name.startswith(f"{path}/")

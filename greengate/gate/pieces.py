@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from greengate import ci, files, git
-from greengate.baselines import extract
 from greengate.compare import compare_profiles
 from greengate.comparison import Change
 from greengate.errors import Diagnostic, GreengateError
 from greengate.gate import accuracy
 from greengate.gate.asked import asked, differs
+from greengate.gate.brought import brought
 from greengate.gate.ready import find_baseline
 from greengate.gate.request import Chosen, Setting
-from greengate.git import trees
 from greengate.metrics import METRICS
 from greengate.profile import Missing, Profile, Trial
 from greengate.recipe import Recipe, names_code
@@ -28,15 +26,9 @@ Piece = tuple[str, Profile | Trial]
 
 def of_the_change(paths: Iterable[str], setting: Setting) -> Iterator[Diagnostic]:
     """Yield what is wrong with files that stand in the very commit that a request is judged by: they prove nothing."""
-    if ci.target(setting.request.environ) is None or (top := git.root(setting.folder)) is None:
-        return
-    head = git.head(top)
-    # A submodule or a link in the commit stands for all below it. Some file systems do not tell capital letters.
-    held = {name.casefold() for name in (trees.leaves(top, head) if head is not None else ())}
+    of_the_commit = brought(setting.folder, setting.request.environ)
     for path in paths:
-        names = filter(None, (extract.inside(top, Path(path)), extract.inside(top, Path(os.path.realpath(path)))))
-        above = {str(each).casefold() for name in names for each in PurePosixPath(name, "x").parents}
-        if not above.isdisjoint(held):
+        if of_the_commit(Path(path)):
             message = f"{path} stands in the commit that is judged: a change cannot bring its own numbers"
             help_ = "remove it from the change, or keep what other jobs measured in a folder outside of the checkout"
             yield Diagnostic("profile-of-change", message, help_)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 from greengate import estimate
 from greengate.bound import policies, rules_for
 from greengate.budget import Budget, Limit
+from greengate.gate.brought import brought
 from greengate.gate.calibrated import named
 from greengate.gate.request import Setting
 from greengate.judge import SHARE
 from greengate.metrics import METRICS
+from greengate.profiler.meters import Absent
 from greengate.profiler.meters.bench import Energy
 
 #: Half-width of ln(change) that is asked for where no relative limit says how narrow it must be.
@@ -55,14 +58,24 @@ def energy_for(setting: Setting, model: str) -> Energy:
     judging = [each for policy in known for each in policies(policy)]
     allowed = any(rule.allow_estimated for policy in judging for rule in rules_for(policy, model)) or request.energy
     allowed = allowed and named(setting, model) is None  # a calibration says more than a model of processor time
-    return replace(metered_by(budget, setting.folder, allowed), seconds=request.energy_seconds)
+    found = metered_by(budget, setting.folder, allowed, request.environ)
+    return replace(found, seconds=request.energy_seconds)
 
 
-def metered_by(budget: Budget | None, folder: Path, estimates: bool) -> Energy:
-    """Return what meters energy: the machine's own counters, and the external log that a budget names."""
+def metered_by(
+    budget: Budget | None, folder: Path, estimates: bool, environ: Mapping[str, str] = MappingProxyType({})
+) -> Energy:
+    """Return what meters energy: the machine's own counters, and the external log that a budget names.
+
+    In a request a log that the change brings meters nothing, and nothing stands for it.
+    """
     log = None if budget is None else budget.power_log
     if log is None:
         return Energy(estimates=estimates)
+    if brought(folder, environ)(folder / log.file):
+        reason = f"{log.file} stands in the commit that is judged: a change cannot bring its own joules"
+        help_ = "remove it from the change, and let the meter write where git does not look, or out of the checkout"
+        return Energy(estimates=estimates, refused=Absent("power log", reason, help_, "system"))
     return Energy(estimates=estimates, log=str(folder / log.file), offset=log.clock_offset)
 
 

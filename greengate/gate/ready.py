@@ -12,6 +12,7 @@ from greengate.budget import Budget, ModelEntry, WorkerLimits
 from greengate.carbon import record as training_record
 from greengate.errors import BaselineError, Diagnostic, GreengateError, ModelError
 from greengate.gate.asked import asked
+from greengate.gate.binding import BaseFiles
 from greengate.gate.request import Chosen, Setting
 from greengate.profile import Missing, Profile
 from greengate.profiler import exact
@@ -84,7 +85,7 @@ def _origin(chosen: Chosen, setting: Setting) -> ModelEntry:
 
     What somebody at a laptop names is looked for where the work tree has the model.
     """
-    if setting.merge_base is None and setting.request.against is not None:
+    if setting.merge_base is None and setting.request.named is not None:
         return chosen.entry
     return setting.known(chosen.entry)
 
@@ -170,20 +171,20 @@ def _absolute(written: str | None, at: Callable[[str], Path]) -> str | None:
 
 def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Found | Missing:
     """Find the baseline of one model: the flag, else the model's, else the file's, else auto. Raises BaselineError."""
-    request, budget = setting.request, setting.budget
-    uri = baselines.choose(request.against, chosen.entry.baseline, budget.baseline if budget is not None else None)
+    flag, budget = setting.request.named, setting.budget
+    uri = baselines.choose(flag, chosen.entry.baseline, budget.baseline if budget is not None else None)
     # A path on the command line starts where the user stands; one in the budget starts at the budget.
-    named = request.against is not None and uri == request.against
-    origin, judging = _origin(chosen, setting), setting.base_files
+    folder = setting.folder if flag is None else Path()
+    origin, judging = _origin(chosen, setting), _judging(folder, setting)
     wanted = baselines.Request(
         model=chosen.entry.bound_as,
         path=setting.folder / origin.path,
-        folder=Path() if named and uri not in ("auto", "none") else setting.folder,
+        folder=folder,
         scratch=setting.scratch,
         hardware=hardware,
         merge_base=setting.merge_base,
-        trusted=None if judging is None or request.against else judging.at,
-        base=None if judging is None or request.against else judging.commit,
+        trusted=None if judging is None else judging.at,
+        base=None if judging is None else judging.commit,
         weights=None if origin.recipe.weights is None else setting.folder / origin.recipe.weights,
         named_in=None if judging is None or origin is chosen.entry else judging.commit,
     )
@@ -191,5 +192,15 @@ def find_baseline(chosen: Chosen, setting: Setting, hardware: str | None) -> Fou
         return baselines.resolve(uri, wanted)
     except BaselineError as error:
         # What the budget names is a mistake in the budget: point at the model's line.
-        span = chosen.entry.span if not named and uri != "auto" else None
+        span = chosen.entry.span if flag is None and uri != "auto" else None
         raise BaselineError(*(replace(one, span=one.span or span) for one in error.diagnostics)) from error
+
+
+def _judging(folder: Path, setting: Setting) -> BaseFiles | None:
+    """Return the target branch's files by paths from a folder; None where no target branch judges the baseline.
+
+    At a laptop whoever names a path vouches for it; in a request the change may have put something else there.
+    """
+    if setting.base_files is None or (setting.merge_base is None and setting.request.named is not None):
+        return None
+    return replace(setting.base_files, folder=folder)

@@ -46,6 +46,11 @@ class Request:
     skip_unchanged: bool = False
     environ: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def named(self) -> str | None:
+        """The baseline that is named beside the budget; `auto` names none."""
+        return None if self.against in ("", "auto") else self.against
+
 
 @dataclass(frozen=True)
 class Checked:

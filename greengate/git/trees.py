@@ -10,7 +10,7 @@ from pathlib import Path
 
 from greengate import git
 from greengate.git.branch import read_blobs
-from greengate.git.command import full
+from greengate.git.command import COPY, full
 from greengate.git.command import git as _git
 
 _PIECE = 1 << 20
@@ -27,6 +27,11 @@ class Leaf:
     def is_file(self) -> bool:
         """Whether it is a regular file, executable or not."""
         return self.mode in ("100644", "100755")
+
+    @property
+    def is_module(self) -> bool:
+        """Whether it is a submodule, of which a commit holds nothing but the id of another repository's commit."""
+        return self.mode == "160000"
 
 
 def leaves(folder: Path, commit: str) -> dict[str, Leaf]:
@@ -60,6 +65,16 @@ def stands(top: Path, path: str, leaf: Leaf) -> bool:
         return (named := git.lfs_digest(pointer)) is not None and _digest(file, "sha256") == named
     except OSError:
         return False
+
+
+def checked_out(top: Path, path: str, module: Leaf) -> bool:
+    """Tell whether a submodule lies in the work tree as its commit has it, but for files that it does not know."""
+    place = Path(os.path.realpath(top), path)
+    # Where it was not checked out, its folder is one of the repository that it is in, or of none.
+    if os.path.realpath(place) != str(place) or git.root(place) != place or git.head(place) != module.id:
+        return False
+    words = ("--porcelain", "--untracked-files=no", "--ignore-submodules=none")
+    return not _git(place, "status", *words, timeout=COPY).out
 
 
 def below(top: Path, folder: str) -> Iterator[str]:

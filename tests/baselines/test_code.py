@@ -156,6 +156,47 @@ def test_a_stored_model_made_by_code_has_its_own_weights(repo: Repository, weigh
     assert answer.artifact.is_relative_to(repo.folder) is (change == "nothing")
 
 
+@pytest.mark.parametrize("root", ["src", "."])
+def test_in_a_request_stored_code_comes_with_what_lay_beside_it(repo: Repository, root: str) -> None:
+    """What it reads is noted nowhere: the work tree's is the change's, and only a commit has what it was."""
+    files = ("own/__init__.py", "own/net.py") if root == "src" else ("other.py",)
+    path = "src/own.net:make" if root == "src" else "other:make"
+    repo.commit({"sizes.json": "[1]"})
+    version(repo, path, root, *files)
+    base = repo.commit()
+    repo.write("src/own/sizes.json", "[50]")
+    repo.write("sizes.json", "[50]")
+    answer = found(ask(repo, "dir:store", path, base=base))
+    assert answer.artifact is not None
+    folder = answer.artifact.parent
+    assert not folder.is_relative_to(repo.folder)
+    assert (folder / ("own/sizes.json" if root == "src" else "sizes.json")).read_text() == "[1]"
+    assert not list(folder.rglob("large.bin")), "files beside code are small"
+    assert found(ask(repo, "dir:store", path)).artifact == repo.folder / path  # on a laptop it is at hand
+
+
+def test_in_a_request_stored_code_that_was_not_committed_is_its_numbers(repo: Repository) -> None:
+    base = repo.git("rev-parse", "HEAD")
+    repo.write("src/own/net.py", "new = 1\n")
+    version(repo, "src/own.net:make", "src", "own/__init__.py", "own/net.py")
+    answer = found(ask(repo, "dir:store", "src/own.net:make", base=base))
+    assert (answer.artifact, answer.profile is None) == (None, False)
+
+
+@pytest.mark.parametrize("weights", ["src/w.pth", "weights/w.pth"])
+def test_in_a_request_weights_of_stored_code_come_from_the_commit_too(repo: Repository, weights: str) -> None:
+    base = repo.commit({weights: b"w" * (1 << 21), "weights/notes.json": "{}"})
+    own = ("w.pth", weights) if weights.startswith("weights/") else "w.pth"
+    version(repo, "src/own.net:make", "src", own, "own/__init__.py", "own/net.py")
+    answer = found(ask(repo, "dir:store", "src/own.net:make", weights, base))
+    assert answer.artifact is not None
+    assert answer.weights is not None
+    assert answer.weights.stat().st_size == 1 << 21
+    assert not answer.weights.is_relative_to(repo.folder)
+    assert (answer.artifact.parent / "own/sizes.json").read_text() == "[1]"
+    assert not (answer.weights.parent / "notes.json").exists()
+
+
 def test_a_stored_model_whose_weights_are_gone_is_its_numbers(repo: Repository) -> None:
     repo.write("src/own/w.pth", "never committed")
     version(repo, "src/own.net:make", "src", "own/w.pth", "own/__init__.py", "own/net.py")

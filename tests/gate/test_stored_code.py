@@ -83,6 +83,7 @@ def test_stored_numbers_stand_in_for_code_that_cannot_be_run_as_it_was(repo: Rep
 def test_stored_numbers_stand_in_for_code_that_lacks_a_file_it_reads(repo: Repository) -> None:
     repo.write("net.py", SIZED)
     repo.write("sizes.json", "[64, 64]")
+    repo.write(".gitignore", "sizes.json\n")
     repo.write("budgets.yaml", budget("size", "weights: w.pth, "))
     weights(repo.folder / "w.pth")
     accept(repo)

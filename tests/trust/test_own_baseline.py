@@ -208,6 +208,97 @@ def test_on_a_laptop_a_work_tree_may_be_compared_with_its_own_commit(landed: Wor
     assert landed.check(laptop.folder, environ={}).rules == {("net", "size"): ("fail", "both")}
 
 
+# --- what a workflow names, by a path that the change can write to ----------------------------------------------------
+
+#: A baseline of each kind: its URI, and the files that hold it.
+KINDS = {
+    "file": ("file:old/net.fake.yaml", "old/net.fake.yaml"),
+    "profile": ("profile:old/net.json", "old/net.json"),
+    "dir": ("dir:old", "old/net/"),
+}
+
+
+def held(world: World, model: str, scheme: str) -> Files:
+    """Return the files of a baseline of some kind that holds a model, made apart from the repository."""
+    if scheme == "file":
+        return {KINDS[scheme][1]: model}
+    world.count += 1
+    apart = world.place / f"apart{world.count}"
+    (apart / "old").mkdir(parents=True)
+    (apart / "budgets.yaml").write_text(BUDGET)
+    (apart / "net.fake.yaml").write_text(model)
+    words = ("profile", "net.fake.yaml", "--static-only", "-o", "old/net.json")
+    if scheme == "dir":
+        words = ("baseline", "accept", "--store", "dir:old", "--reason", "first")
+    code, _, err = world.run(apart, *words)
+    assert code == 0, err
+    return {path.relative_to(apart).as_posix(): path.read_bytes() for path in apart.glob("old/**/*.json")}
+
+
+def gone(files: Files) -> Files:
+    return dict.fromkeys(files)
+
+
+@pytest.mark.parametrize("flag", ["named", "auto"])
+@pytest.mark.parametrize("scheme", KINDS)
+def test_a_baseline_by_path_is_the_target_branchs_whoever_names_it(world: World, scheme: str, flag: str) -> None:
+    """The workflow names a path, or says `auto` where the budget names one; the change has put its own there."""
+    uri, own = KINDS[scheme][0], held(world, HUGE, scheme)
+    budget = BUDGET if flag == "named" else BUDGET + f"baseline: '{uri}'\n"
+    before = held(world, fake(), scheme)
+    world.land({"budgets.yaml": budget, "net.fake.yaml": fake(), **before})
+    world.propose({"net.fake.yaml": HUGE, **gone(before), **own})
+    said = world.judge("--against", uri if flag == "named" else "auto")
+    assert (said.code, said.rules) == (1, {("net", "size"): ("fail", "both")})
+
+
+@pytest.mark.parametrize("scheme", KINDS)
+def test_a_path_that_only_the_change_has_is_no_baseline(landed: World, scheme: str) -> None:
+    landed.propose({"net.fake.yaml": HUGE, **held(landed, HUGE, scheme)})
+    runner = landed.checkout()
+    said = landed.check(runner, "--against", KINDS[scheme][0])
+    assert (said.code, "error[baseline-missing]" in said.err) == (2, True), said.err
+    assert "on the target branch" in said.err
+    # On a laptop, whoever names a path vouches for it.
+    assert landed.check(runner, "--against", KINDS[scheme][0], environ={}).code == 0
+
+
+@pytest.mark.parametrize("at", ["", "ci", "net"])
+def test_a_path_on_the_command_line_starts_where_the_job_stands(world: World, at: str) -> None:
+    below = BUDGET.replace("net.fake", "../models/net.fake")
+    world.land({"ci/budgets.yaml": below, "models/net.fake.yaml": fake(), "old.fake.yaml": fake(), "net/a": ""})
+    world.propose({"models/net.fake.yaml": HUGE, "old.fake.yaml": HUGE, "ci/old.fake.yaml": HUGE})
+    runner = world.checkout()
+    up = "../" if at else ""
+    for path in (f"{up}old.fake.yaml", f"{runner}/old.fake.yaml"):
+        said = world.check(runner / at, "-b", f"{up}ci/budgets.yaml", "--against", f"file:{path}")
+        assert (said.code, said.rules) == (1, {("net", "size"): ("fail", "both")})
+
+
+@pytest.mark.parametrize("outside", [False, True], ids=["unknown-to-git", "outside"])
+def test_what_the_job_itself_put_there_is_taken_as_it_is(landed: World, outside: bool) -> None:
+    landed.propose({"net.fake.yaml": HUGE})
+    runner = landed.checkout()
+    old = (landed.place if outside else runner) / "fetched.fake.yaml"
+    old.write_text(HUGE)
+    assert landed.check(runner, "--against", f"file:{old}").code == 0
+    for link, target in (("link", runner), ("link/net", runner / "net.fake.yaml")):
+        (landed.place / link).symlink_to(target)
+    for path in ("link/net.fake.yaml", "link/net"):
+        assert landed.check(runner, "--against", f"file:{landed.place}/{path}").code == 1
+
+
+def test_a_store_at_the_root_of_the_repository_is_the_target_branchs(landed: World) -> None:
+    """The root has no name in any commit."""
+    before, own = (
+        {path.removeprefix("old/"): text for path, text in held(landed, each, "dir").items()} for each in (fake(), HUGE)
+    )
+    landed.land(before)
+    landed.propose({"net.fake.yaml": HUGE, **gone(before), **own})
+    said = landed.judge("--against", "dir:.")
+    assert (said.code, said.rules) == (1, {("net", "size"): ("fail", "both")})
+
+
 # --- models that code makes -------------------------------------------------------------------------------------------
 
 NETS = """from torch import nn
@@ -255,11 +346,28 @@ def test_weights_of_another_file_do_not_make_the_changes_code_the_baseline(world
     assert "the file old.pth, with nets:make at the merge base" in said.markdown
     world.propose({"w.pth": weights(0.3)})
     assert world.judge().code == 0
-    # What a workflow names is its own word, and on a laptop nobody is judged by it.
+    # A workflow may name the file; what makes a model of it is not the change's either. On a laptop nobody is judged.
     world.propose({"nets.py": nets(50)})
     runner = world.checkout()
-    assert world.check(runner, "--against", f"file:{runner}/old.pth").code == 0
+    for named in (f"file:{runner}/old.pth", "file:old.pth"):
+        said = world.check(runner, "--against", named)
+        assert (said.code, said.rules) == (1, {("net", "macs"): ("fail", "both")})
+        assert "with nets:make at the merge base" in said.markdown
     assert world.check(world.dev.clone(world.place / "laptop").folder, environ={}).code == 0
+
+
+@pytest.mark.parametrize("code", ["heavy:make", "nets:make"])
+def test_code_that_a_workflow_names_is_none_of_the_change(world: World, code: str) -> None:
+    both = {"nets.py": nets(1), "heavy.py": nets(1)}
+    world.land({"budgets.yaml": CODE.replace("MORE", ""), **both, "w.pth": weights(0.1)})
+    world.propose({"nets.py": nets(50), "heavy.py": nets(50)})
+    runner = world.checkout()
+    said = world.check(runner, "--against", f"file:{code}")
+    assert (said.code, said.rules) == (3, {("net", "macs"): ("inconclusive", "both")})
+    assert f"{code} is not one file that can be taken from the target branch" in said.reason("macs")
+    assert (
+        world.check(world.dev.clone(world.place / "laptop").folder, "--against", f"file:{code}", environ={}).code == 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -278,6 +386,36 @@ def test_a_baseline_is_made_with_the_arguments_of_the_target(world: World, own: 
     world.propose({"budgets.yaml": own.replace("MORE", "")})
     said = world.judge()
     assert (said.code, "fail" in {status for status, _ in said.rules.values()}) == (1, True)
+
+
+READS = NETS.replace("TIMES * ", "").replace(
+    "def make(times=1): return Net(times)",
+    "def make():\n"
+    "    import json, pathlib\n"
+    "    return Net(json.loads(pathlib.Path(__file__).with_name('times.json').read_text()))",
+)
+
+
+@pytest.mark.parametrize("depth", [1, None], ids=["shallow", "deep"])
+@pytest.mark.parametrize("flag", [(), ("--against", "dir:.greengate/baselines")], ids=["budget", "flag"])
+def test_stored_code_does_not_read_the_files_of_the_change(
+    world: World, depth: int | None, flag: tuple[str, ...]
+) -> None:
+    """The code is byte for byte what was accepted; what it reads beside itself is noted nowhere."""
+    stored = CODE.replace("MORE", "    baseline: dir:.greengate/baselines\n").replace("    args: {times: 1}\n", "")
+    world.land({"budgets.yaml": stored, "nets.py": READS, "times.json": "1", "w.pth": weights(0.1)})
+    for words in (
+        ("profile", "net", "--static-only", "-o", f"{world.place}/net.json"),
+        ("baseline", "accept", "--profile", f"{world.place}/net.json", "--reason", "first"),
+    ):
+        code, _, err = world.run(world.dev.folder, *words)
+        assert code == 0, err
+    world.land({"note": "accepted"})
+    world.propose({"times.json": "50"})
+    said = world.check(world.checkout(depth), *flag)
+    assert (said.code, said.rules) == (1, {("net", "macs"): ("fail", "both")})
+    world.propose({"w.pth": weights(0.2)})
+    assert world.check(world.checkout(depth), *flag).code == 0
 
 
 def test_weights_that_move_with_the_change_are_compared_with_the_old_ones(world: World) -> None:

@@ -114,7 +114,10 @@ def test_a_model_removed_from_the_budget_is_judged_while_its_file_remains(landed
 def test_a_model_pointed_elsewhere_is_judged_at_both_files(landed: World) -> None:
     decoy = BUDGET.replace("net.fake.yaml", "decoy.fake.yaml")
     landed.propose({"net.fake.yaml": BIG, "budgets.yaml": decoy, "decoy.fake.yaml": fake("9 MB")})
-    said = landed.judge("--against", "file:decoy.fake.yaml")
+    runner = landed.checkout()
+    fetched = Path(runner, "fetched.fake.yaml")  # by the job, which may compare with what it likes
+    fetched.write_text(fake("9 MB"))
+    said = landed.check(runner, "--against", f"file:{fetched}")
     assert said.rules[("net", "size")][0] == "pass"
     assert said.rules[("net@base", "size")] == ("fail", "both")
     assert said.code == 1

@@ -72,8 +72,9 @@ def bench(draw: Draw, energy: Energy) -> FakeBench:
     absent = Absent(
         "powercap:package-0", reason.strip() or "the fake has no counter", "this model's machine lacks it on purpose"
     )
+    refused = () if energy.refused is None else (energy.refused,)
     if word == "absent" or not draw.joules or (method == "estimated" and not energy.estimates):
-        return FakeBench((), (absent,))
+        return FakeBench((), (*refused, absent))
     about = "processor time x 4 W a busy thread" if method == "estimated" else "processor package"
     domains = []
     if "energy" in draw.joules:
@@ -83,7 +84,7 @@ def bench(draw: Draw, energy: Energy) -> FakeBench:
     if "gpu_energy" in draw.joules:
         domains.append(Domain(f"nvml:{_BOARD}", "gpu", method, "fake board", 1e-3, tick=_TICKS["gpu"]))
     gone = () if "energy" in draw.joules else (absent,)
-    return FakeBench(tuple(domains), gone, fault=reason.strip() if word == "faulty" else "")
+    return FakeBench(tuple(domains), (*refused, *gone), fault=reason.strip() if word == "faulty" else "")
 
 
 def run(draws: Mapping[Role, Draw], job: EnergyJob, into: FakeBench) -> Ran:

@@ -22,12 +22,16 @@ _WARMED = 5.0
 
 @dataclass(frozen=True)
 class Energy:
-    """How energy is metered: seconds for a comparison, whether models of it may stand in, and an external log."""
+    """How energy is metered: seconds for a comparison, whether models of it may stand in, and an external log.
+
+    `refused` is a log that is named and must not be read.
+    """
 
     seconds: float = 240.0
     estimates: bool = False
     log: str | None = None
     offset: float = 0.0
+    refused: Absent | None = None
 
 
 class Bench(Protocol):
@@ -121,7 +125,9 @@ def discover(energy: Energy) -> tuple[list[tuple[Meter, Sequence[Domain]]], list
             meter.close()
         return found
 
-    if energy.log is not None:
+    if energy.refused is not None:
+        absent.append(energy.refused)
+    elif energy.log is not None:
         take(PowerLog(Path(energy.log), energy.offset))
     for row in METERS.values():
         if not row.estimates:

@@ -20,8 +20,11 @@ from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
 _TAIL = 1 << 16
 #: Seconds without a line after which a log begins anew.
 _SILENT = 120.0
-#: What a line's time may be, this machine's clock being right: from the year 2000 on, and a day ahead at most.
-_OLDEST, _AHEAD = 946_684_800.0, 86_400.0
+#: What is a time at all, this machine's clock being right: from the year 2000 on, and a day ahead at most.
+_OLDEST, _NEWEST = 946_684_800.0, 86_400.0
+#: Seconds that a line may lie ahead: by so much two clocks differ. What lies beyond was written before it was measured.
+_AHEAD = 5.0
+_IN_SECONDS = "write t in seconds since 1970, or set `clock_offset`"
 #: Watts beyond which a line is none of a meter.
 _MOST = 1e6
 
@@ -56,8 +59,9 @@ class PowerLog:
             if numbers is None or before is None or not before <= numbers[0] <= before + _SILENT:
                 self._at = begin
             before = None if numbers is None else numbers[0]
-        if before is not None and not self._possible(before):
-            return _absent(f"{self._path} {_undated(before)}", "write t in seconds since 1970, or set `clock_offset`")
+        if before is not None and (wrong := self._misdated(before)):
+            help_ = "set the meter's clock, or `clock_offset`" if self._is_time(before) else _IN_SECONDS
+            return _absent(f"{self._path} {wrong}", help_)
         about = f"external meter, {self._path.name}"
         return Found((Domain(METER, "system", "metered", about, 1e-6),))
 
@@ -114,8 +118,8 @@ class PowerLog:
         if numbers is None:
             return "its log was begun anew" if line.strip() == self._heading and self._last is not None else ""
         (seconds, watts), last = numbers, self._last
-        if not self._possible(seconds):
-            return f"its log {_undated(seconds)}"
+        if wrong := self._misdated(seconds):
+            return f"its log {wrong}"
         if last is not None and seconds < last[0]:
             return f"its clock went back by {last[0] - seconds:.3g} s"
         self._last = (seconds, watts)
@@ -125,17 +129,23 @@ class PowerLog:
             self._microjoules += (watts + last[1]) / 2 * (seconds - last[0]) * 1e6
         return Tick(round((seconds + self._offset - self._epoch) * 1e9), round(self._microjoules))
 
-    def _possible(self, seconds: float) -> bool:
-        return _OLDEST <= seconds + self._offset <= time.monotonic() + self._epoch + _AHEAD
+    def _misdated(self, seconds: float) -> str:
+        """Say what is wrong with the time of a line; empty for nothing."""
+        if not self._is_time(seconds):
+            guess = ": are these milliseconds?" if seconds > _OLDEST else ""
+            return f"has a line at t = {seconds:.15g}, which is no time in seconds since 1970{guess}"
+        ahead = seconds + self._offset - self._now()
+        return f"has a line {ahead:.1f} s ahead of this machine's clock" if ahead > _AHEAD else ""
+
+    def _is_time(self, seconds: float) -> bool:
+        return _OLDEST <= seconds + self._offset <= self._now() + _NEWEST
+
+    def _now(self) -> float:
+        return time.monotonic() + self._epoch
 
 
 def _absent(reason: str, help_: str) -> Found:
     return Found(absent=(Absent("power log", reason, help_, "system"),))
-
-
-def _undated(seconds: float) -> str:
-    guess = ": are these milliseconds?" if seconds > _OLDEST else ""
-    return f"has a line at t = {seconds:.15g}, which is no time in seconds since 1970{guess}"
 
 
 def _numbers(line: str) -> tuple[float, float] | None:

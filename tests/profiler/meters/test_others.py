@@ -113,6 +113,36 @@ def test_a_log_in_milliseconds_is_absent_with_the_way_out(tmp_path: Path) -> Non
     assert PowerLog(path, offset=BEGUN).discover().domains, "a clock that began with the meter, and what to add to it"
 
 
+def test_lines_of_the_future_are_none(tmp_path: Path) -> None:
+    """Two clocks differ by seconds; what is dated further ahead was written before anything was measured."""
+    path = tmp_path / "meter.csv"
+    now = time.time()
+
+    def write(*seconds: float) -> None:
+        path.write_text("t,watts\n" + "".join(f"{now + second},100\n" for second in seconds))
+
+    write(-2, -1, 4)
+    meter = PowerLog(path)
+    (domain,) = meter.discover().domains
+    assert len(meter.read(domain)) == 3
+    with path.open("a") as file:
+        file.write(f"{now + 90},100\n")
+    with pytest.raises(MeterError, match=r"its log has a line (89|90)\.\d s ahead of this machine's clock"):
+        meter.read(domain)
+    write(-2, -1, 8)
+    (absent,) = PowerLog(path).discover().absent
+    assert "s ahead of this machine's clock" in absent.reason
+    assert absent.help == "set the meter's clock, or `clock_offset`"
+    assert PowerLog(path, offset=-4.0).discover().domains
+    write(-9, -8)
+    (absent,) = PowerLog(path, offset=20.0).discover().absent
+    assert "ahead" in absent.reason, "what is added to its times counts"
+    write(7200)
+    assert "are these milliseconds?" not in PowerLog(path).discover().absent[0].reason
+    write(2 * 86400)
+    assert "which is no time in seconds since 1970" in PowerLog(path).discover().absent[0].reason
+
+
 @pytest.mark.parametrize(
     ("added", "why"),
     [
