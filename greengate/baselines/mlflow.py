@@ -19,7 +19,13 @@ def find(rest: str, request: Request) -> Found | Missing:
 
     Raises BaselineError `baseline-missing`, `registry-failed`.
     """
-    one = registry.entry(registry.address(rest))
+    address = registry.address(rest)
+    for path in map(Path.absolute, registry.local()):
+        if request.at(str(path)) != path:
+            message = f"the registry of {address} is a file of the repository, which the change may have altered"
+            help = "name a server in MLFLOW_TRACKING_URI, or keep the registry outside of the checkout"
+            raise BaselineError(Diagnostic("registry-failed", message, help))
+    one = registry.entry(address)
     profile = profile_of(one, request.scratch)
     artifact = _model(registry.model_files(one, request.scratch), request.path, profile)
     about = f"version {one.version} of {one.name} in the registry"

@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from greengate.errors import BaselineError, Diagnostic
 
@@ -193,6 +195,21 @@ def _download(folder: Path, **what: str) -> str:
     except BaseException:
         shutil.rmtree(target, ignore_errors=True)
         raise
+
+
+def local() -> tuple[Path, ...]:
+    """Return what MLflow's variables name that is a file or folder of this machine, and no server."""
+    named = (os.environ.get(name, "") for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"))
+    return tuple(Path(path) for path in map(_path, named) if path)
+
+
+def _path(uri: str) -> str:
+    """Return the path that a URI names: `sqlite:///mlflow.db`, `file:mlruns`, `mlruns`; empty where it names none."""
+    if uri.startswith("sqlite:"):
+        return uri.partition("?")[0].partition("///")[2]
+    if uri.startswith("file:"):
+        return url2pathname(urlsplit(uri).path)
+    return "" if "://" in uri or uri.partition(":")[0] in ("databricks", "databricks-uc", "uc") else uri
 
 
 @contextmanager

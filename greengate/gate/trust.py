@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from greengate import approval, budget_file, ci, git
 from greengate.baselines import extract
-from greengate.budget import Budget, CarbonBudget
+from greengate.budget import Budget, CarbonBudget, ModelEntry
 from greengate.ci.policy_ref import Source, unreadable
 from greengate.errors import BudgetError, Diagnostic, GreengateError
 from greengate.gate.request import Request
@@ -135,27 +136,52 @@ def _removed(top: Path, commit: str) -> tuple[str, str]:
     return (budgets[0], f"the change deletes or renames {budgets[0]}, which still binds") if budgets else ("", "")
 
 
+#: What of an accuracy's source is a path.
+_FILES = frozenset({"file", "data"})
+
+
 def _moved(base: Budget, folder: Path, own: Budget) -> Budget:
-    """Let paths of a budget that stood in another folder start at the change's own."""
+    """Let paths of a budget that stood in another folder lead on to where they led, from the change's own."""
     here = Path(own.path).parent
     if folder.resolve() == here.resolve():
         return replace(base, path=own.path)
-    models = tuple(
-        replace(
-            model,
-            path=str((folder / model.path).resolve()),
-            training=model.training and str(folder / model.training),
-            recipe=replace(model.recipe, weights=model.recipe.weights and str(folder / model.recipe.weights)),
-        )
-        for model in base.models
-    )
+    way = Path(os.path.relpath(folder.resolve(), here.resolve()))
+    log, calibration = base.power_log, base.calibration
     return replace(
         base,
         path=own.path,
-        models=models,
+        models=tuple(_model_from(way, folder, model) for model in base.models),
+        baseline=_baseline_from(way, base.baseline),
+        power_log=log and replace(log, file=str(way / log.file)),
+        calibration=calibration and replace(calibration, file=str(way / calibration.file)),
         carbon_budget=_records_below(folder, base.carbon_budget),
         shared=tuple(replace(one, carbon_budget=_records_below(folder, one.carbon_budget)) for one in base.shared),
     )
+
+
+def _model_from(way: Path, folder: Path, model: ModelEntry) -> ModelEntry:
+    spec, recipe = model.workload, model.recipe
+    return replace(
+        model,
+        path=str((folder / model.path).resolve()),
+        training=model.training and str(folder / model.training),
+        recipe=replace(recipe, weights=recipe.weights and str(folder / recipe.weights)),
+        workload=replace(
+            spec,
+            recorded=spec.recorded and str(way / spec.recorded),
+            inputs_from=spec.inputs_from and str(way / spec.inputs_from),
+        ),
+        accuracy=tuple(
+            replace(one, options={key: str(way / to) if key in _FILES else to for key, to in one.options.items()})
+            for one in model.accuracy
+        ),
+        baseline=_baseline_from(way, model.baseline),
+    )
+
+
+def _baseline_from(way: Path, uri: str | None) -> str | None:
+    scheme, _, rest = (uri or "").partition(":")
+    return f"{scheme}:{way / rest}" if scheme in ("file", "profile", "dir") else uri
 
 
 def _records_below(folder: Path, carbon: CarbonBudget | None) -> CarbonBudget | None:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import needs
 import pytest
 from world import BUDGET, HEAD, World, fake
+
+from greengate.baselines import registry
+from greengate.errors import BaselineError, Diagnostic
 
 Files = dict[str, str | bytes | None]
 
@@ -416,6 +421,72 @@ def test_stored_code_does_not_read_the_files_of_the_change(
     assert (said.code, said.rules) == (1, {("net", "macs"): ("fail", "both")})
     world.propose({"w.pth": weights(0.2)})
     assert world.check(world.checkout(depth), *flag).code == 0
+
+
+@pytest.mark.parametrize(
+    ("uri", "files"),
+    [
+        ("sqlite:///mlflow.db", {"mlflow.db": "SQLite format 3"}),
+        ("file:mlruns", {"mlruns/0/meta.yaml": "a: 1"}),
+        ("mlruns", {"mlruns/0/meta.yaml": "a: 1"}),
+    ],
+)
+@pytest.mark.parametrize("lands", [True, False], ids=["on the target branch", "in the change only"])
+def test_a_registry_among_the_files_of_the_change_is_none(
+    world: World, uri: str, files: dict[str, str], *, lands: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def entry(address: registry.Address) -> None:
+        asked.append(str(address))
+        raise BaselineError(Diagnostic("baseline-missing", "gone", "look elsewhere"))
+
+    monkeypatch.setattr(registry, "entry", entry)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    budget = BUDGET.replace("net.fake.yaml}", "net.fake.yaml, baseline: 'mlflow:models:/net@production'}")
+    world.land({"budgets.yaml": budget, "net.fake.yaml": fake(), **(files if lands else {})})
+    world.propose({"net.fake.yaml": fake("50 MB"), **dict.fromkeys(files, "altered")})
+    said = world.judge()
+    assert (said.code, asked) == (2, [])
+    assert "the registry of models:/net@production is a file of the repository" in said.err
+    world.check(world.checkout(), "--against", "mlflow:models:/net@staging", environ={})
+    assert asked == ["models:/net@staging"], "whoever names it at a laptop vouches for it"
+
+
+def test_a_registry_that_git_does_not_know_is_the_jobs(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///mlflow.db")
+    monkeypatch.setattr(registry, "entry", lambda address: pytest.fail(f"asked for {address}"))
+    budget = BUDGET.replace("net.fake.yaml}", "net.fake.yaml, baseline: 'mlflow:models:/net@production'}")
+    world.land({"budgets.yaml": budget, "net.fake.yaml": fake()})
+    world.propose({"net.fake.yaml": fake("50 MB")})
+    runner = world.checkout()
+    (runner / "mlflow.db").write_bytes(b"SQLite format 3")
+    with pytest.raises(pytest.fail.Exception, match="asked for models:/net@production"):
+        world.check(runner)
+
+
+@pytest.mark.parametrize(
+    ("uri", "path"),
+    [
+        ("sqlite:///mlflow.db", "mlflow.db"),
+        ("sqlite:////srv/mlflow.db?timeout=5", "/srv/mlflow.db"),
+        ("file:mlruns", "mlruns"),
+        ("file:///srv/ml%20runs", "/srv/ml runs"),
+        ("./mlruns", "mlruns"),
+        ("/srv/mlruns", "/srv/mlruns"),
+        ("http://mlflow.example.org:5000", None),
+        ("postgresql://user@host/db", None),
+        ("databricks", None),
+        ("databricks-uc:profile", None),
+    ],
+)
+def test_which_registries_are_files(uri: str, path: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    assert registry.local() == (() if path is None else (Path(path),))
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "sqlite:///other.db")
+    assert registry.local()[-1] == Path("other.db")
 
 
 def test_weights_that_move_with_the_change_are_compared_with_the_old_ones(world: World) -> None:

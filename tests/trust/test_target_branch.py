@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from world import BUDGET, HEAD, World, fake
 
-from greengate import baselines
+from greengate import baselines, budget_file
+from greengate.gate import trust
 from greengate.profile import Missing
 
 FILES: dict[str, str | bytes | None] = {"budgets.yaml": BUDGET, "net.fake.yaml": fake()}
@@ -157,6 +158,61 @@ def test_a_budget_that_the_change_renames_still_binds(landed: World, where: str)
     said = landed.check(landed.checkout(), "-b", where)
     assert (said.code, said.rules) == (1, {("net", "size"): ("fail", "base")})
     assert said.policy["notes"] == ["the change deletes or renames budgets.yaml, which still binds"]
+
+
+def test_what_a_budget_that_moves_names_is_where_it_was(landed: World) -> None:
+    """The change has files of the same names beside its own budget."""
+    source = "accuracy: {data: val.npz, metric: top1}, baseline: 'file:old.fake.yaml', path: net.fake.yaml"
+    budget = BUDGET.replace("path: net.fake.yaml", source) + "  - {metric: accuracy, min: 0.5}\n"
+    hits = "hits: 9000/10000\n"
+    landed.land(
+        {"budgets.yaml": budget, "old.fake.yaml": fake(), "net.fake.yaml": fake(more=hits), "val.npz": "labels"}
+    )
+    own = LOOSE.replace("net.fake.yaml", "../net.fake.yaml")
+    easy = {"ci/old.fake.yaml": BIG, "ci/val.npz": "easier labels"}
+    landed.propose({"budgets.yaml": None, "ci/budgets.yaml": own, "net.fake.yaml": BIG + hits, **easy})
+    said = landed.check(landed.checkout(), "-b", "ci/budgets.yaml")
+    assert said.rules == {("net", "size"): ("fail", "base"), ("net", "accuracy"): ("pass", "base")}
+    assert "ci/val.npz" not in said.markdown
+
+
+def test_every_path_of_a_budget_that_moves_leads_on(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b" / "c").mkdir(parents=True)
+    text = """version: 1
+energy: {power_log: meter.csv, calibration: energy.calibration.json}
+baseline: 'dir:store'
+models:
+  - name: net
+    path: pkg.nets:make
+    weights: net.safetensors
+    training: training.json
+    baseline: 'ref:main'
+    inputs: {from: data.npz}
+    accuracy: [{file: eval.json, key: f1}, {name: top1, data: /held/out.npz, metric: top1}]
+  - {name: two, path: net.pt, inputs_from: 'feeds:make', baseline: 'profile:old.json'}
+rules:
+  - {metric: size, max: 1 GB}
+"""
+    (tmp_path / "a" / "budgets.yaml").write_text(text)
+    (tmp_path / "b" / "c" / "budgets.yaml").write_text(text)
+    base, own = (budget_file.read(tmp_path / folder / "budgets.yaml") for folder in ("a", "b/c"))
+    moved = trust._moved(base, tmp_path / "a", own)
+    net, two = moved.models
+    assert moved.power_log is not None
+    assert moved.power_log.file == "../../a/meter.csv"
+    assert moved.calibration is not None
+    assert moved.calibration.file == "../../a/energy.calibration.json"
+    assert (moved.baseline, net.baseline, two.baseline) == ("dir:../../a/store", "ref:main", "profile:../../a/old.json")
+    assert net.workload.recorded == "../../a/data.npz"
+    assert two.workload.inputs_from == "../../a/feeds:make"
+    assert [one.options.get("file") or one.options["data"] for one in net.accuracy] == [
+        "../../a/eval.json",
+        "/held/out.npz",
+    ]
+    named = (net.path, net.training, net.recipe.weights)
+    assert named == tuple(str(tmp_path / "a" / name) for name in ("pkg.nets:make", "training.json", "net.safetensors"))
+    assert trust._moved(base, tmp_path / "a", base) == base
 
 
 def test_a_model_dropped_by_a_budget_that_moves_is_judged_where_it_lies(landed: World) -> None:
