@@ -22,6 +22,14 @@ SIZED = (
     "def build(): return nn.Linear(*json.loads(pathlib.Path(__file__).with_name('sizes.json').read_text()))\n"
 )
 
+STEPS = """import json, pathlib
+from torch import nn
+def read(name): return json.loads(pathlib.Path(__file__).with_name(name).read_text())
+def build():
+    layer = nn.Linear(*read("sizes.json"))
+    return nn.Sequential(*[layer] * read("steps.json"))
+"""
+
 
 def budget(metric: str, recipe: str = "", width: int = 64) -> str:
     entry = f"name: net, path: net:build, {recipe}inputs: {{input: {{shape: [1, {width}], dtype: float32}}}}"
@@ -78,6 +86,28 @@ def test_stored_numbers_stand_in_for_code_that_cannot_be_run_as_it_was(repo: Rep
     weights(repo.folder / "w.pth", 80)  # the arguments that these take do not fit the weights of before
     repo.write("budgets.yaml", budget("size", "weights: w.pth, args: {width: 80}, ", 80))
     assert judged(1)["size"]["change"]["value"] > 0.4
+
+
+@pytest.mark.parametrize(
+    ("metric", "sizes", "steps"),
+    [("params", "[80, 80]", "1"), ("macs", "[64, 64]", "3")],
+    ids=["another width", "another number of steps"],
+)
+def test_stored_code_is_not_measured_with_other_files_than_it_was(
+    repo: Repository, metric: str, sizes: str, steps: str
+) -> None:
+    """What code reads beside itself is in no digest; here it is in no commit either."""
+    repo.write("net.py", STEPS)
+    repo.write("sizes.json", "[64, 64]")
+    repo.write("steps.json", "1")
+    repo.write(".gitignore", "*.json\n")
+    repo.write("budgets.yaml", budget(metric))
+    accept(repo)
+    assert judged(0)[metric]["change"]["value"] == 0
+    repo.write("sizes.json", sizes)
+    repo.write("steps.json", steps)
+    repo.write("budgets.yaml", budget(metric, width=json.loads(sizes)[0]))
+    assert judged(1)[metric]["change"]["value"] > 0.5
 
 
 def test_stored_numbers_stand_in_for_code_that_lacks_a_file_it_reads(repo: Repository) -> None:
