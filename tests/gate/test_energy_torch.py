@@ -84,7 +84,7 @@ def test_joules_are_watts_by_time(
         found = energy.per_thousand(launch, "candidate", metric)
         assert len(found) == len(windows) == (2 if of == "items" or "generation" in kinds else 0)
         for window, joules in zip(windows, found, strict=True):
-            assert joules == pytest.approx(1000 * WATTS * window.ns * 1e-9 / getattr(window, of), rel=0.03)
+            assert joules == pytest.approx(1000 * WATTS * window.ns * 1e-9 / getattr(window, of), rel=0.1)
     told = estimate.measure([launch] * 4, "candidate", "energy_per_1k", spec.batch_size)
     assert isinstance(told, Measurement)
     assert "2 windows: powercap:package-0" in told.detail
