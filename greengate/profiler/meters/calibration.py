@@ -69,9 +69,13 @@ def _watch(recorder: Recorder, meters: Sequence[tuple[Meter, Sequence[Domain]]])
     power: dict[str, list[float]] = {name: [] for name in recorder.series}
     counted = [domain.id for _, domains in meters for domain in domains if domain.method != "estimated"]
     held = [domain.id for meter, domains in meters for domain in domains if meter.strict]
+    # Ticks of a log are there from before; when its lines come shows only now.
+    logged = any(domain.method == "metered" for _, domains in meters for domain in domains)
     deadline = time.monotonic() + LONGEST
     while time.monotonic() < deadline and (
-        any(len(recorder.series[name]) <= ENOUGH for name in counted) or any(len(power[name]) < _TOLD for name in held)
+        logged
+        or any(len(recorder.series[name]) <= ENOUGH for name in counted)
+        or any(len(power[name]) < _TOLD for name in held)
     ):
         time.sleep(_PAUSE)
         for meter, domains in meters:
@@ -113,6 +117,8 @@ def _unusable(domain: Domain, health: Health) -> str:
 
 
 def _advice(why: str) -> str:
+    if "clock" in why:
+        return "set the meter's clock, or `clock_offset`; write a line as soon as it is measured"
     return "`nvidia-smi` lists them; measure on a device of your own" if "process" in why else ""
 
 

@@ -3,6 +3,9 @@
 The meter's clock and this machine's differ: `offset` seconds are added to its times. Power between two lines is
 taken as the mean of both. Nothing is known of what was drawn where the log begins anew: under another heading, after
 a long silence, or where its clock was set back.
+
+When a line comes tells of the meter's clock: one that is ahead says what is not yet, and one whose lines all come late
+is behind, or keeps them back for so long that nobody can tell.
 """
 
 from __future__ import annotations
@@ -10,9 +13,11 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
+from greengate import stats
 from greengate.power import METER, Domain
 from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
 
@@ -22,8 +27,17 @@ _TAIL = 1 << 16
 _SILENT = 120.0
 #: What is a time at all, this machine's clock being right: from the year 2000 on, and a day ahead at most.
 _OLDEST, _NEWEST = 946_684_800.0, 86_400.0
-#: Seconds that a line may lie ahead: by so much two clocks differ. What lies beyond was written before it was measured.
-_AHEAD = 5.0
+#: Seconds that a line may lie ahead: by so much clocks differ, and times are rounded. A reader that is held up sees a
+#: line later, never sooner.
+_AHEAD = 0.5
+#: Seconds, and ticks, that the newest line may be old when it comes: a mean is dated at its beginning by some meters.
+_PROMPT, _PROMPT_TICKS = 0.5, 1.0
+#: Times in a row, and seconds, after which nothing but late lines is no hiccup of a busy machine.
+_LATE_READS, _LATE_SECONDS = 2, 1.5
+#: Lines that tell how often the log ticks.
+_RECENT = 21
+#: Seconds by which this machine's clock may move against the one that windows are timed with; beyond, it was set.
+_SET = 0.2
 _IN_SECONDS = "write t in seconds since 1970, or set `clock_offset`"
 #: Watts beyond which a line is none of a meter.
 _MOST = 1e6
@@ -40,9 +54,12 @@ class PowerLog:
         self._at = 0
         self._heading: str | None = None
         self._last: tuple[float, float] | None = None
+        self._gaps: deque[float] = deque(maxlen=_RECENT)
         self._microjoules = 0.0
-        # Wall clocks can be set; the distance is taken once.
-        self._epoch = time.time() - time.monotonic()
+        # Wall clocks can be set: the distance is kept, and looked after.
+        self._epoch = _distance()
+        self._asked: float | None = None  # when the log was read last; what is new has come since
+        self._fresh, self._late = 0.0, 0  # when a line last came in time, and how often none has since
 
     def discover(self) -> Found:
         """Return the one domain, where the file is there and its lines can be read."""
@@ -67,6 +84,10 @@ class PowerLog:
 
     def read(self, domain: Domain) -> Sequence[Tick]:
         """Return a tick for every line that was added since the last read. Raises MeterError."""
+        before, self._asked = self._asked, time.monotonic()
+        self._fresh = self._asked if before is None else self._fresh
+        since = self._moment()
+        faults = self._set(before)
         try:
             with self._path.open("rb") as file:
                 anew = file.seek(0, os.SEEK_END) < self._at
@@ -78,15 +99,16 @@ class PowerLog:
         whole = added[: added.rfind(b"\n") + 1]
         self._at += len(whole)
         ticks: list[Tick] = []
-        faults = ["its file was begun anew"] if anew else []
+        faults += ["its file was begun anew"] if anew else []
         for line in whole.decode("utf-8", errors="replace").splitlines():
             found = self._next(line)
             if isinstance(found, Tick):
                 ticks.append(found)
             elif found:
                 faults.append(found)
+        faults += self._held_back(before) if ticks else []
         if faults:  # the ticks beside it are cumulative: those that follow tell of them
-            raise MeterError(f"{domain.id}: {faults[0]}")
+            raise MeterError(f"{domain.id}: {faults[0]}", since)
         return ticks
 
     def health(self, domain: Domain) -> Health:
@@ -126,8 +148,40 @@ class PowerLog:
         if last is not None and seconds - last[0] > _SILENT:
             return f"its log was silent for {seconds - last[0]:.0f} s"
         if last is not None:
+            self._gaps.append(seconds - last[0])
             self._microjoules += (watts + last[1]) / 2 * (seconds - last[0]) * 1e6
-        return Tick(round((seconds + self._offset - self._epoch) * 1e9), round(self._microjoules))
+        return Tick(self._ns(seconds), round(self._microjoules))
+
+    def _ns(self, seconds: float) -> int:
+        return round((seconds + self._offset - self._epoch) * 1e9)
+
+    def _moment(self) -> int | None:
+        """Return the moment of the newest line that counts."""
+        return None if self._last is None else self._ns(self._last[0])
+
+    def _set(self, before: float | None) -> list[str]:
+        """Say that this machine's clock was set since the log was read; go on by the new one."""
+        distance = _distance()
+        moved = distance - self._epoch
+        if abs(moved) <= _SET:
+            return []
+        self._epoch = distance
+        if self._last is not None:  # by a clock that was set along with it, the next line follows
+            self._last = (self._last[0] + moved, self._last[1])
+        return [] if before is None else [f"this machine's clock was set by {moved:+.3g} s"]
+
+    def _held_back(self, before: float | None) -> list[str]:
+        """Say that the newest lines come late, again and again; what has just come was not there `before`."""
+        if before is None or self._last is None or self._asked is None:
+            return []
+        late = before + self._epoch - self._offset - self._last[0]
+        if late <= _PROMPT + _PROMPT_TICKS * (stats.median(self._gaps) if self._gaps else 0.0):
+            self._fresh, self._late = self._asked, 0
+            return []
+        self._late += 1
+        if self._late < _LATE_READS or self._asked - self._fresh < _LATE_SECONDS:
+            return []
+        return [f"its newest lines are {late:.1f} s old when they come: its clock is behind, or they are held back"]
 
     def _misdated(self, seconds: float) -> str:
         """Say what is wrong with the time of a line; empty for nothing."""
@@ -142,6 +196,20 @@ class PowerLog:
 
     def _now(self) -> float:
         return time.monotonic() + self._epoch
+
+
+def _distance() -> float:
+    """Return the time of this machine's clock less that of the one that windows are timed with.
+
+    Of several looks the quickest: a thread can be held up between the two.
+    """
+    looks = []
+    for _ in range(3):
+        begun = time.monotonic()
+        wall = time.time()
+        ended = time.monotonic()
+        looks.append((ended - begun, wall - (begun + ended) / 2))
+    return min(looks)[1]
 
 
 def _absent(reason: str, help_: str) -> Found:

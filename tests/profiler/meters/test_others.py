@@ -30,7 +30,7 @@ BEGUN = 1_700_000_000
 
 def test_a_log_is_integrated_by_its_own_clock(tmp_path: Path) -> None:
     path = tmp_path / "meter.csv"
-    begun = time.time()
+    begun = time.time() - 2
     path.write_text("t,watts\n" + "".join(f"{begun + k * 0.1},{100 + k}\n" for k in range(11)))
     meter = PowerLog(path, offset=0.25)
     (domain,) = meter.discover().domains
@@ -114,14 +114,14 @@ def test_a_log_in_milliseconds_is_absent_with_the_way_out(tmp_path: Path) -> Non
 
 
 def test_lines_of_the_future_are_none(tmp_path: Path) -> None:
-    """Two clocks differ by seconds; what is dated further ahead was written before anything was measured."""
+    """Two clocks differ, and times are rounded; what is dated further ahead was written before it was measured."""
     path = tmp_path / "meter.csv"
     now = time.time()
 
     def write(*seconds: float) -> None:
         path.write_text("t,watts\n" + "".join(f"{now + second},100\n" for second in seconds))
 
-    write(-2, -1, 4)
+    write(-2, -1, 0.4)
     meter = PowerLog(path)
     (domain,) = meter.discover().domains
     assert len(meter.read(domain)) == 3
@@ -129,7 +129,7 @@ def test_lines_of_the_future_are_none(tmp_path: Path) -> None:
         file.write(f"{now + 90},100\n")
     with pytest.raises(MeterError, match=r"its log has a line (89|90)\.\d s ahead of this machine's clock"):
         meter.read(domain)
-    write(-2, -1, 8)
+    write(-2, -1, 2)
     (absent,) = PowerLog(path).discover().absent
     assert "s ahead of this machine's clock" in absent.reason
     assert absent.help == "set the meter's clock, or `clock_offset`"

@@ -1,0 +1,224 @@
+"""An external meter's log beside clocks that are set, that differ, and writers that are late."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from greengate.power import Domain
+from greengate.profiler.meters import MeterError, powerlog
+from greengate.profiler.meters.calibration import calibrate
+from greengate.profiler.meters.powerlog import PowerLog
+from greengate.profiler.meters.recorder import Recorder
+
+BEGUN = 1_700_000_000.0
+
+
+class Clocks:
+    """This machine's clock and the one that windows are timed with; both go on only when they are told to."""
+
+    def __init__(self) -> None:
+        self.wall, self.steady = BEGUN, 1000.0
+
+    def go_on(self, seconds: float) -> None:
+        self.wall += seconds
+        self.steady += seconds
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    made = Clocks()
+    told = SimpleNamespace(time=lambda: made.wall, monotonic=lambda: made.steady)
+    monkeypatch.setattr(powerlog, "time", told)
+    return made
+
+
+class Followed:
+    """A log that is written, and read ten times a second."""
+
+    def __init__(self, folder: Path, clocks: Clocks, every: float = 0.1) -> None:
+        self.path, self.clocks = folder / "meter.csv", clocks
+        lines = "".join(f"{clocks.wall - (30 + k) * every:.3f},100\n" for k in range(30, 0, -1))
+        self.path.write_text(f"t,watts\n{lines}")
+        self.meter = PowerLog(self.path)
+        (self.domain,) = self.meter.discover().domains
+        self.meter.read(self.domain)
+
+    def write(self, line: str) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{line}\n")
+
+    def read(self) -> str:
+        """Return the fault of what was added; empty for none."""
+        try:
+            self.meter.read(self.domain)
+        except MeterError as error:
+            return str(error)
+        return ""
+
+    def run(self, seconds: float, dated: Callable[[float], float], every: float = 0.1) -> list[str]:
+        """Write a line `every` so often, read ten times a second; return the faults."""
+        found, due = [], self.clocks.steady
+        for _ in range(round(seconds * 10)):
+            self.clocks.go_on(0.1)
+            if self.clocks.steady >= due - 1e-6:
+                due += every
+                self.write(f"{dated(self.clocks.wall):.3f},100")
+            found.append(self.read())
+        return [one for one in found if one]
+
+
+@pytest.fixture
+def followed(tmp_path: Path, clocks: Clocks) -> Followed:
+    return Followed(tmp_path, clocks)
+
+
+# --- the meter's clock --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dated", "every"),
+    [
+        (lambda wall: wall, 0.1),
+        (lambda wall: wall + 0.4, 0.1),  # two clocks that differ, or times that are rounded
+        (lambda wall: wall - 0.5, 0.1),  # what a meter takes to tell
+        (lambda wall: wall // 1, 0.1),  # whole seconds
+        (lambda wall: wall - 1, 1.0),  # dated at the begin of the second that it is the mean of
+        (lambda wall: wall - 3, 3.0),
+    ],
+)
+def test_ordinary_clocks_are_believed(
+    tmp_path: Path, clocks: Clocks, dated: Callable[[float], float], every: float
+) -> None:
+    assert not Followed(tmp_path, clocks, every).run(20, dated, every)
+
+
+@pytest.mark.parametrize("ahead", [0.7, 4.0])
+def test_a_line_that_says_what_is_not_yet_is_a_fault(followed: Followed, ahead: float) -> None:
+    found = followed.run(1, lambda wall: wall + ahead)
+    assert len(found) == 10
+    assert found[0] == f"meter: its log has a line {ahead} s ahead of this machine's clock"
+
+
+def test_a_clock_that_is_behind_is_a_fault_and_lines_that_are_written_together_are_none(followed: Followed) -> None:
+    found = followed.run(4, lambda wall: wall - 2)
+    assert len(found) > 20
+    assert re.search(r"its newest lines are (1\.9|2\.0) s old when they come: its clock is behind, or they", found[0])
+    # What is written in heaps tells its newest line in time, however old the others are by then.
+    followed.clocks.go_on(2)
+    assert not followed.read()
+    for _ in range(6):
+        now = followed.clocks.wall
+        for k in range(25):
+            followed.write(f"{now - 2.4 + k * 0.1:.3f},100")
+        assert not followed.read()
+        for _ in range(25):
+            followed.clocks.go_on(0.1)
+            assert not followed.read()
+
+
+def test_a_writer_or_reader_that_is_held_up_is_no_clock(followed: Followed) -> None:
+    followed.run(2, lambda wall: wall)
+    old = followed.clocks.wall
+    followed.clocks.go_on(1.2)  # between looking at the clock and writing
+    followed.write(f"{old:.3f},100")
+    assert not followed.read()
+    assert not followed.run(2, lambda wall: wall)
+    for _ in range(30):  # nobody read for three seconds
+        followed.clocks.go_on(0.1)
+        followed.write(f"{followed.clocks.wall:.3f},100")
+    assert not followed.read()
+
+
+# --- this machine's clock -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", [4.0, -2.5, 0.3, -0.3])
+@pytest.mark.parametrize("along", [True, False], ids=["the meter's too", "the meter's not"])
+def test_a_clock_that_is_set_is_a_fault_of_that_moment(followed: Followed, by: float, along: bool) -> None:
+    assert not followed.run(2, lambda wall: wall)
+    before = round((followed.clocks.steady - 0.05) * 1e9)
+    followed.clocks.wall += by
+    followed.clocks.go_on(0.1)
+    followed.write(f"{followed.clocks.wall - (0 if along else by):.3f},100")
+    with pytest.raises(MeterError, match=re.escape(f"this machine's clock was set by {by:+g} s")) as raised:
+        followed.meter.read(followed.domain)
+    assert raised.value.since is not None
+    assert raised.value.since <= before + 10**8
+    if along:
+        assert not followed.run(5, lambda wall: wall), "all goes on by the new one"
+    elif abs(by) > 0.5:
+        assert followed.run(1, lambda wall: wall - by), "one of the two is wrong"
+
+
+def test_a_clock_that_drifts_a_little_is_none_that_was_set(followed: Followed) -> None:
+    followed.clocks.wall += 0.15
+    assert not followed.run(2, lambda wall: wall)
+
+
+def test_of_a_thread_that_is_held_up_between_two_clocks_the_quickest_look_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looks = iter((0.0, 0.9, 1.0, 1.001, 2.0, 2.001))
+    told = SimpleNamespace(time=lambda: 500.0, monotonic=lambda: next(looks))
+    monkeypatch.setattr(powerlog, "time", told)
+    assert powerlog._distance() == pytest.approx(498.0, abs=1.01)
+    looks = iter((0.0, 5.0, 5.0, 5.001, 5.0, 9.0))
+    assert powerlog._distance() == pytest.approx(494.9995)
+
+
+# --- whom a fault spoils ------------------------------------------------------------------------
+
+
+def test_a_fault_that_is_read_late_is_marked_where_the_log_was_good_last() -> None:
+    """Lines come a little after what they tell of: by then a launch can be over."""
+
+    class Late:
+        every, strict = 60.0, False
+
+        def read(self, domain: Domain) -> Sequence[powerlog.Tick]:
+            raise MeterError(f"{domain.id}: no numbers", 5_000)
+
+        def close(self) -> None:
+            pass
+
+    domain = Domain("meter", "system", "metered", "", 1e-6)
+    recorder = Recorder([(Late(), (domain,))])  # type: ignore[list-item]
+    recorder.start()
+    recorder.stop()
+    assert recorder.series["meter"].fault(4_000, 6_000) == "meter: no numbers"
+    assert not recorder.series["meter"].fault(6_000, 7_000)
+
+
+def test_a_log_by_a_clock_that_is_behind_is_dropped_when_it_is_calibrated(tmp_path: Path) -> None:
+    import threading
+    import time
+
+    path, ended = tmp_path / "meter.csv", threading.Event()
+    path.write_text("".join(f"{time.time() - 5 + k * 0.1:.3f},100\n" for k in range(30)))
+
+    def write() -> None:
+        while not ended.wait(0.1):
+            with path.open("a") as file:
+                file.write(f"{time.time() - 2:.3f},100\n")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        meter = PowerLog(path)
+        domains = meter.discover().domains
+        recorder = Recorder([(meter, domains)])
+        recorder.start()
+        found = calibrate(recorder, [(meter, domains)])
+        recorder.stop()
+    finally:
+        ended.set()
+        writer.join()
+    (absent,) = found.absent
+    assert "its clock is behind, or they are held back" in absent.reason
+    assert "`clock_offset`" in absent.help
+    assert absent.kind == "system"
