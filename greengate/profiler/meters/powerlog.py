@@ -39,6 +39,8 @@ _RECENT = 21
 #: Seconds by which this machine's clock may move against the one that windows are timed with; beyond, it was set.
 _SET = 0.2
 _IN_SECONDS = "write t in seconds since 1970, or set `clock_offset`"
+#: Characters of a line that are shown.
+_SHOWN = 40
 #: Watts beyond which a line is none of a meter.
 _MOST = 1e6
 
@@ -71,11 +73,12 @@ class PowerLog:
         before: float | None = None
         for begin, line in lines:
             numbers = _numbers(line)
-            if numbers is None and line != self._heading:
-                return _absent(f"{self._path} has a line that is not `t,watts`", "mend it")
             if numbers is None or before is None or not before <= numbers[0] <= before + _SILENT:
                 self._at = begin
             before = None if numbers is None else numbers[0]
+        if lines and before is None and (last := lines[-1][1]) != self._heading:
+            why = f"{self._path} has a line that is not `t,watts`: {last[:_SHOWN]!r}"
+            return _absent(why, "write two numbers a line, the time in seconds and watts")
         if before is not None and (wrong := self._misdated(before)):
             help_ = "set the meter's clock, or `clock_offset`" if self._is_time(before) else _IN_SECONDS
             return _absent(f"{self._path} {wrong}", help_)
@@ -97,6 +100,8 @@ class PowerLog:
         except OSError as error:
             raise MeterError(f"{domain.id} cannot be read any more: {error.strerror}") from error
         whole = added[: added.rfind(b"\n") + 1]
+        if not self._at and whole:
+            self._begin(whole[: whole.find(b"\n")])
         self._at += len(whole)
         ticks: list[Tick] = []
         faults += ["its file was begun anew"] if anew else []
@@ -122,8 +127,7 @@ class PowerLog:
     def _tail(self) -> list[tuple[int, str]]:
         """Return the whole lines at the end, each with where it begins. Raises OSError and UnicodeDecodeError."""
         with self._path.open("rb") as file:
-            first = file.readline().decode("utf-8").strip()
-            self._heading = first if _numbers(first) is None else None
+            self._begin(file.readline())
             if file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL)):
                 file.readline()  # it begins before the tail
             self._at = begin = file.tell()
@@ -134,11 +138,18 @@ class PowerLog:
                 begin += len(line)
         return found
 
+    def _begin(self, first: bytes) -> None:
+        """Take the first line of the file for its heading, if it is one."""
+        line = first.decode("utf-8", errors="replace").strip()
+        self._heading = line if _numbers(line) is None else None
+
     def _next(self, line: str) -> Tick | str:
-        """Return the tick of the next line, or why it does not follow; empty for one that says nothing."""
+        """Return the tick of the next line, or why it does not follow; empty for the heading."""
         numbers = _numbers(line)
-        if numbers is None:
-            return "its log was begun anew" if line.strip() == self._heading and self._last is not None else ""
+        if numbers is None and line.strip() == self._heading:
+            return "its log was begun anew" if self._last is not None else ""
+        if numbers is None:  # what a meter writes beyond its range, or without a reading: it draws, nobody knows what
+            return f"its log has a line that is not `t,watts`: {line.strip()[:_SHOWN]!r}"
         (seconds, watts), last = numbers, self._last
         if wrong := self._misdated(seconds):
             return f"its log {wrong}"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from greengate.power import Domain
-from greengate.profiler.meters import MeterError, powerlog
+from greengate.profiler.meters import MeterError, Tick, powerlog
+from greengate.profiler.meters.bench import Meters
 from greengate.profiler.meters.calibration import calibrate
 from greengate.profiler.meters.powerlog import PowerLog
 from greengate.profiler.meters.recorder import Recorder
+from greengate.profiler.meters.ticks import Series
 
 BEGUN = 1_700_000_000.0
 
@@ -171,6 +174,49 @@ def test_of_a_thread_that_is_held_up_between_two_clocks_the_quickest_look_counts
     assert powerlog._distance() == pytest.approx(494.9995)
 
 
+# --- what the log does not say ------------------------------------------------------------------
+
+
+def test_a_heading_that_is_written_after_the_log_was_opened_is_one(tmp_path: Path, clocks: Clocks) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text("t,wa")
+    meter = PowerLog(path)
+    (domain,) = meter.discover().domains
+    assert not meter.read(domain)
+    path.write_text(f"t,watts\n{clocks.wall},100\n")
+    assert len(meter.read(domain)) == 1
+    path.write_text("time,watts\n")
+    with pytest.raises(MeterError, match="its file was begun anew"):
+        meter.read(domain)
+
+
+@pytest.mark.parametrize(
+    ("every", "gap", "fault"),
+    [
+        (0.1, 1.0, ""),
+        (0.1, 1.3, "meter said nothing for 1.3 s, where it says something every 0.1 s"),
+        (0.1, 16.0, "meter said nothing for 16.0 s"),
+        (1.0, 4.9, ""),
+        (1.0, 5.3, "meter said nothing for 5.3 s, where it says something every 1 s"),
+    ],
+)
+def test_a_silence_within_a_launch_spoils_it(every: float, gap: float, fault: str) -> None:
+    domain = Domain("meter", "system", "metered", "", 1e-6, tick=every)
+    recorder = Recorder([])
+    series = recorder.series["meter"] = Series(domain)
+    recorder.health["meter"] = []
+    seconds = 0.0
+    for k in range(60):
+        series.add(Tick(round(seconds * 1e9), k))
+        seconds += gap if k == 30 else every
+    bench = Meters((domain,), (), (), recorder)
+    assert bench.faults(0, round(seconds * 1e9)).get("meter", "").startswith(fault)
+    assert bool(bench.faults(0, round(seconds * 1e9))) == bool(fault)
+    assert not bench.faults(0, round(30 * every * 1e9)), "before it"
+    assert not bench.faults(round((31 * every + gap / 2) * 1e9), round(seconds * 1e9)), "after it"
+    assert not Meters((replace(domain, method="counter"),), (), (), recorder).faults(0, round(seconds * 1e9))
+
+
 # --- whom a fault spoils ------------------------------------------------------------------------
 
 
@@ -180,7 +226,7 @@ def test_a_fault_that_is_read_late_is_marked_where_the_log_was_good_last() -> No
     class Late:
         every, strict = 60.0, False
 
-        def read(self, domain: Domain) -> Sequence[powerlog.Tick]:
+        def read(self, domain: Domain) -> Sequence[Tick]:
             raise MeterError(f"{domain.id}: no numbers", 5_000)
 
         def close(self) -> None:
