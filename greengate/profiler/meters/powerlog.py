@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -23,6 +24,9 @@ from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
 
 #: Bytes at a log's end that are read for a start: they tell how often it ticks, however long it has been written.
 _TAIL = 1 << 16
+#: Bytes of a line at most, and of what is read at once: what is no log is not read to its end.
+_LONGEST, _AT_ONCE = 4096, 1 << 20
+_UNBROKEN = f"has a line of more than {_LONGEST} bytes"
 #: Seconds without a line after which a log begins anew.
 _SILENT = 120.0
 #: What is a time at all, this machine's clock being right: from the year 2000 on, and a day ahead at most.
@@ -70,6 +74,8 @@ class PowerLog:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             return _absent(f"{self._path} cannot be read: {why}", "start the meter's log")
+        except MeterError as error:
+            return _absent(f"{self._path} {error}", "name the file that the meter's log is written to")
         before: float | None = None
         for begin, line in lines:
             numbers = _numbers(line)
@@ -96,7 +102,7 @@ class PowerLog:
                 anew = file.seek(0, os.SEEK_END) < self._at
                 self._at = 0 if anew else self._at
                 file.seek(self._at)
-                added = file.read()
+                added = file.read(_AT_ONCE)
         except OSError as error:
             raise MeterError(f"{domain.id} cannot be read any more: {error.strerror}") from error
         whole = added[: added.rfind(b"\n") + 1]
@@ -105,6 +111,7 @@ class PowerLog:
         self._at += len(whole)
         ticks: list[Tick] = []
         faults += ["its file was begun anew"] if anew else []
+        faults += [f"its log {_UNBROKEN}"] if len(added) - len(whole) > _LONGEST else []
         for line in whole.decode("utf-8", errors="replace").splitlines():
             found = self._next(line)
             if isinstance(found, Tick):
@@ -125,17 +132,25 @@ class PowerLog:
         """Nothing is held."""
 
     def _tail(self) -> list[tuple[int, str]]:
-        """Return the whole lines at the end, each with where it begins. Raises OSError and UnicodeDecodeError."""
+        """Return the whole lines at the end, each with where it begins.
+
+        Raises OSError, UnicodeDecodeError, and MeterError for what is no log of lines.
+        """
+        if not stat.S_ISREG(self._path.stat().st_mode):
+            raise MeterError("is no ordinary file")
         with self._path.open("rb") as file:
-            self._begin(file.readline())
-            if file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL)):
-                file.readline()  # it begins before the tail
-            self._at = begin = file.tell()
-            found = []
-            for line in file:
-                if line.endswith(b"\n"):
-                    found.append((begin, line.decode("utf-8").strip()))
-                begin += len(line)
+            first = file.readline(_LONGEST + 1)
+            self._begin(first)
+            begin = file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            *lines, half = file.read(_TAIL).split(b"\n")
+        if max(map(len, (first, *lines, half))) > _LONGEST:
+            raise MeterError(_UNBROKEN)
+        if begin and lines:  # it begins before the tail
+            begin += len(lines.pop(0)) + 1
+        self._at, found = begin, []
+        for line in lines:
+            found.append((begin, line.decode("utf-8").strip()))
+            begin += len(line) + 1
         return found
 
     def _begin(self, first: bytes) -> None:

@@ -217,6 +217,42 @@ def test_a_silence_within_a_launch_spoils_it(every: float, gap: float, fault: st
     assert not Meters((replace(domain, method="counter"),), (), (), recorder).faults(0, round(seconds * 1e9))
 
 
+# --- what is no log -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("before", [b"", b"t,watts\n1700000000,50\n"], ids=["at once", "after some lines"])
+def test_a_file_without_line_breaks_is_not_read_to_its_end(before: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    with path.open("wb") as file:
+        file.write(before)
+        file.truncate(1 << 36)  # 64 GB, none of it on the disk
+    (absent,) = PowerLog(path).discover().absent
+    assert absent.reason == f"{path} has a line of more than 4096 bytes"
+
+
+def test_a_log_that_goes_on_without_line_breaks_is_at_fault(followed: Followed) -> None:
+    with followed.path.open("ab") as file:
+        file.truncate(1 << 36)
+    assert followed.read() == "meter: its log has a line of more than 4096 bytes"
+
+
+def test_more_than_is_read_at_once_is_read_in_turn(followed: Followed, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(powerlog, "_AT_ONCE", 100)
+    for k in range(30):
+        followed.write(f"{followed.clocks.wall + k * 0.01:.3f},100")
+    ticks = [tick for _ in range(9) for tick in followed.meter.read(followed.domain)]
+    assert len(ticks) == 30
+
+
+def test_a_pipe_or_a_folder_is_no_log(tmp_path: Path) -> None:
+    import os
+
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path):
+        (absent,) = PowerLog(path).discover().absent
+        assert absent.reason == f"{path} is no ordinary file"
+
+
 # --- whom a fault spoils ------------------------------------------------------------------------
 
 
