@@ -10,7 +10,6 @@ is behind, or keeps them back for so long that nobody can tell.
 
 from __future__ import annotations
 
-import math
 import os
 import stat
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 from greengate import stats
 from greengate.power import METER, Domain
 from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
+from greengate.profiler.meters.logline import is_heading, misnamed, numbers
 
 #: Bytes at a log's end that are read for a start: they tell how often it ticks, however long it has been written.
 _TAIL = 1 << 16
@@ -42,11 +42,10 @@ _LATE_READS, _LATE_SECONDS = 2, 1.5
 _RECENT = 21
 #: Seconds by which this machine's clock may move against the one that windows are timed with; beyond, it was set.
 _SET = 0.2
+_NUMBERS = "let the meter write lines of two numbers, seconds and watts, with decimal points, under `t,watts`"
 _IN_SECONDS = "write t in seconds since 1970, or set `clock_offset`"
 #: Characters of a line that are shown.
 _SHOWN = 40
-#: Watts beyond which a line is none of a meter.
-_MOST = 1e6
 
 
 class PowerLog:
@@ -59,6 +58,7 @@ class PowerLog:
         self._path, self._offset = path, offset
         self._at = 0
         self._heading: str | None = None
+        self._columns = 2
         self._last: tuple[float, float] | None = None
         self._gaps: deque[float] = deque(maxlen=_RECENT)
         self._microjoules = 0.0
@@ -75,16 +75,16 @@ class PowerLog:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
             return _absent(f"{self._path} cannot be read: {why}", "start the meter's log")
         except MeterError as error:
-            return _absent(f"{self._path} {error}", "name the file that the meter's log is written to")
+            return _absent(f"{self._path} {error}", _NUMBERS)
         before: float | None = None
         for begin, line in lines:
-            numbers = _numbers(line)
-            if numbers is None or before is None or not before <= numbers[0] <= before + _SILENT:
+            found = numbers(line, self._columns)
+            if found is None or before is None or not before <= found[0] <= before + _SILENT:
                 self._at = begin
-            before = None if numbers is None else numbers[0]
+            before = None if found is None else found[0]
         if lines and before is None and (last := lines[-1][1]) != self._heading:
             why = f"{self._path} has a line that is not `t,watts`: {last[:_SHOWN]!r}"
-            return _absent(why, "write two numbers a line, the time in seconds and watts")
+            return _absent(why, _NUMBERS)
         if before is not None and (wrong := self._misdated(before)):
             help_ = "set the meter's clock, or `clock_offset`" if self._is_time(before) else _IN_SECONDS
             return _absent(f"{self._path} {wrong}", help_)
@@ -106,8 +106,8 @@ class PowerLog:
         except OSError as error:
             raise MeterError(f"{domain.id} cannot be read any more: {error.strerror}") from error
         whole = added[: added.rfind(b"\n") + 1]
-        if not self._at and whole:
-            self._begin(whole[: whole.find(b"\n")])
+        if not self._at and whole and (wrong := self._begin(whole[: whole.find(b"\n") + 1])):
+            raise MeterError(f"{domain.id}: its log {wrong}")  # time and again
         self._at += len(whole)
         ticks: list[Tick] = []
         faults += ["its file was begun anew"] if anew else []
@@ -140,11 +140,13 @@ class PowerLog:
             raise MeterError("is no ordinary file")
         with self._path.open("rb") as file:
             first = file.readline(_LONGEST + 1)
-            self._begin(first)
+            wrong = self._begin(first)
             begin = file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
             *lines, half = file.read(_TAIL).split(b"\n")
         if max(map(len, (first, *lines, half))) > _LONGEST:
             raise MeterError(_UNBROKEN)
+        if wrong:
+            raise MeterError(wrong)
         if begin and lines:  # it begins before the tail
             begin += len(lines.pop(0)) + 1
         self._at, found = begin, []
@@ -153,19 +155,22 @@ class PowerLog:
             begin += len(line) + 1
         return found
 
-    def _begin(self, first: bytes) -> None:
-        """Take the first line of the file for its heading, if it is one."""
+    def _begin(self, first: bytes) -> str:
+        """Take the first line of the file for its heading, if it is a whole one; say what is wrong with it."""
         line = first.decode("utf-8", errors="replace").strip()
-        self._heading = line if _numbers(line) is None else None
+        named = first.endswith(b"\n") and is_heading(line)
+        self._heading, self._columns = (line, line.count(",") + 1) if named else (None, 2)
+        wrong = misnamed(line) if named else ""
+        return f"has the heading {line[:_SHOWN]!r}, {wrong}" if wrong else ""
 
     def _next(self, line: str) -> Tick | str:
         """Return the tick of the next line, or why it does not follow; empty for the heading."""
-        numbers = _numbers(line)
-        if numbers is None and line.strip() == self._heading:
+        found = numbers(line, self._columns)
+        if found is None and line.strip() == self._heading:
             return "its log was begun anew" if self._last is not None else ""
-        if numbers is None:  # what a meter writes beyond its range, or without a reading: it draws, nobody knows what
+        if found is None:  # what a meter writes beyond its range, or without a reading: it draws, nobody knows what
             return f"its log has a line that is not `t,watts`: {line.strip()[:_SHOWN]!r}"
-        (seconds, watts), last = numbers, self._last
+        (seconds, watts), last = found, self._last
         if wrong := self._misdated(seconds):
             return f"its log {wrong}"
         if last is not None and seconds < last[0]:
@@ -240,12 +245,3 @@ def _distance() -> float:
 
 def _absent(reason: str, help_: str) -> Found:
     return Found(absent=(Absent("power log", reason, help_, "system"),))
-
-
-def _numbers(line: str) -> tuple[float, float] | None:
-    """Return time and watts of a line; None for a heading or anything else."""
-    try:
-        seconds, watts = (float(one) for one in line.split(",")[:2])
-    except ValueError:
-        return None
-    return (seconds, watts) if math.isfinite(seconds) and 0 <= watts <= _MOST else None

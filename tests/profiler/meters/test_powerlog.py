@@ -14,6 +14,7 @@ from greengate.power import Domain
 from greengate.profiler.meters import MeterError, Tick, powerlog
 from greengate.profiler.meters.bench import Meters
 from greengate.profiler.meters.calibration import calibrate
+from greengate.profiler.meters.logline import is_heading, misnamed
 from greengate.profiler.meters.powerlog import PowerLog
 from greengate.profiler.meters.recorder import Recorder
 from greengate.profiler.meters.ticks import Series
@@ -251,6 +252,70 @@ def test_a_pipe_or_a_folder_is_no_log(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", tmp_path):
         (absent,) = PowerLog(path).discover().absent
         assert absent.reason == f"{path} is no ordinary file"
+
+
+# --- columns ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "heading",
+    [
+        "t,watts",
+        "time,watts,volts",
+        "# timestamp,Power (W)",
+        '"Time [s]","W"',
+        "unix_time,power_w,note",
+        "\ufefft,watts",
+    ],
+)
+def test_a_heading_that_names_time_and_watts_is_believed(heading: str) -> None:
+    assert is_heading(heading)
+    assert not misnamed(heading)
+
+
+@pytest.mark.parametrize(
+    ("heading", "why"),
+    [
+        ("time,volts,watts", "whose second column is no power in watts"),
+        ("watts,t", "whose first column is no time"),
+        ("t", "whose second column is no power in watts"),
+        ("t;watts", "whose second column is no power in watts"),
+        ("t,milliwatts", "whose second column is no power in watts"),
+        ("t,Power (mW)", "whose second column is no power in watts"),
+        ("t,power factor", "whose second column is no power in watts"),
+        ("t,apparent power", "whose second column is no power in watts"),
+        ("My meter", "whose first column is no time"),
+    ],
+)
+def test_a_heading_that_names_something_else_is_refused(heading: str, why: str, tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text(f"{heading}\n{BEGUN},230,20\n{BEGUN + 1},230,20\n")
+    (absent,) = PowerLog(path).discover().absent
+    assert absent.reason == f"{path} has the heading {heading!r}, {why}"
+    assert "under `t,watts`" in absent.help
+
+
+@pytest.mark.parametrize("heading", ["", "t,watts\n"])
+def test_a_decimal_comma_is_no_twelve_watts(heading: str, tmp_path: Path) -> None:
+    path = tmp_path / "meter.csv"
+    path.write_text(f"{heading}{BEGUN},12,5\n{BEGUN + 1},12,5\n")
+    (absent,) = PowerLog(path).discover().absent
+    assert absent.reason == f"{path} has a line that is not `t,watts`: '1700000001.0,12,5'"
+    assert "decimal points" in absent.help
+
+
+def test_a_log_that_is_begun_anew_under_another_heading_is_read_by_that(followed: Followed) -> None:
+    followed.path.write_text("time,volts,watts\n")
+    for _ in range(2):
+        assert (
+            followed.read()
+            == "meter: its log has the heading 'time,volts,watts', whose second column is no power in watts"
+        )
+    followed.path.write_text("t,watts,volts\n")
+    followed.read()
+    followed.clocks.go_on(0.1)
+    followed.write(f"{followed.clocks.wall},100,230")
+    assert not followed.read()
 
 
 # --- whom a fault spoils ------------------------------------------------------------------------
