@@ -22,6 +22,7 @@ from greengate.profiler.instructions import valgrind
 from greengate.profiler.metering import too_slow
 from greengate.profiler.meters import METERS, Row
 from greengate.profiler.meters.bench import Energy, opened
+from greengate.profiler.meters.remedies import remedy
 from greengate.profiler.trial import Effort, Progress
 from greengate.units import format_quantity
 
@@ -121,7 +122,7 @@ def _energy(energy: Energy, limits: WorkerLimits = _LIMITS) -> Iterator[str]:
     yield "energy counters, each watched for a moment"
     with opened(energy) as bench:
         rows = [(one.id, _counted(one)) for one in bench.domains]
-        rows += [(one.what, f"no: {one.reason}" + f"; {one.help}" * bool(one.help)) for one in bench.absent]
+        rows += [(one.what, f"no: {one.reason}; {remedy(one)}".removesuffix("; ")) for one in bench.absent]
         slow = too_slow(bench.domains, _ROLES, energy.seconds, limits.timeout)
         notes = [*bench.notes, *([] if slow is None else [f"{slow.reason}; {slow.help}"])]
     rows += [(name, _model(row)) for name, row in METERS.items() if row.estimates]

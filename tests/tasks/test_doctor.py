@@ -93,6 +93,18 @@ def test_every_domain_is_listed_with_its_reason_and_the_way_out(
     assert "allow_estimated: true" in said["cpu-time"]
 
 
+def test_counters_that_stand_still_are_listed_with_the_command_that_tells_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tree(tmp_path, SERVER)
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tmp_path))
+    said = dict(line.strip().split("  ", 1) for line in _energy(Energy()) if line.startswith("  "))
+    assert "frozen" in said["powercap:package-0"]
+    assert "; `sudo grep . /sys/class/powercap/*/energy_uj`, twice, shows" in said["powercap:package-0"]
+    assert "no command mends that: name an external meter" in said["powercap:package-0"]
+    assert "; nothing is to be done: memory whose counter never changes" in said["powercap:dram-0"]
+
+
 def test_the_log_that_the_budget_names_is_one_of_the_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
     monkeypatch.chdir(tmp_path)

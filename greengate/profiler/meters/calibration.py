@@ -10,6 +10,7 @@ from greengate import stats
 from greengate.power import Domain
 from greengate.profiler.meters import Absent, Health, Meter, MeterError
 from greengate.profiler.meters.recorder import Recorder
+from greengate.profiler.meters.remedies import remedy
 from greengate.profiler.meters.ticks import CEILINGS
 
 #: Ticks that are enough, and seconds after which there must be some.
@@ -58,7 +59,8 @@ def calibrate(recorder: Recorder, meters: Sequence[tuple[Meter, Sequence[Domain]
             if why or isinstance(found, str):
                 # Memory that draws nothing is not told by its zone on many machines; a processor or a board draws.
                 silent = domain.kind == "dram" and why.startswith(_FROZEN)
-                absent.append(Absent(domain.id, why, _advice(why), None if silent else domain.kind))
+                left_out = Absent(domain.id, why, kind=None if silent else domain.kind)
+                absent.append(replace(left_out, help=remedy(left_out)))
             else:
                 domains.append(found)
     return Calibrated(tuple(domains), tuple(absent), tuple(notes))
@@ -114,12 +116,6 @@ def _unusable(domain: Domain, health: Health) -> str:
     if health.processes:
         return f"{health.processes} other process computes on it" + " already" * (health.processes == 1)
     return ""
-
-
-def _advice(why: str) -> str:
-    if "clock" in why:
-        return "set the meter's clock, or `clock_offset`; write a line as soon as it is measured"
-    return "`nvidia-smi` lists them; measure on a device of your own" if "process" in why else ""
 
 
 def beside_power(domain: Domain, power: Sequence[float], strict: bool) -> tuple[str, list[str]]:
