@@ -104,10 +104,10 @@ class PowerLog:
                 file.seek(self._at)
                 added = file.read(_AT_ONCE)
         except OSError as error:
-            raise MeterError(f"{domain.id} cannot be read any more: {error.strerror}") from error
+            raise MeterError(f"{domain.id} cannot be read any more: {error.strerror}", since) from error
         whole = added[: added.rfind(b"\n") + 1]
         if not self._at and whole and (wrong := self._begin(whole[: whole.find(b"\n") + 1])):
-            raise MeterError(f"{domain.id}: its log {wrong}")  # time and again
+            raise MeterError(f"{domain.id}: its log {wrong}", since)  # time and again
         self._at += len(whole)
         ticks: list[Tick] = []
         faults += ["its file was begun anew"] if anew else []

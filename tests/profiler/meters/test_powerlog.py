@@ -341,6 +341,22 @@ def test_a_fault_that_is_read_late_is_marked_where_the_log_was_good_last() -> No
     assert not recorder.series["meter"].fault(6_000, 7_000)
 
 
+@pytest.mark.parametrize("what", ["OL", "other", "gone"])
+def test_every_fault_of_a_log_is_from_its_last_good_line_on(followed: Followed, what: str) -> None:
+    followed.run(1, lambda wall: wall)
+    good = round(followed.clocks.steady * 1e9)
+    followed.clocks.go_on(0.1)
+    if what == "OL":
+        followed.write(f"{followed.clocks.wall},OL")
+    elif what == "other":
+        followed.path.write_text("time,volts,watts\n")
+    else:
+        followed.path.unlink()
+    with pytest.raises(MeterError) as raised:
+        followed.meter.read(followed.domain)
+    assert raised.value.since == pytest.approx(good, abs=2_000_000)
+
+
 def test_a_log_by_a_clock_that_is_behind_is_dropped_when_it_is_calibrated(tmp_path: Path) -> None:
     import threading
     import time
