@@ -178,7 +178,11 @@ _WORKER = Keys(
 
 _ENERGY = Keys(
     {
-        "power_log": Key(PATHS, "An external meter's log, lines `t,watts`; t in seconds since 1970.", "meter.csv"),
+        "power_log": Key(
+            PATHS,
+            "An external meter's log, lines `t,watts` (so its heading, if any); t in seconds since 1970.",
+            "meter.csv",
+        ),
         "clock_offset": Key(
             Quantity("time", signed=True), "What to add to the log's times; nothing if absent.", "200 ms"
         ),

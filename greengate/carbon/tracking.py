@@ -27,16 +27,30 @@ _ASKED = tuple(
 #: What is typed at a terminal, which tells every process of its foreground group, the command as well.
 _TYPED = ("SIGINT", "SIGQUIT")
 
+#: What meters a command where no budget names an external meter: this machine's counters, or else a model.
+_OWN = Energy(estimates=True)
+
 Adopt = Callable[["subprocess.Popen[bytes]"], None]
 
 
-def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime) -> Record:
+def track(
+    command: Sequence[str],
+    carbon: Carbon | None,
+    now: datetime.datetime,
+    energy: Energy = _OWN,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Record:
     """Run a command to its end and record what the whole machine drew meanwhile, or what its processes are modelled to.
 
-    A command that is killed is recorded too; its exit code is 128 + the signal. Raises GreengateError where it cannot
-    be started.
+    The external log that `energy` names stands for all; where it cannot be used, `tell` hears so before the command
+    runs, and no joules are recorded. A command that is killed is recorded too; its exit code is 128 + the signal.
+    Raises GreengateError where it cannot be started.
     """
-    watch = Watch(*discover(Energy(estimates=True)))
+    meters, absent = discover(energy)
+    for one in absent:
+        if one.kind == "system":
+            tell(f"no joules will be recorded: {one.what}: {one.reason}" + f"; {one.help}" * bool(one.help))
+    watch = Watch(meters, absent)
     begun = time.monotonic_ns()
     with _passing_on() as adopt:
         try:
@@ -52,7 +66,7 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
         host=f"{platform.node()}, {platform.system()} {platform.release()}",
         started=now.isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
-        domains=drawn.domains,
+        domains=drawn.parts or drawn.domains,
         absent=drawn.absent,
         joules=joules,
         method=drawn.method,

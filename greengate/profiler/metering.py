@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import product
 
+from greengate import stats
 from greengate.energy import METRICS, OF_TOKENS, PROCESSOR, WHOLE, idle_watts
+from greengate.estimate import FIRST_SHARE
 from greengate.power import METER, Domain, Window
 from greengate.profile import Launch, Missing, Role, WorkloadSpec
 from greengate.profiler.exact import Subject
@@ -14,6 +17,7 @@ from greengate.profiler.jobs import Doing, EnergyJob, Ran, Stretch
 from greengate.profiler.launching import pinned
 from greengate.profiler.meters import Absent
 from greengate.profiler.meters.bench import Bench
+from greengate.profiler.windows import least_seconds
 
 #: Ticks that a window holds at least, of a counter and of anything else; and inferences, on a board.
 TICKS, OTHER_TICKS, BOARD_CALLS = 50, 10, 30
@@ -36,6 +40,34 @@ def window_seconds(domains: Sequence[Domain]) -> float:
 def _needed(domain: Domain) -> float:
     least = _BOARD if domain.kind == "gpu" else LEAST[domain.method]
     return domain.span + max(least, (TICKS if domain.method == "counter" else OTHER_TICKS) * domain.tick)
+
+
+def too_slow(
+    domains: Sequence[Domain], roles: int, seconds: float, timeout: float, *, kinds: int = 1
+) -> Missing | None:
+    """Say that an external meter ticks too slowly for the seconds of a comparison, or of a worker's job, if it does.
+
+    Launches would be made for minutes, and never be enough for a verdict. Counters tick often enough.
+    """
+    slow = next((domain for domain in domains if domain.kind == "system"), None)
+    if slow is None:
+        return None
+    window = window_seconds(domains)
+    job = least_seconds(roles, window) + IDLE
+    launches = stats.MIN_LAUNCHES * kinds * least_seconds(roles, window)
+    wanted = []
+    if launches > seconds:
+        wanted.append(f"--energy-seconds {math.ceil(1.1 * launches / FIRST_SHARE)}")
+    if job > timeout:
+        wanted.append(f"`worker: {{timeout: {math.ceil(1.5 * job)} s}}` in the budget")
+    if not wanted:
+        return None
+    return Missing(
+        f"{slow.id} says something every {slow.tick:.2g} s, so that windows are {window:.0f} s: {stats.MIN_LAUNCHES} "
+        f"launches take at least {launches:.0f} s of {seconds:.0f} s, a worker's job {job:.0f} s of {timeout:.0f} s",
+        "unsettled",
+        f"give {' and '.join(wanted)}, or let the meter write more lines a second",
+    )
 
 
 def doings(wanted: Iterable[str]) -> tuple[Doing, ...]:
@@ -62,8 +94,7 @@ def meter(
     spec = next(iter(subjects.values())).workload
     order = list(subjects)
     random.Random(f"{spec.seed} energy {index}").shuffle(order)  # noqa: S311 - not a secret
-    # A board that no model runs on neither makes windows longer nor spoils a launch.
-    domains = [domain for domain in bench.domains if domain.kind != "gpu" or spec.device != PROCESSOR]
+    domains = followed(bench, spec)
     seconds = window_seconds(domains)
     board = any(domain.kind == "gpu" for domain in domains)
     answers: list[Ran] = []
@@ -101,6 +132,11 @@ def meter(
     )
     notes = [f"one launch is left out: {reason}" for reason in spoiled.values()]
     return launch, (*notes, *bench.remarks(first, last), *(note for answer in answers for note in answer.notes))
+
+
+def followed(bench: Bench, spec: WorkloadSpec) -> list[Domain]:
+    """Return what windows are read by: a board that no model runs on neither makes them longer nor spoils a launch."""
+    return [domain for domain in bench.domains if domain.kind != "gpu" or spec.device != PROCESSOR]
 
 
 def _read(stretch: Stretch, bench: Bench, spec: WorkloadSpec, doing: Doing) -> Window:

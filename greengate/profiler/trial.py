@@ -20,7 +20,16 @@ from greengate.profiler import lock
 from greengate.profiler.backends import format_of
 from greengate.profiler.exact import UNASKED, Subject, unrun, untimed
 from greengate.profiler.launching import launch
-from greengate.profiler.metering import beyond_reach, doings, idle_notes, meter, needs_processor, unmetered
+from greengate.profiler.metering import (
+    beyond_reach,
+    doings,
+    followed,
+    idle_notes,
+    meter,
+    needs_processor,
+    too_slow,
+    unmetered,
+)
 from greengate.profiler.stopping import Effort, Progress, Run, Step, launch_until_precise, silent
 
 __all__ = ["Effort", "Progress", "Step", "measure", "profile", "silent", "trial", "with_control", "with_noisy"]
@@ -108,10 +117,14 @@ def measure(
         metered = metered.without(beyond_reach(bench, metered.precision))
         if not metered.precision:
             return replace(run, unmetered=missing)
+        kinds = doings(metered.precision)
+        given = (len(subjects), metered.max_seconds, limits.timeout)
+        slow = too_slow(followed(bench, model.workload), *given, kinds=len(kinds))
+        if slow is not None and not windows:
+            return replace(run, unmetered=slow)
 
         def window(wanted: frozenset[str], index: int, together: bool) -> tuple[Launch, tuple[str, ...]]:
             del wanted  # one launch gives all of a kind
-            kinds = doings(metered.precision)
             return meter(lambda job: backend.run(job, limits), bench, subjects, index, together, kinds=kinds)
 
         more = launch_until_precise(window, model, metered, progress, windows, splits=len(subjects) > 1, again=again)

@@ -29,6 +29,11 @@ def run(calls: Mapping[Role, Call], feeds: int, job: EnergyJob, *, of: int = 1) 
     return (*found, *(_window(role, calls[role], feeds, job.seconds, job.min_calls, of=of) for role in turns))
 
 
+def least_seconds(roles: int, window: float) -> float:
+    """Return what `run` takes at least for so many roles and seconds of a window."""
+    return roles * (2 + _WARM_UP) * window
+
+
 def _idle(seconds: float) -> Stretch:
     start = time.monotonic_ns()
     time.sleep(seconds)

@@ -19,8 +19,10 @@ from greengate.profile import Missing, Trial, WorkloadSpec
 from greengate.profiler import exact, hardware, trial
 from greengate.profiler.exact import Subject
 from greengate.profiler.instructions import valgrind
+from greengate.profiler.metering import too_slow
 from greengate.profiler.meters import METERS, Row
 from greengate.profiler.meters.bench import Energy, opened
+from greengate.profiler.meters.remedies import remedy
 from greengate.profiler.trial import Effort, Progress
 from greengate.units import format_quantity
 
@@ -35,6 +37,9 @@ _RUNTIMES = (
     ("export", ("onnxscript",), "pip install 'greengate-ci[export]'"),
 )
 _TIMES = (10, 60, 300)
+_LIMITS = WorkerLimits()
+#: Models of a comparison: baseline, candidate and the baseline's second copy.
+_ROLES = 3
 
 
 def examine(model: str | None, max_seconds: float, progress: Progress, budget: str | None = None) -> str:
@@ -42,7 +47,7 @@ def examine(model: str | None, max_seconds: float, progress: Progress, budget: s
 
     The external meter's log that a `budget` names is one of the counters.
     """
-    energy = _energy(_metered(budget))
+    energy = _energy(_metered(budget), _limits(budget))
     return "\n".join([*_machine(), "", *_runtimes(), "", *energy, "", *_noise(model, max_seconds, progress)])
 
 
@@ -106,12 +111,20 @@ def _metered(budget: str | None) -> Energy:
     return Energy()
 
 
-def _energy(energy: Energy) -> Iterator[str]:
+def _limits(budget: str | None) -> WorkerLimits:
+    if budget is not None:
+        with contextlib.suppress(GreengateError):
+            return budget_file.read(Path(budget)).worker
+    return WorkerLimits()
+
+
+def _energy(energy: Energy, limits: WorkerLimits = _LIMITS) -> Iterator[str]:
     yield "energy counters, each watched for a moment"
     with opened(energy) as bench:
         rows = [(one.id, _counted(one)) for one in bench.domains]
-        rows += [(one.what, f"no: {one.reason}" + f"; {one.help}" * bool(one.help)) for one in bench.absent]
-        notes = bench.notes
+        rows += [(one.what, f"no: {one.reason}; {remedy(one)}".removesuffix("; ")) for one in bench.absent]
+        slow = too_slow(bench.domains, _ROLES, energy.seconds, limits.timeout)
+        notes = [*bench.notes, *([] if slow is None else [f"{slow.reason}; {slow.help}"])]
     rows += [(name, _model(row)) for name, row in METERS.items() if row.estimates]
     width = max(len(name) for name, _ in rows)
     yield from (f"  {name.ljust(width)}  {text}" for name, text in rows)

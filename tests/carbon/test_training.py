@@ -84,6 +84,59 @@ def test_a_request_to_end_is_handed_on(tree: Tree) -> None:
     assert time.monotonic() - begun < 15
 
 
+METERED = """
+version: 1
+models: [{name: net, path: net.fake.yaml}]
+rules: [{metric: training_energy, max: 1 kWh}]
+energy: {power_log: meter.csv}
+"""
+
+
+def test_the_meter_that_the_budget_names_alone_counts(tree: Tree, capfd: pytest.CaptureFixture[str]) -> None:
+    """The package beside it draws 60 W, and is in no sum."""
+    Path("budgets.yaml").write_text(METERED)
+    Path("meter.csv").write_text(f"t,watts\n{time.time():.3f},500\n")
+    ended, thread = threading.Event(), tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+
+    def write() -> None:
+        while not ended.wait(0.1):
+            with Path("meter.csv").open("a") as file:
+                file.write(f"{time.time():.3f},500\n")
+
+    meter = threading.Thread(target=write)
+    meter.start()
+    try:
+        assert door.run(["track", "--", sys.executable, "-c", "import time; time.sleep(1.5)"]) == 0
+    finally:
+        ended.set()
+        meter.join()
+        tree.stop()
+        thread.join()
+    found = json.loads(Path("training.json").read_text())
+    (domain,) = found["domains"]
+    assert (domain["id"], domain["about"], found["method"]) == ("meter", "external meter, meter.csv", "metered")
+    assert 500 * 1.2 <= found["joules"] <= 500 * (found["seconds"] + 0.5)
+    assert "(external meter, meter.csv), in training.json" in capfd.readouterr().err
+
+
+def test_nothing_stands_for_a_meter_that_cannot_be_used(tree: Tree, capfd: pytest.CaptureFixture[str]) -> None:
+    Path("budgets.yaml").write_text(METERED)
+    thread = tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+    hello = "import sys, time; print('begun', file=sys.stderr, flush=True); time.sleep(0.7)"
+    try:
+        assert door.run(["track", "--", sys.executable, "-c", hello]) == 0
+    finally:
+        tree.stop()
+        thread.join()
+    found = json.loads(Path("training.json").read_text())
+    assert found["joules"] is None
+    assert {one["id"] for one in found["domains"]} == {"powercap:package-0", "powercap:dram-0"}
+    said = capfd.readouterr().err
+    before = said[: said.index("begun")]
+    assert "no joules will be recorded: power log: meter.csv cannot be read: No such file" in before
+    assert "start the meter's log" in before
+
+
 #: A command that says which signals it gets, until a file `enough` is there.
 HEARS = """
 import os, signal, sys, time

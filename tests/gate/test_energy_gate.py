@@ -11,10 +11,11 @@ import pytest
 
 from greengate import energy, gate, profile_file
 from greengate.budget import WorkerLimits
-from greengate.power import WindowRole
+from greengate.power import Domain, WindowRole
 from greengate.profile import Launch, Measurement, Missing, Trial, WorkloadSpec
 from greengate.profiler import metering
-from greengate.profiler.backends import onnx
+from greengate.profiler.backends import fake_meters, onnx
+from greengate.profiler.backends.fake_meters import Draw, FakeBench
 from greengate.profiler.exact import Subject
 from greengate.profiler.jobs import EnergyJob, Ran
 from greengate.profiler.meters.bench import Energy, opened
@@ -155,6 +156,23 @@ def test_windows_run_in_turn_and_back_again(tmp_path: Path, monkeypatch: pytest.
         assert len(roles) == 6
         first.add(roles[0])
     assert len(first) > 1, "who begins is drawn by chance"
+
+
+def test_nothing_is_launched_for_a_meter_that_is_too_slow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(draw: Draw, energy: Energy) -> FakeBench:
+        del draw, energy
+        return FakeBench((Domain("meter", "system", "metered", "a wall meter", 1e-6, tick=3.0),))
+
+    monkeypatch.setattr(fake_meters, "bench", slow)
+    monkeypatch.chdir(tmp_path)
+    found = checked(tmp_path, 3, 1.0)
+    assert found.verdict.status is Status.INCONCLUSIVE
+    (outcome,) = found.verdict.outcomes
+    assert "meter says something every 3 s, so that windows are 30 s: 3 launches take at least 608 s" in outcome.reason
+    assert outcome.help.startswith("give --energy-seconds 1114, or let the meter write more lines a second")
+    trial = found.measured["net"]
+    assert isinstance(trial, Trial)
+    assert not any(launch.windows for launch in trial.launches)
 
 
 def test_idle_power_is_information(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,6 +96,38 @@ def test_windows_are_as_long_as_the_slowest_counter_needs(domains: tuple[Domain,
     assert metering.window_seconds(domains) == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize(
+    ("tick", "roles", "seconds", "timeout", "wanted"),
+    [
+        (0.1, 3, 240, 300, ""),
+        (1.0, 3, 240, 300, ""),
+        (1.0, 1, 80, 300, ""),
+        (3.0, 3, 240, 300, "--energy-seconds 1114"),  # 3 launches x 6.75 windows x 30 s, in 60 % of the time
+        (3.0, 3, 608, 300, ""),
+        (3.0, 1, 20, 30, "--energy-seconds 372 and `worker: {timeout: 105 s}` in the budget"),
+        (1.0, 3, 240, 60, "`worker: {timeout: 105 s}` in the budget"),
+        (4.5, 3, 5000, 300, "`worker: {timeout: 459 s}` in the budget"),
+    ],
+)
+def test_a_meter_that_is_too_slow_for_the_time_is_told_with_what_to_set(
+    tick: float, roles: int, seconds: float, timeout: float, wanted: str
+) -> None:
+    found = metering.too_slow((replace(WALL, tick=tick), PACKAGE), roles, seconds, timeout)
+    if not wanted:
+        assert found is None
+        return
+    assert found is not None
+    assert f"meter says something every {tick:.2g} s, so that windows are {10 * tick:.0f} s" in found.reason
+    assert found.help == f"give {wanted}, or let the meter write more lines a second"
+    assert found.kind == "unsettled", "more time would do"
+    assert metering.too_slow((replace(PACKAGE, tick=tick), BOARD), roles, seconds, timeout) is None
+
+
+def test_texts_and_inferences_take_twice_the_time() -> None:
+    assert metering.too_slow((WALL,), 3, 240, 300, kinds=1) is None
+    assert metering.too_slow((WALL,), 3, 240, 300, kinds=2) is not None
+
+
 @pytest.mark.parametrize(("domains", "calls"), [((PACKAGE,), 1), ((PACKAGE, BOARD), 30)])
 def test_a_board_s_window_holds_thirty_inferences(domains: tuple[Domain, ...], calls: int) -> None:
     launch, _, (job,) = metered(Said(domains), ON_BOARD)

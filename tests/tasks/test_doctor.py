@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greengate import estimate
+from greengate.budget import WorkerLimits
 from greengate.profiler.meters.bench import Energy
 from greengate.profiler.trial import silent
 from greengate.stats import Estimate
@@ -91,6 +93,18 @@ def test_every_domain_is_listed_with_its_reason_and_the_way_out(
     assert "allow_estimated: true" in said["cpu-time"]
 
 
+def test_counters_that_stand_still_are_listed_with_the_command_that_tells_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tree(tmp_path, SERVER)
+    monkeypatch.setenv("GREENGATE_POWERCAP", str(tmp_path))
+    said = dict(line.strip().split("  ", 1) for line in _energy(Energy()) if line.startswith("  "))
+    assert "frozen" in said["powercap:package-0"]
+    assert "; `sudo grep . /sys/class/powercap/*/energy_uj`, twice, shows" in said["powercap:package-0"]
+    assert "no command mends that: name an external meter" in said["powercap:package-0"]
+    assert "; nothing is to be done: memory whose counter never changes" in said["powercap:dram-0"]
+
+
 def test_the_log_that_the_budget_names_is_one_of_the_counters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
     monkeypatch.chdir(tmp_path)
@@ -101,6 +115,18 @@ def test_the_log_that_the_budget_names_is_one_of_the_counters(tmp_path: Path, mo
     said = examine("m.fake.yaml", 60, silent, "budgets.yaml")
     (line,) = [line for line in said.splitlines() if "power log" in line]
     assert re.search(r"power log +no: logs/meter.csv cannot be read: No such file .*; start the meter's log", line)
+
+
+def test_a_log_that_is_too_slow_for_a_comparison_is_told_with_what_to_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    log = tmp_path / "meter.csv"
+    log.write_text("".join(f"{time.time() - 90 + 3 * k:.1f},50\n" for k in range(30)))
+    said = "\n".join(_energy(Energy(log=str(log)), WorkerLimits(timeout=100)))
+    assert "yes: external meter, meter.csv; metered, 50 W now, changes every 3.0 s" in said
+    assert "3 launches take at least 608 s of 240 s, a worker's job 204 s of 100 s" in said
+    assert "give --energy-seconds 1114 and `worker: {timeout: 307 s}` in the budget, or let the meter" in said
 
 
 def test_a_budget_with_mistakes_does_not_keep_the_machine_s_counters_from_being_told(tmp_path: Path) -> None:

@@ -52,7 +52,11 @@ class Health:
 
 
 class MeterError(Exception):
-    """A counter that was found cannot be read any more; says why."""
+    """A counter that was found cannot be read any more, now or from the moment `since` on, in ns; says why."""
+
+    def __init__(self, why: str, since: int | None = None) -> None:
+        super().__init__(why)
+        self.since = since
 
 
 class Meter(Protocol):

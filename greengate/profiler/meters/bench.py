@@ -16,6 +16,9 @@ from greengate.profiler.meters.recorder import Recorder
 
 #: Processes that compute on a board while a launch runs: its worker.
 _OURS = 1
+#: Seconds, and ticks, without a line of a log, after which nothing is known of what was drawn meanwhile. A log of whole
+#: seconds is silent for one.
+_SILENT, _SILENT_TICKS = 1.1, 5.0
 #: Degrees Celsius between the coolest and the hottest moment of a launch that a reader should know of.
 _WARMED = 5.0
 
@@ -82,7 +85,7 @@ class Meters:
         """Return why a domain's readings cannot be used: it broke, or its device was not alone or not itself."""
         found: dict[str, str] = {}
         for domain in self.domains:
-            why = self.recorder.series[domain.id].fault(start, end)
+            why = self.recorder.series[domain.id].fault(start, end) or self._silent(domain, start, end)
             for ns, health in self.recorder.health[domain.id]:
                 if why or not start <= ns <= end:
                     continue
@@ -93,6 +96,15 @@ class Meters:
             if why:
                 found[domain.id] = why
         return found
+
+    def _silent(self, domain: Domain, start: int, end: int) -> str:
+        """Say that a log said nothing for a while; what it is read from bridges that as if it were nothing."""
+        if domain.method != "metered":
+            return ""
+        seconds = self.recorder.series[domain.id].longest(start, end) * 1e-9
+        if seconds <= max(_SILENT, _SILENT_TICKS * domain.tick):
+            return ""
+        return f"{domain.id} said nothing for {seconds:.1f} s, where it says something every {domain.tick:.2g} s"
 
     def remarks(self, start: int, end: int) -> tuple[str, ...]:
         """Return which devices warmed up or cooled down by more than a few degrees."""

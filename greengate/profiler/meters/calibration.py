@@ -10,6 +10,7 @@ from greengate import stats
 from greengate.power import Domain
 from greengate.profiler.meters import Absent, Health, Meter, MeterError
 from greengate.profiler.meters.recorder import Recorder
+from greengate.profiler.meters.remedies import remedy
 from greengate.profiler.meters.ticks import CEILINGS
 
 #: Ticks that are enough, and seconds after which there must be some.
@@ -58,7 +59,8 @@ def calibrate(recorder: Recorder, meters: Sequence[tuple[Meter, Sequence[Domain]
             if why or isinstance(found, str):
                 # Memory that draws nothing is not told by its zone on many machines; a processor or a board draws.
                 silent = domain.kind == "dram" and why.startswith(_FROZEN)
-                absent.append(Absent(domain.id, why, _advice(why), None if silent else domain.kind))
+                left_out = Absent(domain.id, why, kind=None if silent else domain.kind)
+                absent.append(replace(left_out, help=remedy(left_out)))
             else:
                 domains.append(found)
     return Calibrated(tuple(domains), tuple(absent), tuple(notes))
@@ -69,9 +71,13 @@ def _watch(recorder: Recorder, meters: Sequence[tuple[Meter, Sequence[Domain]]])
     power: dict[str, list[float]] = {name: [] for name in recorder.series}
     counted = [domain.id for _, domains in meters for domain in domains if domain.method != "estimated"]
     held = [domain.id for meter, domains in meters for domain in domains if meter.strict]
+    # Ticks of a log are there from before; when its lines come shows only now.
+    logged = any(domain.method == "metered" for _, domains in meters for domain in domains)
     deadline = time.monotonic() + LONGEST
     while time.monotonic() < deadline and (
-        any(len(recorder.series[name]) <= ENOUGH for name in counted) or any(len(power[name]) < _TOLD for name in held)
+        logged
+        or any(len(recorder.series[name]) <= ENOUGH for name in counted)
+        or any(len(power[name]) < _TOLD for name in held)
     ):
         time.sleep(_PAUSE)
         for meter, domains in meters:
@@ -110,10 +116,6 @@ def _unusable(domain: Domain, health: Health) -> str:
     if health.processes:
         return f"{health.processes} other process computes on it" + " already" * (health.processes == 1)
     return ""
-
-
-def _advice(why: str) -> str:
-    return "`nvidia-smi` lists them; measure on a device of your own" if "process" in why else ""
 
 
 def beside_power(domain: Domain, power: Sequence[float], strict: bool) -> tuple[str, list[str]]:

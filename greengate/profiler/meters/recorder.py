@@ -75,7 +75,9 @@ class Recorder:
                 for tick in meter.read(domain):
                     series.add(tick)
             except MeterError as error:
-                series.mark(time.monotonic_ns(), str(error))
+                for ns in (time.monotonic_ns(), error.since):
+                    if ns is not None:
+                        series.mark(ns, str(error))
 
     def _look(self, meter: Meter, domains: Sequence[Domain]) -> None:
         for domain in domains:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
+from itertools import pairwise
 
 from greengate.power import Domain, Reading
 from greengate.profiler.meters import DATED, Tick
@@ -96,6 +97,12 @@ class Series:
     def fault(self, start: int, end: int) -> str:
         """Return why readings between two moments cannot be used; empty where they can."""
         return next((why for ns, why in self._faults if start <= ns <= end), "")
+
+    def longest(self, start: int, end: int) -> int:
+        """Return the longest ns between successive ticks that lie between two moments."""
+        size = len(self._totals)
+        inside = self._ns[bisect_left(self._ns, start, 0, size) : bisect_right(self._ns, end, 0, size)]
+        return max((later - earlier for earlier, later in pairwise(inside)), default=0)
 
     def gaps(self) -> list[int]:
         """Return the ns between successive ticks."""
