@@ -10,7 +10,7 @@ from greengate import stats
 from greengate.power import Domain
 from greengate.profiler.meters import Absent, Health, Meter, MeterError
 from greengate.profiler.meters.recorder import Recorder
-from greengate.profiler.meters.ticks import CEILINGS
+from greengate.profiler.meters.ticks import BEYOND, CEILINGS
 
 #: Ticks that are enough, and seconds after which there must be some.
 ENOUGH, LONGEST = 20, 2.2
@@ -18,8 +18,6 @@ ENOUGH, LONGEST = 20, 2.2
 APART, TOO_FAR = 0.05, 0.10
 #: Times that a device must tell its power before its counter can be held beside it.
 _TOLD = 3
-#: What a device may draw beyond its limit and still be believed.
-_BEYOND = 1.2
 _PAUSE = 0.02
 _FROZEN = "it is frozen"
 
@@ -102,7 +100,7 @@ def _ticking(recorder: Recorder, domain: Domain, begun: int, ended: int) -> Doma
 
 
 def _unusable(domain: Domain, health: Health) -> str:
-    limit = health.limit * _BEYOND if health.limit else CEILINGS[domain.kind]
+    limit = health.limit * BEYOND if health.limit else CEILINGS[domain.kind]
     if not 0 < domain.watts <= limit:
         return f"its {domain.watts:.4g} W cannot be: at most {limit:.4g} W are possible"
     if health.mig:

@@ -80,6 +80,9 @@ class Recorder:
     def _look(self, meter: Meter, domains: Sequence[Domain]) -> None:
         for domain in domains:
             try:
-                self.health[domain.id].append((time.monotonic_ns(), meter.health(domain)))
+                health = meter.health(domain)
+                self.health[domain.id].append((time.monotonic_ns(), health))
+                if health.limit:
+                    self.series[domain.id].limit(health.limit)
             except MeterError as error:
                 self.series[domain.id].mark(time.monotonic_ns(), str(error))
