@@ -13,9 +13,10 @@ from contextlib import contextmanager
 
 from greengate import __version__
 from greengate.budget import Carbon
-from greengate.carbon.drawn import Watch
+from greengate.carbon.drawn import Drawn, Watch
 from greengate.carbon.record import Record
 from greengate.errors import Diagnostic, GreengateError
+from greengate.profiler.meters import said
 from greengate.profiler.meters.bench import Energy, discover
 
 #: What a command can be asked: to end, now or in good order, or whatever it takes a signal of the user's for.
@@ -42,7 +43,7 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
         try:
             code = _run(command, adopt)
         finally:
-            drawn = watch.stop()
+            drawn = _stopped(watch)
     seconds = (time.monotonic_ns() - begun) * 1e-9
     joules = drawn.joules
     emitted = None if joules is None or carbon is None else joules * carbon.intensity * carbon.pue
@@ -60,6 +61,15 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
         intensity="" if carbon is None else carbon.source,
         greengate=__version__,
     )
+
+
+def _stopped(watch: Watch) -> Drawn:
+    """Return what was counted; where that breaks, the command's exit code is passed on and recorded all the same."""
+    try:
+        return watch.stop()
+    except Exception as error:  # noqa: BLE001 - hours of training are not lost for a meter
+        why = f"the counters could not be read to the end: {said(error)}"
+        return Drawn(absent=(why,), lost=(why,))
 
 
 def _run(command: Sequence[str], adopt: Adopt) -> int:

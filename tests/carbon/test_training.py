@@ -19,6 +19,7 @@ import pytest
 from greengate import codec
 from greengate.budget import Carbon
 from greengate.carbon import record, tracking
+from greengate.carbon.drawn import Drawn
 from greengate.carbon.record import Record, Spent
 from greengate.cli import door
 from greengate.errors import GreengateError, Span
@@ -264,6 +265,21 @@ def test_what_its_children_did_is_in_an_estimate(tmp_path: Path, monkeypatch: py
     assert found.method == "estimated"
     assert found.joules is not None
     assert 4 * 0.45 < found.joules < 4 * 3
+
+
+def test_a_meter_that_breaks_costs_neither_the_record_nor_the_exit_code(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(_: tracking.Watch) -> Drawn:
+        raise KeyError("energy_accumulator")
+
+    del tree
+    monkeypatch.setattr(tracking.Watch, "stop", breaks)
+    assert door.run(["track", "--", sys.executable, "-c", "raise SystemExit(7)"]) == 7
+    why = "the counters could not be read to the end: KeyError: 'energy_accumulator'"
+    assert "energy not counted in " in capsys.readouterr().err
+    fields = json.loads(Path("training.json").read_text())
+    assert (fields["exit"], fields["joules"], fields["absent"]) == (7, None, [why])
 
 
 def test_a_command_that_is_not_there_cannot_start(tree: Tree) -> None:

@@ -85,18 +85,32 @@ class Meter(Protocol):
         ...
 
 
+def said(error: Exception) -> str:
+    """Return the words of an error that nobody foresaw, with its kind: `'N/A'` alone says little."""
+    return f"{type(error).__name__}: {error}"
+
+
 #: Methods whose ticks say when they were: sampled power, logs, and models that are asked.
 DATED = frozenset({"integrated", "metered", "estimated"})
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: what the meter reads, what makes it, and whether its numbers are a model's."""
+    """One row of the table: what the meter reads and of what kind, what makes it, whether its numbers are a model's."""
 
     name: str
     about: str
     make: Callable[[], Meter]
     estimates: bool = False
+    kind: DomainKind = "cpu"
+
+    def discover(self, meter: Meter) -> Found:
+        """Return what its meter finds; where that breaks, as foreign code may, what it would meter can be there."""
+        try:
+            return meter.discover()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are metered
+            kind = None if self.estimates else self.kind
+            return Found(absent=(Absent(self.name, f"looking for it failed: {said(error)}", kind=kind),))
 
 
 def _made(module: str) -> Callable[[], Meter]:
@@ -111,8 +125,8 @@ def _made(module: str) -> Callable[[], Meter]:
 METERS: dict[str, Row] = {
     row.name: row
     for row in (
-        Row("nvml", "NVIDIA GPUs, through the driver's management library", _made("nvml")),
-        Row("amdsmi", "AMD GPUs, through the system's amdsmi", _made("amd")),
+        Row("nvml", "NVIDIA GPUs, through the driver's management library", _made("nvml"), kind="gpu"),
+        Row("amdsmi", "AMD GPUs, through the system's amdsmi", _made("amd"), kind="gpu"),
         Row("powercap", "processor packages and memory, through Linux powercap (RAPL)", _made("powercap")),
         Row("codecarbon", "codecarbon's model of the processor", _made("carbon"), estimates=True),
         Row("cpu-time", "processor time x watts of a busy thread", _made("cputime"), estimates=True),

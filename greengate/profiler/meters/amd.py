@@ -54,15 +54,20 @@ class Amd:
         """Return the energy accumulator now. Raises MeterError."""
         before = time.monotonic_ns()
         told = self._ask("amdsmi_get_energy_count", domain.id)
-        return (Tick((before + time.monotonic_ns()) // 2, _accumulator(told)),)
+        after = time.monotonic_ns()
+        try:
+            return (Tick((before + after) // 2, _accumulator(told)),)
+        except (KeyError, ValueError, TypeError) as error:  # "N/A" of a board that is reset, or gone
+            raise MeterError(f"{domain.id} cannot be read any more: it tells {told!r}") from error
 
     def health(self, domain: Domain) -> Health:
         """Return computing processes, power and its limit, as far as the board tells."""
-        power = self._told("amdsmi_get_power_info", domain.id) or {}
-        processes = self._told("amdsmi_get_gpu_process_list", domain.id) or ()
+        power = self._told("amdsmi_get_power_info", domain.id)
+        power = power if isinstance(power, dict) else {}
+        processes = self._told("amdsmi_get_gpu_process_list", domain.id)
         limit = _number(power.get("power_limit"))
         return Health(
-            processes=len(processes),
+            processes=len(processes) if isinstance(processes, list | tuple) else 0,
             watts=_number(power.get("current_socket_power")) or _number(power.get("average_socket_power")),
             limit=limit if limit is None or limit < 10_000 else limit * 1e-6,  # some releases say microwatts
         )
@@ -103,7 +108,7 @@ class Amd:
 
 
 def _accumulator(told: Any) -> int:
-    """Return the counter, which older releases call `power`. Raises KeyError."""
+    """Return the counter, which older releases call `power`. Raises KeyError, ValueError, TypeError."""
     return int(told["energy_accumulator"] if "energy_accumulator" in told else told["power"])
 
 

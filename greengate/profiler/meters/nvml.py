@@ -107,7 +107,7 @@ class Nvml:
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid, model = str(nvml.nvmlDeviceGetUUID(handle)), str(nvml.nvmlDeviceGetName(handle))
-        except nvml.NVMLError as error:
+        except (nvml.NVMLError, ValueError) as error:  # a name that is no UTF-8 as well
             return Absent(name, f"the driver does not open it: {error}", kind="gpu")
         name = f"nvml:{uuid}"
         self._handles[name] = handle

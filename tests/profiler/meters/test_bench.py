@@ -268,6 +268,41 @@ def test_counters_do_not_stand_for_an_external_meter_that_is_named_and_fails(
         assert metering.beyond_reach(bench, wanted) == {"energy_per_1k"}
 
 
+@pytest.mark.parametrize(("name", "kind"), [("nvml", "gpu"), ("powercap", "cpu"), ("codecarbon", None)])
+def test_a_meter_that_breaks_while_it_is_looked_for_takes_no_other_with_it(
+    name: str, kind: DomainKind | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Scripted:
+        def raises() -> Found:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+        meter = Scripted(steady(90))
+        monkeypatch.setattr(meter, "discover", raises)
+        return meter
+
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    monkeypatch.setitem(METERS, name, replace(METERS[name], make=broken))
+    meters, absent = discover(Energy(estimates=True))
+    (said,) = [one for one in absent if one.what == name]
+    assert said.reason.startswith("looking for it failed: UnicodeDecodeError")
+    # What may be there draws; where a model stands for the processor, its own counters leave nothing out.
+    assert said.kind == (None if kind == "cpu" else kind)
+    assert [one.method for _, each in meters for one in each][-1:] == ["estimated"]
+    for meter, _ in meters:
+        meter.close()
+
+
+def test_a_board_whose_health_breaks_is_not_believed_to_be_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Scripted(steady(90))
+
+    def raises(_: Domain) -> Health:
+        raise ValueError("N/A")
+
+    monkeypatch.setattr(meter, "health", raises)
+    (absent,) = calibrated(meter).absent
+    assert absent.reason == "scripted cannot be read any more: ValueError: N/A"
+
+
 @pytest.mark.parametrize("name", METERS)
 def test_every_meter_of_the_table_answers_and_never_raises(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")

@@ -109,6 +109,18 @@ def test_a_board_that_is_not_opened_is_there(board: pytest.MonkeyPatch, meter: N
     assert absent.kind == "gpu"
 
 
+def test_a_board_whose_name_cannot_be_told_is_there(board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    import pynvml
+
+    def raises(_: object) -> str:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    board.setattr(pynvml, "nvmlDeviceGetName", raises)
+    (absent,) = meter.discover().absent
+    assert "the driver does not open it: 'utf-8' codec" in absent.reason
+    assert absent.kind == "gpu"
+
+
 def test_health_tells_what_the_board_tells(board: pytest.MonkeyPatch, meter: Nvml) -> None:
     board.setenv("FAKE_NVML_PROCESSES", "3")
     board.setenv("FAKE_NVML_THROTTLE", str(0x20 | 0x4))

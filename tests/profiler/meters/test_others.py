@@ -325,6 +325,27 @@ def test_an_amd_board_tells_its_average_and_who_computes_on_it(tmp_path: Path) -
     assert run_with(_HEALTH, tmp_path) == "150.0 300.0 2"
 
 
+@pytest.mark.parametrize("told", ['{"energy_accumulator": "N/A"}', "{}", '"N/A"', "None"])
+def test_an_amd_board_that_does_not_tell_any_more_is_a_meter_error(told: str, tmp_path: Path) -> None:
+    """Of a board that is reset, and of one that is gone, amdsmi says so in place of a number."""
+    (tmp_path / "amdsmi.py").write_text(_AMDSMI.replace("COUNT(", "abs("))
+    code = f"""
+import amdsmi
+from greengate.profiler.meters import MeterError
+from greengate.profiler.meters.amd import Amd
+meter = Amd()
+(domain,) = meter.discover().domains
+amdsmi.amdsmi_get_energy_count = lambda handle: {told}
+amdsmi.amdsmi_get_power_info = amdsmi.amdsmi_get_gpu_process_list = lambda handle: "N/A"
+try:
+    meter.read(domain)
+except MeterError as error:
+    print(error, meter.health(domain).watts)
+"""
+    assert run_with(code, tmp_path).startswith("amd:uuid-a cannot be read any more: it tells ")
+    assert run_with(code, tmp_path).endswith(" None")
+
+
 _CALIBRATE = """
 from greengate.profiler.meters.amd import Amd
 from greengate.profiler.meters.calibration import calibrate

@@ -105,6 +105,29 @@ def test_what_a_board_says_that_it_may_draw_bounds_what_it_can_have_drawn(limit:
     assert believed or "at most 840 W" in why
 
 
+@pytest.mark.parametrize("where", ["read", "health", "close"])
+def test_whatever_a_driver_s_library_raises_is_a_fault_and_ends_no_thread(where: str) -> None:
+    """Foreign code raises what it likes; the other counter goes on."""
+    broken, whole = Still(), Still()
+    whole.domain = Domain("whole", "cpu", "counter", "", 1e-6)
+
+    def raises(*_: object) -> None:
+        raise KeyError("N/A")
+
+    found = Recorder([(broken, (broken.domain,)), (whole, (whole.domain,))])
+    found.start()
+    setattr(broken, where, raises)
+    time.sleep(0.1)
+    assert all(thread.is_alive() for thread in found._threads)
+    if where == "health":  # the first look is at the beginning, the next a second later
+        found._look(broken, (broken.domain,))
+    found.stop()
+    said = "" if where == "close" else "d cannot be read any more: KeyError: 'N/A'"
+    assert found.series["d"].fault(0, time.monotonic_ns()) == said
+    assert found.series["whole"].fault(0, time.monotonic_ns()) == ""
+    assert whole.closed
+
+
 class Leaping(Still):
     """A board that draws nothing until it leaps."""
 
