@@ -57,12 +57,12 @@ class Watch:
         # A log tells of the time before, too.
         self._begun = {name: (len(series), series.total) for name, series in self._recorder.series.items()}
 
-    def stop(self) -> Drawn:
-        """Read every counter a last time and return what they counted."""
+    def stop(self, beside: Sequence[str] = ()) -> Drawn:
+        """Read every counter a last time and return what they counted; `beside` is what drew and was not counted."""
         self._recorder.stop()
         seconds = (time.monotonic_ns() - self._since) * 1e-9
         spent: list[Spent] = []
-        lost = [f"{one.what}: {one.reason}" for one in self._absent if one.kind is not None]
+        lost = [*beside, *(f"{one.what}: {one.reason}" for one in self._absent if one.kind is not None)]
         absent = [*lost, *(f"{one.what}: {one.reason}" for one in self._absent if one.kind is None)]
         for meter, domain in ((meter, domain) for meter, domains in self._meters for domain in domains):
             found = self._spent(domain)

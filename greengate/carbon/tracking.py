@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from greengate import __version__
 from greengate.budget import Carbon
+from greengate.carbon import family
 from greengate.carbon.drawn import Drawn, Watch
 from greengate.carbon.record import Record
 from greengate.errors import Diagnostic, GreengateError
@@ -28,6 +29,11 @@ _ASKED = tuple(
 #: What is typed at a terminal, which tells every process of its foreground group, the command as well.
 _TYPED = ("SIGINT", "SIGQUIT")
 
+#: Seconds that what a command leaves running may take to end: loaders of data, a tracker of shared memory.
+GRACE = 5.0
+#: Seconds between two looks at processes that left the command and ended.
+_BURY = 1.0
+
 Adopt = Callable[["subprocess.Popen[bytes]"], None]
 
 
@@ -39,11 +45,14 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
     """
     watch = Watch(*discover(Energy(estimates=True)))
     begun = time.monotonic_ns()
-    with _passing_on() as adopt:
+    left: tuple[str, ...] = ()
+    with family.adopting() as unfollowed, _passing_on() as adopt:
+        before = family.running()
         try:
-            code = _run(command, adopt)
+            code = _run(command, adopt, before)
+            left = family.stay(before, GRACE)
         finally:
-            drawn = _stopped(watch)
+            drawn = _stopped(watch, left)
     seconds = (time.monotonic_ns() - begun) * 1e-9
     joules = drawn.joules
     emitted = None if joules is None or carbon is None else joules * carbon.intensity * carbon.pue
@@ -54,7 +63,7 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
         started=now.isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
         domains=drawn.domains,
-        absent=drawn.absent,
+        absent=(*drawn.absent, unfollowed) if unfollowed else drawn.absent,
         joules=joules,
         method=drawn.method,
         kilograms=emitted,
@@ -63,23 +72,28 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
     )
 
 
-def _stopped(watch: Watch) -> Drawn:
+def _stopped(watch: Watch, left: Sequence[str]) -> Drawn:
     """Return what was counted; where that breaks, the command's exit code is passed on and recorded all the same."""
     try:
-        return watch.stop()
+        return watch.stop([f"{one} still ran when the command had ended: what it drew then is unknown" for one in left])
     except Exception as error:  # noqa: BLE001 - hours of training are not lost for a meter
         why = f"the counters could not be read to the end: {said(error)}"
         return Drawn(absent=(why,), lost=(why,))
 
 
-def _run(command: Sequence[str], adopt: Adopt) -> int:
+def _run(command: Sequence[str], adopt: Adopt, before: frozenset[int]) -> int:
     try:
         child = subprocess.Popen(command)  # noqa: S603 - the user's own command
     except OSError as error:
         message = f"cannot run {command[0]!r}: {error.strerror or error}"
         raise GreengateError(Diagnostic("usage", message, "write the command after `--`")) from error
     adopt(child)
-    code = child.wait()
+    while True:
+        try:
+            code = child.wait(timeout=_BURY)
+            break
+        except subprocess.TimeoutExpired:
+            family.bury(before | {child.pid})
     return 128 - code if code < 0 else code
 
 

@@ -270,7 +270,7 @@ def test_what_its_children_did_is_in_an_estimate(tmp_path: Path, monkeypatch: py
 def test_a_meter_that_breaks_costs_neither_the_record_nor_the_exit_code(
     tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def breaks(_: tracking.Watch) -> Drawn:
+    def breaks(*_: object) -> Drawn:
         raise KeyError("energy_accumulator")
 
     del tree

@@ -273,6 +273,26 @@ def test_processor_time_is_user_and_system_time_of_a_process_and_of_those_it_wai
     assert domain.joules == pytest.approx(WATTS / 100)
 
 
+@pytest.mark.parametrize(
+    ("ignored", "known"),
+    [("0000000000010000", False), ("0000000000011000", False), ("0000000000001000", True), ("", True)],
+)
+def test_nothing_is_known_below_a_process_that_ignores_sigchld(ignored: str, known: bool, tmp_path: Path) -> None:
+    """Signal 17 on Linux: the seventeenth bit. The root itself is the caller's."""
+    for pid, parent in ((10, 1), (11, 10)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) S {parent} 3 4 5 6 7 8 9 10 11 1 2 3 4 200 300 400")
+    (tmp_path / "10" / "status").write_text("Name:\ta\nSigIgn:\t0000000000010000\nSigCgt:\t0000000000000000\n")
+    (tmp_path / "11" / "status").write_text(f"Name:\tSigIgn:\nSigIgn:\t{ignored}\nSigCgt:\t0000000000010000\n")
+    meter = CpuTime(10, tmp_path)
+    (domain,) = meter.discover().domains
+    if known:
+        assert meter.read(domain)[0].count == 3 + 4 + 10
+    else:
+        with pytest.raises(MeterError, match="process 11 ignores SIGCHLD"):
+            meter.read(domain)
+
+
 def test_without_proc_there_is_no_processor_time(tmp_path: Path) -> None:
     assert "no /proc" in CpuTime(1, tmp_path).discover().absent[0].reason
 
