@@ -43,7 +43,7 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
     A command that is killed is recorded too; its exit code is 128 + the signal. Raises GreengateError where it cannot
     be started.
     """
-    watch = Watch(*discover(Energy(estimates=True)))
+    watch = Watch(*discover(Energy(estimates=True)), again=lambda: discover(Energy()))
     begun = time.monotonic_ns()
     left: tuple[str, ...] = ()
     with family.adopting() as unfollowed, _passing_on() as adopt:
@@ -52,8 +52,8 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
             code = _run(command, adopt, before)
             left = family.stay(before, GRACE)
         finally:
+            seconds = (time.monotonic_ns() - begun) * 1e-9
             drawn = _stopped(watch, left)
-    seconds = (time.monotonic_ns() - begun) * 1e-9
     joules = drawn.joules
     emitted = None if joules is None or carbon is None else joules * carbon.intensity * carbon.pue
     return Record(

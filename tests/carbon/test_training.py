@@ -267,6 +267,20 @@ def test_what_its_children_did_is_in_an_estimate(tmp_path: Path, monkeypatch: py
     assert 4 * 0.45 < found.joules < 4 * 3
 
 
+def test_counters_are_looked_for_again_when_the_command_has_ended(tree: Tree) -> None:
+    thread = tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+    zone = tree.root / "intel-rapl:2"
+    code = f"import pathlib, time; time.sleep(0.5); zone = pathlib.Path({str(zone)!r}); zone.mkdir(); "
+    code += "(zone / 'name').write_text('package-1'); (zone / 'energy_uj').write_text('5')"
+    try:
+        found = tracking.track([sys.executable, "-c", code], GRID, NOW)
+    finally:
+        tree.stop()
+        thread.join()
+    assert found.joules is None
+    assert found.absent[0].startswith("powercap:package-1: it was not there")
+
+
 def test_a_meter_that_breaks_costs_neither_the_record_nor_the_exit_code(
     tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -34,7 +34,7 @@ class Series:
         self._total = 0
         # Like a bucket that fills by the most possible watts and holds a second of them: what is counted is taken out.
         self._most, self._limit = CEILINGS[domain.kind], 0.0
-        self._left, self._changed = SLACK, 0
+        self._left, self._changed, self._still = SLACK, 0, 0
         self._ns, self._totals, self._doubts = array("q"), array("q"), array("q")
         self._faults: list[tuple[int, str]] = []
 
@@ -50,6 +50,11 @@ class Series:
     def total(self) -> int:
         """The counts since the first read."""
         return self._total
+
+    @property
+    def still(self) -> float:
+        """The longest seconds that reads found it unchanged; what nobody read for a while did not stand still."""
+        return self._still * 1e-9
 
     def limit(self, watts: float) -> None:
         """Take what the device says that it may draw; the highest counts, for limits can be set while it runs."""
@@ -80,6 +85,8 @@ class Series:
         when = tick.ns if self._dated else (self._read + tick.ns) // 2
         doubt = 0 if self._dated else tick.ns - self._read
         self._count, self._read = tick.count, tick.ns
+        if not changed and not self._dated:
+            self._still = max(self._still, tick.ns - self._changed)
         if changed or self._dated:
             self._total += step
             self._append(when, doubt)
