@@ -59,10 +59,10 @@ def parts(launch: Launch, metric: str) -> tuple[Domain, ...]:
 def _counts(domain: Domain, board: str) -> bool:
     """Tell whether a domain is this very board's; a board without a name is nobody's."""
     meter, _, name = domain.id.partition(":")
-    return bool(board) and (name == board or (meter == "amd" and _digits(name) == _digits(board)))
+    return bool(board) and (name == board or (meter == "amd" and digits(name) == digits(board)))
 
 
-def _digits(name: str) -> str:
+def digits(name: str) -> str:
     """Return what is the same in all names that AMD's libraries have for a board: its 16 hexadecimal digits.
 
     `rocminfo` shows them; PyTorch shows their ASCII in hexadecimal; amdsmi puts the model and a partition between them.

@@ -41,11 +41,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Health:
-    """How a device is doing: degrees Celsius, reasons of throttling, processes that compute on it, watts and limit."""
+    """How a device is doing: degrees Celsius, reasons of throttling, processes that compute on it, watts and limit.
+
+    `processes` is None where the device does not tell them: whether anyone else computes on it is then not known.
+    """
 
     temperature: float | None = None
     throttled: tuple[str, ...] = ()
-    processes: int = 0
+    processes: int | None = 0
     mig: bool = False
     watts: float | None = None
     limit: float | None = None

@@ -86,7 +86,7 @@ class Meters:
             for ns, health in self.recorder.health[domain.id]:
                 if why or not start <= ns <= end:
                     continue
-                if health.processes > _OURS:
+                if health.processes is not None and health.processes > _OURS:
                     why = f"{health.processes - _OURS} other process computed on {domain.id}"
                 elif health.throttled:
                     why = f"the clocks of {domain.id} were slowed by {', '.join(health.throttled)}"

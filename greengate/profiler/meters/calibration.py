@@ -84,7 +84,7 @@ def _health(meter: Meter, domain: Domain) -> Health:
     try:
         return meter.health(domain)
     except Exception:  # noqa: BLE001 - foreign code; the recorder's own look says it
-        return Health()
+        return Health(processes=None)
 
 
 def _ticking(recorder: Recorder, domain: Domain, begun: int, ended: int) -> Domain | str:
@@ -135,4 +135,6 @@ def _state(domain: Domain, health: Health) -> list[str]:
     said = [f"{domain.id}: its clocks are slowed by {', '.join(health.throttled)}"] if health.throttled else []
     if health.temperature is not None:
         said.append(f"{domain.id}: {health.temperature:.0f} degrees Celsius before the trial")
+    if health.processes is None:
+        said.append(f"{domain.id}: it does not tell who computes on it: whether it is alone is not known")
     return said

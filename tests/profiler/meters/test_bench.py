@@ -136,6 +136,16 @@ def test_a_counter_beside_its_power_sensor_is_told_about_beyond_five_percent() -
     assert not calibrated(Scripted(steady(100), Health(watts=100.0))).notes
 
 
+@pytest.mark.parametrize(("kind", "processes", "told"), [("gpu", None, True), ("gpu", 0, False), ("cpu", 0, False)])
+def test_a_board_that_does_not_tell_who_computes_on_it_is_told_about(
+    kind: DomainKind, processes: int | None, told: bool
+) -> None:
+    found = calibrated(Scripted(steady(100), Health(processes=processes), kind=kind))
+    assert len(found.domains) == 1
+    why = "scripted: it does not tell who computes on it: whether it is alone is not known"
+    assert found.notes == ((why,) if told else ())
+
+
 def test_heat_is_told() -> None:
     found = calibrated(Scripted(steady(100), Health(throttled=("heat",), temperature=91.0)))
     assert any("slowed by heat" in note for note in found.notes)

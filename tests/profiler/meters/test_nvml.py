@@ -133,6 +133,18 @@ def test_health_tells_what_the_board_tells(board: pytest.MonkeyPatch, meter: Nvm
     assert health.watts == pytest.approx(220, rel=0.01)
 
 
+def test_processes_that_are_not_told_are_not_none_of_them(board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    import pynvml
+
+    def refuses(_: object) -> list[object]:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
+
+    (domain,) = meter.discover().domains
+    assert meter.health(domain).processes == 0
+    board.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", refuses)
+    assert meter.health(domain).processes is None
+
+
 @pytest.mark.parametrize("knob", ["FAKE_NVML_NO_INSTANT", "FAKE_NVML_NO_POWER"])
 def test_power_is_told_by_either_sensor(knob: str, board: pytest.MonkeyPatch, meter: Nvml) -> None:
     """An older driver knows the average alone; a board that supports neither question tells no watts."""

@@ -336,6 +336,43 @@ def test_an_amd_board_tells_power_and_limit(told: str, says: str, tmp_path: Path
     assert run_with(_HEALTH, tmp_path) == says
 
 
+_BOARDS = """
+from greengate.profiler.meters.amd import Amd
+found = Amd().discover()
+print([one.id for one in found.domains], [(one.what, one.kind) for one in found.absent])
+"""
+
+
+@pytest.mark.parametrize(
+    ("uuids", "slots", "says"),
+    [
+        (("u", "u"), None, "['amd:u'] [('amd:u, again', None)]"),
+        (("u", "v"), None, "['amd:u', 'amd:v'] []"),
+        (("u", "v"), ("0000:0c:00.0", "0000:0d:00.0"), "['amd:u', 'amd:v'] []"),
+        (("u", "u"), ("0000:0c:00.0", "0000:0c:00.1"), "['amd:u'] [('amd:u, again', None)]"),
+        # Partitions of a release that names each by itself, or two boards that a hypervisor put side by side.
+        (("u", "v"), ("0000:0c:00.0", "0000:0c:00.1"), "['amd:u'] [('amd:v', 'gpu')]"),
+        (
+            ("d1ff74a1-0000-1000-80b1-3f2a9c7e1d2b", "d10174a1-0000-1000-80b1-3f2a9c7e1d2b"),
+            None,
+            "['amd:d1ff74a1-0000-1000-80b1-3f2a9c7e1d2b'] [('amd:d10174a1-0000-1000-80b1-3f2a9c7e1d2b, again', None)]",
+        ),
+    ],
+)
+def test_an_amd_board_that_is_shown_twice_is_counted_once(
+    uuids: tuple[str, str], slots: tuple[str, str] | None, says: str, tmp_path: Path
+) -> None:
+    library = _AMDSMI.replace('["a"]', "[0, 1]").replace('"uuid-" + handle', f"{uuids!r}[handle]")
+    library += "" if slots is None else f"def amdsmi_get_gpu_device_bdf(handle): return {slots!r}[handle]\n"
+    (tmp_path / "amdsmi.py").write_text(library.replace("COUNT(", "abs("))
+    assert run_with(_BOARDS, tmp_path) == says
+
+
+def test_an_amd_board_that_does_not_tell_its_processes_says_so(tmp_path: Path) -> None:
+    (tmp_path / "amdsmi.py").write_text(_AMDSMI.replace("return []", "raise OSError").replace("COUNT(", "abs("))
+    assert run_with(_HEALTH, tmp_path) == "200.0 300.0 None"
+
+
 def test_an_amd_board_tells_its_average_and_who_computes_on_it(tmp_path: Path) -> None:
     library = _AMDSMI.replace("200, ", '"N/A", ').replace(
         '"average_socket_power": "N/A"', '"average_socket_power": 150'
