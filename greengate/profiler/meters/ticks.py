@@ -36,7 +36,9 @@ class Series:
         self._most, self._limit = CEILINGS[domain.kind], 0.0
         self._left, self._changed, self._still = SLACK, 0, 0
         self._ns, self._totals, self._doubts = array("q"), array("q"), array("q")
-        self._faults: list[tuple[int, str]] = []
+        # From a moment to a moment, why, and after how many reads: what fails for days is one fault.
+        self._faults: list[tuple[int, int, str, int]] = []
+        self._reads = 0
 
     def __len__(self) -> int:
         return len(self._totals)
@@ -74,6 +76,7 @@ class Series:
 
     def add(self, tick: Tick) -> None:
         """Take what was read. A change that was seen between two reads is dated half-way between them."""
+        self._reads += 1
         if self._count is None:
             self._count, self._read, self._changed = tick.count, tick.ns, tick.ns
             if self._dated:
@@ -93,7 +96,11 @@ class Series:
 
     def mark(self, ns: int, fault: str) -> None:
         """Note why what was read around a moment cannot be used."""
-        self._faults.append((ns, fault))
+        since, _, why, reads = self._faults[-1] if self._faults else (0, 0, "", -1)
+        if (why, reads) == (fault, self._reads):
+            self._faults[-1] = (since, ns, fault, reads)
+        else:
+            self._faults.append((ns, ns, fault, self._reads))
 
     def reading(self, start: int, end: int) -> Reading | None:
         """Return what was counted from the first tick inside to the last; None where there are not two.
@@ -115,7 +122,7 @@ class Series:
 
     def fault(self, start: int, end: int) -> str:
         """Return why readings between two moments cannot be used; empty where they can."""
-        return next((why for ns, why in self._faults if start <= ns <= end), "")
+        return next((why for since, until, why, _ in self._faults if since <= end and start <= until), "")
 
     def gaps(self) -> list[int]:
         """Return the ns between successive ticks."""

@@ -512,6 +512,18 @@ def test_no_setting_of_codecarbon_s_user_changes_a_joule(tmp_path: Path, monkeyp
     assert watts[1] < 1000 * watts[0]
 
 
+def test_a_long_training_is_not_kept_task_by_task() -> None:
+    needs.package("codecarbon")
+    meter = Codecarbon()
+    (domain,) = meter.discover().domains
+    counts = [meter.read(domain)[0].count for _ in range(20)]
+    kept = len(meter._tracker._tasks)
+    meter.close()
+    assert kept == 1, "the one that runs"
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
+
+
 def test_urllib3_is_left_as_it_is_built_for_who_else_uses_it() -> None:
     """The probe is skipped, not its answer: a registry that has an IPv6 address alone is still found."""
     needs.package("codecarbon")

@@ -143,6 +143,18 @@ def test_the_watts_of_a_model_are_its_own() -> None:
     assert series(model, *((k, k * 512 * 100) for k in range(9))).fault(0, 100 * SECOND) == ""
 
 
+def test_what_fails_for_days_is_one_fault() -> None:
+    """A training of a week looks four times a second at a board that is gone."""
+    found = series(BOARD, (0, 0), (1, 1))
+    for k in range(10, 1000):
+        found.mark(k * SECOND, "it is gone")
+    found.add(Tick(1000 * SECOND, 2))
+    found.mark(1010 * SECOND, "it is gone")
+    assert len(found._faults) == 2
+    for start, end, gone in ((2, 9, False), (2, 10, True), (500, 501, True), (1000, 1009, False), (1005, 1020, True)):
+        assert bool(found.fault(start * SECOND, end * SECOND)) == gone
+
+
 @given(
     st.lists(st.integers(1, 8 * 10**6), min_size=3, max_size=60),
     st.integers(1, 900),
