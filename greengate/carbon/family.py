@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 from greengate.harmless import clean
@@ -51,11 +51,14 @@ def bury(known: Collection[int]) -> None:
                 os.waitpid(pid, os.WNOHANG)
 
 
-def stay(known: Collection[int], seconds: float) -> tuple[str, ...]:
-    """Wait so long for all that was started since `known` was looked at; return the names of what runs all the same."""
+def stay(known: Collection[int], seconds: float, asked: Sequence[object] = ()) -> tuple[str, ...]:
+    """Wait so long for all that was started since `known` was looked at; return the names of what runs all the same.
+
+    Once there is anything in `asked`, no longer.
+    """
     deadline = time.monotonic() + seconds
     while left := [pid for pid, fields in _below().items() if _runs(pid, fields, known)]:
-        if time.monotonic() >= deadline:
+        if asked or time.monotonic() >= deadline:
             names = {pid: _name(pid) for pid in sorted(left)}
             return tuple(f"{name} (process {pid})" for pid, name in names.items() if name)
         time.sleep(_PAUSE)

@@ -46,11 +46,11 @@ def track(command: Sequence[str], carbon: Carbon | None, now: datetime.datetime)
     watch = Watch(*discover(Energy(estimates=True)), again=lambda: discover(Energy()))
     begun = time.monotonic_ns()
     left: tuple[str, ...] = ()
-    with family.adopting() as unfollowed, _passing_on() as adopt:
+    with family.adopting() as unfollowed, _passing_on() as (adopt, kept):
         before = family.running()
         try:
             code = _run(command, adopt, before)
-            left = family.stay(before, GRACE)
+            left = family.stay(before, GRACE, kept)
         finally:
             seconds = (time.monotonic_ns() - begun) * 1e-9
             drawn = _stopped(watch, left)
@@ -98,25 +98,27 @@ def _run(command: Sequence[str], adopt: Adopt, before: frozenset[int]) -> int:
 
 
 @contextmanager
-def _passing_on() -> Iterator[Adopt]:
+def _passing_on() -> Iterator[tuple[Adopt, Sequence[int]]]:
     """Hand on what this process is asked to the child, each request once: the record is written in any case.
 
-    Yields what takes the child; a request that came before it is kept until then. What is ignored stays ignored, for
-    the child as well: `nohup` means that.
+    Yields what takes the child, and requests that reached nobody: one that came before the child is kept until then,
+    one that comes when it has ended is there to be seen. What is ignored stays ignored, for the child as well: `nohup`
+    means that.
     """
     children: list[subprocess.Popen[bytes]] = []
-    early: list[int] = []
+    kept: list[int] = []
 
     def hand_on(number: int, _: object) -> None:
-        if not children:
-            early.append(number)
+        if not children or children[0].returncode is not None:
+            kept.append(number)
         elif signal.Signals(number).name not in _TYPED or not _told_by_terminal(children[0].pid):
             children[0].send_signal(number)
 
     def adopt(child: subprocess.Popen[bytes]) -> None:
         children.append(child)
-        for number in early:
+        for number in kept:
             child.send_signal(number)
+        kept.clear()
 
     before = {
         number: handler for number in _ASKED if (handler := signal.getsignal(number)) not in (signal.SIG_IGN, None)
@@ -124,7 +126,7 @@ def _passing_on() -> Iterator[Adopt]:
     for number in before:
         signal.signal(number, hand_on)
     try:
-        yield adopt
+        yield adopt, kept
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

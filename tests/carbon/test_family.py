@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -88,6 +89,18 @@ def test_what_ends_a_little_later_is_waited_for() -> None:
     assert found.joules is not None
     assert found.joules == pytest.approx(60 * found.seconds, rel=0.3)
     assert 1.2 < found.seconds < 4
+
+
+@pytest.mark.usefixtures("counted")
+def test_who_is_asked_to_end_waits_no_longer() -> None:
+    """The command has ended: nobody else hears it."""
+    threading.Timer(1.2, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    begun = time.monotonic()
+    found = tracking.track(["sh", "-c", "sleep 3.5 & sleep 0.1"], None, NOW)
+    assert (found.exit, found.joules) == (0, None)
+    assert time.monotonic() - begun < 3.3
+    time.sleep(max(0.0, begun + 4 - time.monotonic()))
+    family.bury(())
 
 
 @pytest.mark.usefixtures("counted")
