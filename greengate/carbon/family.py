@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from greengate.harmless import clean
 from greengate.profiler.meters.cputime import descendants
@@ -29,13 +30,13 @@ def adopting() -> Iterator[str]:
     if sys.platform != "linux":
         yield ""
         return
-    why = _reap(True)
+    why = _adopt(True)
     before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         yield why and f"what leaves the command is not followed: {why}"
     finally:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
-        _reap(False)
+        _adopt(False)
 
 
 def running() -> frozenset[int]:
@@ -57,7 +58,8 @@ def stay(known: Collection[int], seconds: float, asked: Sequence[object] = ()) -
     Once there is anything in `asked`, no longer.
     """
     deadline = time.monotonic() + seconds
-    while left := [pid for pid, fields in _below().items() if _runs(pid, fields, known)]:
+    # Looked at twice: one whose parent ends while the processes are listed is below nobody for a moment.
+    while left := _left(known) or _left(known):
         if asked or time.monotonic() >= deadline:
             names = {pid: _name(pid) for pid in sorted(left)}
             return tuple(f"{name} (process {pid})" for pid, name in names.items() if name)
@@ -73,20 +75,19 @@ def _below() -> dict[int, list[str]]:
         return {}
 
 
-def _runs(pid: int, fields: list[str], known: Collection[int]) -> bool:
-    return pid not in known and fields[0] not in "ZX"
+def _left(known: Collection[int]) -> list[int]:
+    return [pid for pid, fields in _below().items() if pid not in known and fields[0] not in "ZX"]
 
 
 def _name(pid: int) -> str:
     """Return what a process is called; empty where it just ended."""
     try:
-        with open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file:  # noqa: PTH123
-            return clean(file.read().strip())
+        return clean(Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace"))
     except OSError:
         return ""
 
 
-def _reap(whether: bool) -> str:
+def _adopt(whether: bool) -> str:
     """Be who orphans are handed to, or not any more; return why not."""
     try:
         done = ctypes.CDLL(None, use_errno=True).prctl(_SUBREAPER, ctypes.c_ulong(whether), 0, 0, 0)
