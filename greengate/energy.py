@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from greengate.power import METER, WEAKEST, Domain, DomainKind, EnergyMethod, WindowRole
@@ -20,6 +21,9 @@ WHOLE = frozenset({"energy_per_1k", "energy_per_1k_tokens"})
 
 #: Those of 1,000 generated tokens, not of 1,000 items.
 OF_TOKENS = frozenset({"energy_per_1k_tokens"})
+
+#: amdsmi's UUID of a board: digits 1-2, a partition, the model, what is fixed, digits 3-4, and the other twelve.
+_AMDSMI = re.compile(r"([0-9a-f]{2})[0-9a-f]{6}-0000-1000-80([0-9a-f]{2})-([0-9a-f]{12})")
 
 #: Where a model ran that needs no board: the processor itself.
 PROCESSOR = "cpu"
@@ -41,15 +45,36 @@ def parts(launch: Launch, metric: str) -> tuple[Domain, ...]:
     taken = tuple(
         domain
         for domain in usable
-        if domain.kind in kinds and (domain.kind != "gpu" or any(domain.id.endswith(board) for board in boards))
+        if domain.kind in kinds and (domain.kind != "gpu" or any(_counts(domain, board) for board in boards))
     )
-    covered = all(any(domain.id.endswith(board) for domain in taken) for board in boards)
+    covered = all(any(_counts(domain, board) for domain in taken) for board in boards)
     if "cpu" in kinds and not any(domain.kind == "cpu" for domain in taken):
         return ()
     if "gpu" in kinds and not covered:
         return ()
     # A second package that cannot be read is energy that was drawn and not counted.
     return () if lost & {kind for kind in kinds if kind != "gpu"} else taken
+
+
+def _counts(domain: Domain, board: str) -> bool:
+    """Tell whether a domain is this very board's; a board without a name is nobody's."""
+    meter, _, name = domain.id.partition(":")
+    return bool(board) and (name == board or (meter == "amd" and digits(name) == digits(board)))
+
+
+def digits(name: str) -> str:
+    """Return what is the same in all names that AMD's libraries have for a board: its 16 hexadecimal digits.
+
+    `rocminfo` shows them; PyTorch shows their ASCII in hexadecimal; amdsmi puts the model and a partition between them.
+    """
+    plain = name.removeprefix("GPU-")
+    if spread := _AMDSMI.fullmatch(plain):
+        return "".join(spread.groups())
+    try:
+        spelled = bytes.fromhex(plain.replace("-", "")).decode("ascii")
+    except ValueError:
+        return plain
+    return spelled if re.fullmatch(r"[0-9a-f]{16}", spelled) else plain
 
 
 def _kind(launch: Launch, name: str) -> DomainKind:
@@ -115,4 +140,6 @@ def why_not(launches: Sequence[Launch], metric: str) -> str:
         return ""
     if metric == "gpu_energy_per_1k" and all(set(launch.devices) <= {PROCESSOR} for launch in launches):
         return "the models ran on the processor: no GPU took part"
+    if any("" in launch.devices for launch in launches):
+        return "the board that the models ran on does not tell its UUID: which counter is its own is not known"
     return "no counter covers every device the models ran on"

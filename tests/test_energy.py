@@ -21,6 +21,7 @@ SECOND = replace(PACKAGE, id="powercap:package-1")
 DRAM = Domain("powercap:dram-0", "dram", "counter", "memory", 1e-6)
 BOARD = Domain("nvml:GPU-a", "gpu", "counter", "board", 1e-3, tick=0.1)
 OTHER = replace(BOARD, id="nvml:GPU-b")
+AMD = replace(BOARD, id="amd:d1ff74a1-0000-1000-80b1-3f2a9c7e1d2b")
 WALL = Domain("meter", "system", "metered", "wall", 1e-6)
 MODEL = Domain("cpu-time", "cpu", "estimated", "processor time x 4 W", 0.04)
 
@@ -31,6 +32,8 @@ WATTS = {
     DRAM.id: 5.0,
     BOARD.id: 200.0,
     OTHER.id: 100.0,
+    "amd:x": 300.0,
+    AMD.id: 300.0,
     WALL.id: 400.0,
     MODEL.id: 4.0,
 }
@@ -97,6 +100,36 @@ def test_energy_is_everything_the_model_ran_on_or_nothing(
 ) -> None:
     found = joules(launch(*there, devices=devices), "energy_per_1k")
     assert found == (pytest.approx(per_thousand(*made_of)) if made_of else None)
+
+
+@pytest.mark.parametrize("device", ["", "a", "-a", "GPU-", "PU-a"])
+def test_a_board_is_known_by_its_whole_name(device: str) -> None:
+    """One that does not tell its name is not every board, nor is one whose name ends alike."""
+    one = launch(PACKAGE, BOARD, OTHER, replace(BOARD, id="amd:x"), devices=("cpu", device))
+    for metric in ("energy_per_1k", "gpu_energy_per_1k"):
+        assert joules(one, metric) is None
+        why = energy.why_not([one], metric)
+        assert why == (
+            "no counter covers every device the models ran on"
+            if device
+            else "the board that the models ran on does not tell its UUID: which counter is its own is not known"
+        )
+
+
+@pytest.mark.parametrize(
+    "device",
+    [
+        "GPU-d1b13f2a9c7e1d2b",  # as rocminfo shows it
+        "GPU-64316231-3366-3261-3963-376531643262",  # as PyTorch does: the same in ASCII
+        "GPU-d1ff74a1-0000-1000-80b1-3f2a9c7e1d2b",  # as amdsmi does
+        "GPU-d10074a1-0000-1000-80b1-3f2a9c7e1d2b",  # and of its first partition
+    ],
+)
+def test_a_board_of_amd_is_known_by_all_its_names(device: str) -> None:
+    other = replace(AMD, id="amd:x")
+    one = launch(PACKAGE, AMD, other, devices=("cpu", device))
+    assert energy.parts(one, "energy_per_1k") == (PACKAGE, AMD)
+    assert energy.parts(launch(PACKAGE, other, devices=("cpu", device)), "energy_per_1k") == ()
 
 
 def test_processor_and_boards_are_told_apart() -> None:

@@ -23,9 +23,10 @@ def track(command: tuple[str, ...], output: str, budget: str | None) -> int:
     """Run COMMAND, record energy by counter, duration, peak power and emissions.
 
     Counters are the whole machine's; where there are none, an estimate. Where the budget names
-    a `power_log`, that meter alone counts, and nothing stands for it. Passes on the
-    command's exit code, and to the command what it is asked to end with (INT, QUIT, TERM, HUP,
-    USR1, USR2). `training: FILE` of a model in the budget judges the record.
+    a `power_log`, that meter alone counts, and nothing stands for it. What the command leaves
+    running leaves no sum: let it wait for its workers. Passes on the command's exit code, and to
+    the command what it is asked to end with (INT, QUIT, TERM, HUP, USR1, USR2).
+    `training: FILE` of a model in the budget judges the record.
 
     \b
     greengate track -- python train.py --epochs 3

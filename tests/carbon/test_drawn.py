@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from greengate.carbon import drawn as module
 from greengate.carbon.drawn import Drawn, Watch
 from greengate.power import Domain, DomainKind
 from greengate.profiler.meters import Absent, Found, Health, Meter, Tick
@@ -20,6 +22,7 @@ from fakes import Tree
 PACKAGE = Domain("package", "cpu", "counter", "", 1e-3)
 DRAM = Domain("dram", "dram", "counter", "", 1e-3)
 BOARD = Domain("board", "gpu", "counter", "", 1e-3)
+MIRROR = Domain("mirror", "cpu", "counter", "", 1e-3)
 WALL = Domain("meter", "system", "metered", "", 1e-3)
 
 
@@ -117,3 +120,110 @@ def test_a_second_package_that_cannot_be_read_leaves_no_sum(shut: str, lost: lis
         thread.join()
     assert (found.joules is None) == bool(lost)
     assert [one.split(":")[0] for one in found.lost] == lost
+
+
+class Halting(Steady):
+    """A counter that says what it said at another moment, and one that nobody can read for a while."""
+
+    def __init__(self, at: Callable[[float], float], domain: Domain = PACKAGE) -> None:
+        super().__init__(domain)
+        self._at = at
+
+    def read(self, domain: Domain) -> Sequence[Tick]:
+        assert domain == self.domain
+        seconds = time.monotonic() - self._begun
+        if self._at(seconds) < 0:
+            time.sleep(-self._at(seconds))
+        return (Tick(time.monotonic_ns(), round(1e5 * abs(self._at(time.monotonic() - self._begun)))),)
+
+
+@pytest.mark.parametrize(
+    ("at", "stands"),
+    [
+        (lambda t: min(t, 0.2), "1"),  # frozen to the end
+        (lambda t: t if t < 0.2 else max(0.2, t - 0.8), "1"),  # and in the middle
+        (lambda t: t, ""),
+        (lambda t: t // 0.3 * 0.3 + 0.1, ""),  # one that ticks seldom
+        (lambda t: -0.7 if 0.2 < t < 0.3 else t, ""),  # a reader that was held up
+    ],
+)
+def test_a_counter_that_stands_still_for_long_is_lost(
+    at: Callable[[float], float], stands: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All in a tenth of the time that it really takes."""
+    monkeypatch.setattr(module, "_PAUSE", 0.02)
+    monkeypatch.setattr(module, "_LEAST", 0.2)
+    monkeypatch.setattr(module, "_STILL", 0.5)
+    monkeypatch.setattr(module, "_TIMES", 5)
+    found = drawn(Halting(at), seconds=1.2)
+    assert (found.joules is None) == bool(stands)
+    assert [re.sub(r"[\d.]+ s", "? s", one) for one in found.lost] == (
+        ["package: it stood still for ? s, what was drawn in them is not counted"] if stands else []
+    )
+
+
+def test_of_a_short_run_half_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_PAUSE", 0.02)
+    monkeypatch.setattr(module, "_LEAST", 0.2)
+    assert drawn(Halting(lambda t: min(t, 0.2)), seconds=0.9).joules is None
+    assert drawn(Halting(lambda t: min(t, 0.8)), seconds=0.9).joules is not None
+
+
+def test_how_long_a_counter_may_stand_still() -> None:
+    """10 s, which no counter does that is well; 50 times its own tick; half of a short run, from 2 s on."""
+    assert (module._STILL, module._TIMES, module._LEAST) == (10.0, 50, 2.0)
+
+
+NOT_THERE = "it was not there, or not to be read, when this began"
+
+
+@pytest.mark.parametrize(
+    ("meters", "absent", "lost"),
+    [
+        ((PACKAGE,), (), []),
+        ((), (), []),  # what is gone is told by its own last read
+        ((PACKAGE, BOARD), (), [f"board: {NOT_THERE}"]),
+        (
+            (PACKAGE,),
+            (Absent("GPU 1", "it is split", kind="gpu"),),
+            ["GPU 1: it is split, which it was not when this began"],
+        ),
+        (
+            (),
+            (Absent("package", "it is split", kind="gpu"),),
+            ["package: it is split, which it was not when this began"],
+        ),
+        (
+            (PACKAGE,),
+            (Absent("mirror", "it is shut", kind="cpu"),),
+            ["mirror: it is shut, which it was not when this began"],
+        ),
+        ((PACKAGE,), (Absent("AMD", "not installed"),), []),
+        ((PACKAGE, DRAM), (), [f"dram: {NOT_THERE}"]),
+        ((PACKAGE, MIRROR), (), []),  # two looks can take a mirror for one, and not
+    ],
+)
+def test_what_comes_meanwhile_is_lost(meters: tuple[Domain, ...], absent: tuple[Absent, ...], lost: list[str]) -> None:
+    closed: list[Domain] = []
+
+    class Seen(Steady):
+        def close(self) -> None:
+            closed.append(self.domain)
+
+    def again() -> module.Discovered:
+        return [(Seen(domain), (domain,)) for domain in meters], absent
+
+    watch = Watch([(Steady(PACKAGE), (PACKAGE,))], [Absent("mirror", "it mirrors package")], again)
+    time.sleep(0.3)
+    found = watch.stop()
+    assert list(found.lost) == lost
+    assert (found.joules is None) == bool(lost)
+    assert closed == list(meters), "drivers are let go of"
+
+
+def test_where_a_model_stands_for_the_processor_a_package_that_comes_is_part_of_it() -> None:
+    model = Domain("cpu-time", "cpu", "estimated", "", 1e-3)
+    shut = Absent("package-1", "it cannot be read", kind="cpu")
+    watch = Watch([(Steady(model), (model,))], [], lambda: ([(Steady(PACKAGE), (PACKAGE, BOARD))], [shut]))
+    time.sleep(0.3)
+    assert watch.stop().lost == (f"board: {NOT_THERE}",)

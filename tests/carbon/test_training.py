@@ -19,6 +19,7 @@ import pytest
 from greengate import codec
 from greengate.budget import Carbon
 from greengate.carbon import record, tracking
+from greengate.carbon.drawn import Drawn
 from greengate.carbon.record import Record, Spent
 from greengate.cli import door
 from greengate.errors import GreengateError, Span
@@ -317,6 +318,35 @@ def test_what_its_children_did_is_in_an_estimate(tmp_path: Path, monkeypatch: py
     assert found.method == "estimated"
     assert found.joules is not None
     assert 4 * 0.45 < found.joules < 4 * 3
+
+
+def test_counters_are_looked_for_again_when_the_command_has_ended(tree: Tree) -> None:
+    thread = tree.run({"intel-rapl:0": 60.0, "intel-rapl:0:1": 8.0})
+    zone = tree.root / "intel-rapl:2"
+    code = f"import pathlib, time; time.sleep(0.5); zone = pathlib.Path({str(zone)!r}); zone.mkdir(); "
+    code += "(zone / 'name').write_text('package-1'); (zone / 'energy_uj').write_text('5')"
+    try:
+        found = tracking.track([sys.executable, "-c", code], GRID, NOW)
+    finally:
+        tree.stop()
+        thread.join()
+    assert found.joules is None
+    assert found.absent[0].startswith("powercap:package-1: it was not there")
+
+
+def test_a_meter_that_breaks_costs_neither_the_record_nor_the_exit_code(
+    tree: Tree, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def breaks(*_: object) -> Drawn:
+        raise KeyError("energy_accumulator")
+
+    del tree
+    monkeypatch.setattr(tracking.Watch, "stop", breaks)
+    assert door.run(["track", "--", sys.executable, "-c", "raise SystemExit(7)"]) == 7
+    why = "the counters could not be read to the end: KeyError: 'energy_accumulator'"
+    assert "energy not counted in " in capsys.readouterr().err
+    fields = json.loads(Path("training.json").read_text())
+    assert (fields["exit"], fields["joules"], fields["absent"]) == (7, None, [why])
 
 
 def test_a_command_that_is_not_there_cannot_start(tree: Tree) -> None:

@@ -41,11 +41,14 @@ class Found:
 
 @dataclass(frozen=True)
 class Health:
-    """How a device is doing: degrees Celsius, reasons of throttling, processes that compute on it, watts and limit."""
+    """How a device is doing: degrees Celsius, reasons of throttling, processes that compute on it, watts and limit.
+
+    `processes` is None where the device does not tell them: whether anyone else computes on it is then not known.
+    """
 
     temperature: float | None = None
     throttled: tuple[str, ...] = ()
-    processes: int = 0
+    processes: int | None = 0
     mig: bool = False
     watts: float | None = None
     limit: float | None = None
@@ -89,18 +92,32 @@ class Meter(Protocol):
         ...
 
 
+def said(error: Exception) -> str:
+    """Return the words of an error that nobody foresaw, with its kind: `'N/A'` alone says little."""
+    return f"{type(error).__name__}: {error}"
+
+
 #: Methods whose ticks say when they were: sampled power, logs, and models that are asked.
 DATED = frozenset({"integrated", "metered", "estimated"})
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the table: what the meter reads, what makes it, and whether its numbers are a model's."""
+    """One row of the table: what the meter reads and of what kind, what makes it, whether its numbers are a model's."""
 
     name: str
     about: str
     make: Callable[[], Meter]
     estimates: bool = False
+    kind: DomainKind = "cpu"
+
+    def discover(self, meter: Meter) -> Found:
+        """Return what its meter finds; where that breaks, as foreign code may, what it would meter can be there."""
+        try:
+            return meter.discover()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are metered
+            kind = None if self.estimates else self.kind
+            return Found(absent=(Absent(self.name, f"looking for it failed: {said(error)}", kind=kind),))
 
 
 def _made(module: str) -> Callable[[], Meter]:
@@ -115,8 +132,8 @@ def _made(module: str) -> Callable[[], Meter]:
 METERS: dict[str, Row] = {
     row.name: row
     for row in (
-        Row("nvml", "NVIDIA GPUs, through the driver's management library", _made("nvml")),
-        Row("amdsmi", "AMD GPUs, through the system's amdsmi", _made("amd")),
+        Row("nvml", "NVIDIA GPUs, through the driver's management library", _made("nvml"), kind="gpu"),
+        Row("amdsmi", "AMD GPUs, through the system's amdsmi", _made("amd"), kind="gpu"),
         Row("powercap", "processor packages and memory, through Linux powercap (RAPL)", _made("powercap")),
         Row("codecarbon", "codecarbon's model of the processor", _made("carbon"), estimates=True),
         Row("cpu-time", "processor time x watts of a busy thread", _made("cputime"), estimates=True),

@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from greengate.energy import digits
 from greengate.power import Domain
 from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
 
@@ -30,6 +31,7 @@ class Amd:
     def __init__(self) -> None:
         self._smi: Any = None
         self._handles: dict[str, Any] = {}
+        self._slots: dict[str, str] = {}
 
     def discover(self) -> Found:
         """Return a domain for every board with an energy counter."""
@@ -54,15 +56,20 @@ class Amd:
         """Return the energy accumulator now. Raises MeterError."""
         before = time.monotonic_ns()
         told = self._ask("amdsmi_get_energy_count", domain.id)
-        return (Tick((before + time.monotonic_ns()) // 2, _accumulator(told)),)
+        after = time.monotonic_ns()
+        try:
+            return (Tick((before + after) // 2, _accumulator(told)),)
+        except (KeyError, ValueError, TypeError) as error:  # "N/A" of a board that is reset, or gone
+            raise MeterError(f"{domain.id} cannot be read any more: it tells {told!r}") from error
 
     def health(self, domain: Domain) -> Health:
         """Return computing processes, power and its limit, as far as the board tells."""
-        power = self._told("amdsmi_get_power_info", domain.id) or {}
-        processes = self._told("amdsmi_get_gpu_process_list", domain.id) or ()
+        power = self._told("amdsmi_get_power_info", domain.id)
+        power = power if isinstance(power, dict) else {}
+        processes = self._told("amdsmi_get_gpu_process_list", domain.id)
         limit = _number(power.get("power_limit"))
         return Health(
-            processes=len(processes),
+            processes=len(processes) if isinstance(processes, list | tuple) else None,
             watts=_number(power.get("current_socket_power")) or _number(power.get("average_socket_power")),
             limit=limit if limit is None or limit < 10_000 else limit * 1e-6,  # some releases say microwatts
         )
@@ -78,7 +85,10 @@ class Amd:
 
     def _board(self, handle: Any) -> Domain | Absent:
         try:
-            name = f"amd:{self._smi.amdsmi_get_gpu_device_uuid(handle)}"
+            uuid = str(self._smi.amdsmi_get_gpu_device_uuid(handle))
+            name = f"amd:{uuid}"
+            if twin := self._twin(uuid, handle):
+                return twin
             self._handles[name] = handle
             told = self._smi.amdsmi_get_energy_count(handle)
             _accumulator(told)
@@ -88,6 +98,22 @@ class Amd:
         if not resolution > 0:
             return Absent(name, "its energy counter has no resolution", kind="gpu")
         return Domain(name, "gpu", "counter", "AMD GPU, the whole board", resolution * 1e-6)
+
+    def _twin(self, uuid: str, handle: Any) -> Absent | None:
+        """Say that a board was seen already: in partitions each is a handle, and all have the board's one counter."""
+        name = f"amd:{uuid}"
+        for known in self._handles:
+            if digits(known.removeprefix("amd:")) == digits(uuid):
+                return Absent(f"{name}, again", f"it is the same board as {known}, whose counter is the whole board's")
+        try:
+            slot = str(self._smi.amdsmi_get_gpu_device_bdf(handle)).rpartition(".")[0]
+        except Exception:  # noqa: BLE001 - foreign code; it does not tell, and the name is what is left
+            return None
+        if slot and (there := self._slots.setdefault(slot, name)) != name:
+            return Absent(
+                name, f"it is in one slot with {there}: whether they share a counter is not known", kind="gpu"
+            )
+        return None
 
     def _ask(self, function: str, name: str) -> Any:
         try:
@@ -103,7 +129,7 @@ class Amd:
 
 
 def _accumulator(told: Any) -> int:
-    """Return the counter, which older releases call `power`. Raises KeyError."""
+    """Return the counter, which older releases call `power`. Raises KeyError, ValueError, TypeError."""
     return int(told["energy_accumulator"] if "energy_accumulator" in told else told["power"])
 
 

@@ -89,7 +89,7 @@ class Meters:
             for ns, health in self.recorder.health[domain.id]:
                 if why or not start <= ns <= end:
                     continue
-                if health.processes > _OURS:
+                if health.processes is not None and health.processes > _OURS:
                     why = f"{health.processes - _OURS} other process computed on {domain.id}"
                 elif health.throttled:
                     why = f"the clocks of {domain.id} were slowed by {', '.join(health.throttled)}"
@@ -128,8 +128,7 @@ def discover(energy: Energy) -> tuple[list[tuple[Meter, Sequence[Domain]]], list
     meters: list[tuple[Meter, Sequence[Domain]]] = []
     absent: list[Absent] = []
 
-    def take(meter: Meter) -> Found:
-        found = meter.discover()
+    def take(meter: Meter, found: Found) -> Found:
         absent.extend(found.absent)
         if found.domains:
             meters.append((meter, found.domains))
@@ -140,13 +139,14 @@ def discover(energy: Energy) -> tuple[list[tuple[Meter, Sequence[Domain]]], list
     if energy.refused is not None:
         absent.append(energy.refused)
     elif energy.log is not None:
-        take(PowerLog(Path(energy.log), energy.offset))
+        log = PowerLog(Path(energy.log), energy.offset)
+        take(log, log.discover())
     for row in METERS.values():
         if not row.estimates:
-            take(row.make())
+            take(meter := row.make(), row.discover(meter))
     if energy.estimates and not any(domain.kind in ("cpu", "system") for _, each in meters for domain in each):
         for row in METERS.values():
-            if row.estimates and take(row.make()).domains:
+            if row.estimates and take(meter := row.make(), row.discover(meter)).domains:
                 return meters, stood_for(absent)
     return meters, absent
 

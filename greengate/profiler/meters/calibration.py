@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from greengate import stats
 from greengate.power import Domain
-from greengate.profiler.meters import Absent, Health, Meter, MeterError
+from greengate.profiler.meters import Absent, Health, Meter
 from greengate.profiler.meters.recorder import Recorder
 from greengate.profiler.meters.remedies import remedy
-from greengate.profiler.meters.ticks import CEILINGS
+from greengate.profiler.meters.ticks import BEYOND, CEILINGS
 
 #: Ticks that are enough, and seconds after which there must be some.
 ENOUGH, LONGEST = 20, 2.2
@@ -19,8 +19,6 @@ ENOUGH, LONGEST = 20, 2.2
 APART, TOO_FAR = 0.05, 0.10
 #: Times that a device must tell its power before its counter can be held beside it.
 _TOLD = 3
-#: What a device may draw beyond its limit and still be believed.
-_BEYOND = 1.2
 _PAUSE = 0.02
 _FROZEN = "it is frozen"
 
@@ -91,8 +89,8 @@ def _watch(recorder: Recorder, meters: Sequence[tuple[Meter, Sequence[Domain]]])
 def _health(meter: Meter, domain: Domain) -> Health:
     try:
         return meter.health(domain)
-    except MeterError:
-        return Health()
+    except Exception:  # noqa: BLE001 - foreign code; the recorder's own look says it
+        return Health(processes=None)
 
 
 def _ticking(recorder: Recorder, domain: Domain, begun: int, ended: int) -> Domain | str:
@@ -108,7 +106,7 @@ def _ticking(recorder: Recorder, domain: Domain, begun: int, ended: int) -> Doma
 
 
 def _unusable(domain: Domain, health: Health) -> str:
-    limit = health.limit * _BEYOND if health.limit else CEILINGS[domain.kind]
+    limit = health.limit * BEYOND if health.limit else CEILINGS[domain.kind]
     if not 0 < domain.watts <= limit:
         return f"its {domain.watts:.4g} W cannot be: at most {limit:.4g} W are possible"
     if health.mig:
@@ -139,4 +137,6 @@ def _state(domain: Domain, health: Health) -> list[str]:
     said = [f"{domain.id}: its clocks are slowed by {', '.join(health.throttled)}"] if health.throttled else []
     if health.temperature is not None:
         said.append(f"{domain.id}: {health.temperature:.0f} degrees Celsius before the trial")
+    if health.processes is None:
+        said.append(f"{domain.id}: it does not tell who computes on it: whether it is alone is not known")
     return said

@@ -71,6 +71,8 @@ class Codecarbon:
         try:
             done = self._tracker.stop_task()
             now = time.monotonic_ns()
+            # It keeps every task that ended: of a long training hundreds of thousands, 4 kB each.
+            getattr(self._tracker, "_tasks", {}).clear()
             self._tracker.start_task()
             self._microjoules += float(done.cpu_energy) * _MICROJOULES_A_KWH
         except Exception as error:

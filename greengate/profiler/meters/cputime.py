@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from greengate.power import Domain
@@ -44,9 +45,13 @@ class CpuTime:
     def read(self, domain: Domain) -> Sequence[Tick]:
         """Return the clock ticks of processor time so far. Raises MeterError."""
         try:
-            total = self._ended() + sum(self._living())
+            below = descendants(self._root, self._proc)
+            total = self._ended() + sum(sum(int(one) for one in fields[11:15]) for fields in below.values())
         except (OSError, ValueError, IndexError) as error:
             raise MeterError(f"{domain.id} cannot be read any more: {error}") from error
+        for pid in below:
+            if self._forgets(pid):
+                raise MeterError(f"{domain.id}: process {pid} ignores SIGCHLD: what its children spent ends with them")
         # Between a process's end and its parent's notice its time is nowhere; time never runs backwards.
         self._most = max(self._most, total)
         return (Tick(time.monotonic_ns(), self._most),)
@@ -63,21 +68,37 @@ class CpuTime:
         fields = _fields(self._proc / str(self._root) / "stat")
         return int(fields[13]) + int(fields[14])  # cutime and cstime: children that were waited for
 
-    def _living(self) -> Iterator[int]:
-        parents: dict[int, int] = {}
-        times: dict[int, int] = {}
-        for entry in os.listdir(self._proc):  # noqa: PTH208 - pathlib costs more than the reading
-            if entry.isdigit():
-                with contextlib.suppress(OSError, IndexError, ValueError):
-                    fields = _fields(self._proc / entry / "stat")
-                    parents[int(entry)] = int(fields[1])
-                    times[int(entry)] = sum(int(one) for one in fields[11:15])
-        for pid, spent in times.items():
-            above = parents.get(pid, 0)
-            while above > 1 and above != self._root:
-                above = parents.get(above, 0)
-            if above == self._root:
-                yield spent
+    def _forgets(self, pid: int) -> bool:
+        """Tell whether the system drops the processor time of a process's children when they end, waited for or not."""
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            status = (self._proc / str(pid) / "status").read_text(encoding="utf-8", errors="replace")
+            ignored = int(status.partition("\nSigIgn:")[2].split(maxsplit=1)[0], 16)
+            return bool(ignored >> (signal.SIGCHLD - 1) & 1)
+        return False
+
+
+def descendants(root: int, proc: Path = Path("/proc")) -> dict[int, list[str]]:
+    """Return what `stat` says of every process below a root, from the state on. Raises OSError where there is no /proc.
+
+    Those that ended and were not waited for are among them.
+    """
+    found: dict[int, list[str]] = {}
+    for entry in os.listdir(proc):  # noqa: PTH208 - pathlib costs more than the reading
+        if entry.isdigit():
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                fields = _fields(proc / entry / "stat")
+                [int(one) for one in (fields[1], *fields[11:15])]
+                found[int(entry)] = fields
+    return {pid: fields for pid, fields in found.items() if _is_below(pid, root, found)}
+
+
+def _is_below(pid: int, root: int, stats: Mapping[int, list[str]]) -> bool:
+    above = pid
+    while above > 1 and above in stats:
+        above = int(stats[above][1])
+        if above == root:
+            return True
+    return False
 
 
 def _fields(path: Path) -> list[str]:

@@ -79,10 +79,11 @@ class Nvml:
         limit = self._told(domain.id, "nvmlDeviceGetEnforcedPowerLimit")
         degrees = self._told(domain.id, "nvmlDeviceGetTemperature", nvml.NVML_TEMPERATURE_GPU)
         mode = self._told(domain.id, "nvmlDeviceGetMigMode")
+        processes = self._told(domain.id, "nvmlDeviceGetComputeRunningProcesses")
         return Health(
             temperature=None if degrees is None else float(degrees),
             throttled=tuple(why for bit, why in _THROTTLING.items() if bits & bit),
-            processes=len(self._told(domain.id, "nvmlDeviceGetComputeRunningProcesses") or ()),
+            processes=None if processes is None else len(processes),
             mig=bool(mode and mode[0]),
             watts=None if watts is None else self._watts(domain.id, float(watts) * 1e-3),
             limit=None if limit is None else limit * 1e-3,
@@ -107,7 +108,7 @@ class Nvml:
         try:
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
             uuid, model = str(nvml.nvmlDeviceGetUUID(handle)), str(nvml.nvmlDeviceGetName(handle))
-        except nvml.NVMLError as error:
+        except (nvml.NVMLError, ValueError) as error:  # a name that is no UTF-8 as well
             return Absent(name, f"the driver does not open it: {error}", kind="gpu")
         name = f"nvml:{uuid}"
         self._handles[name] = handle

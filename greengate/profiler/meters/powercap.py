@@ -29,6 +29,8 @@ _DEPTH = 4
 
 @dataclass(frozen=True)
 class _Zone:
+    """A folder and what it calls itself; empty where that cannot be read."""
+
     folder: Path
     name: str
 
@@ -67,7 +69,7 @@ class Powercap:
         absent: list[Absent] = []
         self._files = {}
         for zone in zones:
-            found = self._domain(zone, domains)
+            found = self._domain(zone)
             if isinstance(found, Absent):
                 absent.append(found)
             else:
@@ -106,24 +108,36 @@ class Powercap:
             folder, depth = waiting.pop(0)
             with contextlib.suppress(OSError):
                 for below in sorted(folder.iterdir(), key=lambda path: path.name):
-                    if not below.is_dir() or below.name in seen or depth >= _DEPTH:
+                    is_zone = bool(_ZONE.fullmatch(below.name))
+                    if below.name in seen or depth >= _DEPTH or not _is(below, Path.is_dir):
                         continue
-                    if not (_ZONE.fullmatch(below.name) or re.fullmatch(r"[a-z][a-z0-9-]*", below.name)):
+                    if not (is_zone or re.fullmatch(r"[a-z][a-z0-9-]*", below.name)):
                         continue
                     if below.name in ("subsystem", "device", "power", "firmware-node"):
                         continue
                     seen.add(below.name)
                     waiting.append((below, depth + 1))
-                    if _ZONE.fullmatch(below.name) and (below / "energy_uj").exists():
-                        yield _Zone(below, self._name(below))
+                    if is_zone and self._draws(zone := _Zone(below, self._name(below))):
+                        yield zone
+
+    def _draws(self, zone: _Zone) -> bool:
+        """Tell whether a zone is of energy, or would be if it could be read: a package is one whatever it shows."""
+        if zone.name.startswith(("package", "dram")) or (not zone.name and "rapl" in zone.folder.name):
+            return True
+        return _is(zone.counter, Path.exists)
 
     def _name(self, folder: Path) -> str:
         try:
-            return self._content(folder / "name") or folder.name
+            return self._content(folder / "name")
         except (OSError, ValueError):
-            return folder.name
+            return ""
 
-    def _domain(self, zone: _Zone, known: Sequence[Domain]) -> Domain | Absent:
+    def _domain(self, zone: _Zone) -> Domain | Absent:
+        if not zone.name:
+            below = zone.folder.name.count(":") > 1
+            what = "memory" if below else "a package"
+            reason = f"{zone.folder / 'name'} cannot be read: it can be {what}"
+            return Absent(zone.folder.name, reason, kind="dram" if below else "cpu")
         plain = _SHARED.sub("", zone.name)
         if plain.startswith("psys"):
             return Absent(zone.name, "it contains the packages, which are counted by themselves")
@@ -132,9 +146,12 @@ class Powercap:
         if not plain.startswith(("package", "dram")):
             return Absent(zone.name, "it is no package and no memory")
         name = f"{zone.name}-{zone.folder.name.split(':')[1]}" if zone.name == "dram" else zone.name
-        if any(one.id == f"powercap:{name}" for one in known):
-            return Absent(f"{name} at {zone.folder.name}", "the same package is shown a second time")
         kind: DomainKind = "dram" if plain.startswith("dram") else "cpu"
+        if twin := self._files.get(f"powercap:{name}"):
+            where = f"{name} at {zone.folder.name}"
+            if twin.parent.name.partition(":")[0] == zone.folder.name.partition(":")[0]:
+                return Absent(where, f"{twin.parent.name} has the same name: which is which is not known", kind=kind)
+            return Absent(where, "the same package is shown a second time")
         try:
             int(self._content(zone.counter))
         except (OSError, ValueError) as error:
@@ -165,6 +182,14 @@ class Powercap:
                     found.append((one, other.id))
                     break
         return found
+
+
+def _is(path: Path, what: Callable[[Path], bool]) -> bool:
+    """Tell what a path is; one that may not be looked at is there, and is told when it is read."""
+    try:
+        return what(path)
+    except OSError:
+        return True
 
 
 def _why(error: Exception) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
 
 from greengate.power import Domain, Reading
-from greengate.profiler.meters import DATED, Health, Meter, MeterError
+from greengate.profiler.meters import DATED, Health, Meter, MeterError, said
 from greengate.profiler.meters.ticks import Series
 
 #: Seconds between two looks at a device's health, and how long a log may lag behind.
@@ -43,7 +44,8 @@ class Recorder:
             thread.join()
         for meter, domains in self._meters:
             self._read(meter, domains)
-            meter.close()
+            with contextlib.suppress(Exception):  # what it counted is read
+                meter.close()
 
     def readings(self, start: int, end: int) -> Mapping[str, Reading]:
         """Return what every domain counted between two moments; a domain without two ticks in between is left out."""
@@ -74,14 +76,21 @@ class Recorder:
             try:
                 for tick in meter.read(domain):
                     series.add(tick)
-            except MeterError as error:
-                for ns in (time.monotonic_ns(), error.since):
+            except Exception as error:  # noqa: BLE001 - foreign code: it ends a domain, never the thread
+                for ns in (time.monotonic_ns(), error.since if isinstance(error, MeterError) else None):
                     if ns is not None:
-                        series.mark(ns, str(error))
+                        series.mark(ns, _broken(domain, error))
 
     def _look(self, meter: Meter, domains: Sequence[Domain]) -> None:
         for domain in domains:
             try:
-                self.health[domain.id].append((time.monotonic_ns(), meter.health(domain)))
-            except MeterError as error:
-                self.series[domain.id].mark(time.monotonic_ns(), str(error))
+                health = meter.health(domain)
+                self.health[domain.id].append((time.monotonic_ns(), health))
+                if health.limit:
+                    self.series[domain.id].limit(health.limit)
+            except Exception as error:  # noqa: BLE001 - as above
+                self.series[domain.id].mark(time.monotonic_ns(), _broken(domain, error))
+
+
+def _broken(domain: Domain, error: Exception) -> str:
+    return str(error) if isinstance(error, MeterError) else f"{domain.id} cannot be read any more: {said(error)}"

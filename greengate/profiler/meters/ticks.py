@@ -13,8 +13,12 @@ from itertools import pairwise
 from greengate.power import Domain, Reading
 from greengate.profiler.meters import DATED, Tick
 
-#: More than any domain draws, in watts: bounds how soon a counter can have wrapped.
+#: More than any domain draws, in watts: bounds how soon a counter can have wrapped, and what it can have counted.
 CEILINGS = {"cpu": 1000.0, "dram": 500.0, "gpu": 2500.0, "system": 50_000.0}
+#: What a device may draw beyond its limit and still be believed.
+BEYOND = 1.2
+#: Seconds at the most possible watts that may be told at once: a counter that ticks seldom, a reader that is held up.
+SLACK = 1.0
 
 #: How far from its outermost ticks those may lie that a window is read at, as a share of what lies between them.
 _NEAR = 0.05
@@ -29,8 +33,13 @@ class Series:
         self._count: int | None = None
         self._read = 0
         self._total = 0
+        # Like a bucket that fills by the most possible watts and holds a second of them: what is counted is taken out.
+        self._most, self._limit = CEILINGS[domain.kind], 0.0
+        self._left, self._changed, self._still = SLACK, 0, 0
         self._ns, self._totals, self._doubts = array("q"), array("q"), array("q")
-        self._faults: list[tuple[int, str]] = []
+        # From a moment to a moment, why, and after how many reads: what fails for days is one fault.
+        self._faults: list[tuple[int, int, str, int]] = []
+        self._reads = 0
 
     def __len__(self) -> int:
         return len(self._totals)
@@ -45,6 +54,16 @@ class Series:
         """The counts since the first read."""
         return self._total
 
+    @property
+    def still(self) -> float:
+        """The longest seconds that reads found it unchanged; what nobody read for a while did not stand still."""
+        return self._still * 1e-9
+
+    def limit(self, watts: float) -> None:
+        """Take what the device says that it may draw; the highest counts, for limits can be set while it runs."""
+        self._limit = max(self._limit, watts)
+        self._most = self._limit * BEYOND
+
     def peak(self, seconds: float, begin: int = 0) -> float:
         """Return the highest mean counts a second over any stretch of about `seconds`, from the tick `begin` on."""
         least, highest, first = round(seconds * 1e9), 0.0, begin
@@ -58,23 +77,31 @@ class Series:
 
     def add(self, tick: Tick) -> None:
         """Take what was read. A change that was seen between two reads is dated half-way between them."""
+        self._reads += 1
         if self._count is None:
-            self._count, self._read = tick.count, tick.ns
+            self._count, self._read, self._changed = tick.count, tick.ns, tick.ns
             if self._dated:
                 self._append(tick.ns)
             return
-        step = self._step(tick)
         changed = tick.count != self._count
+        step = self._step(tick)
+        step = self._possible(step, tick.ns) if changed else step
         when = tick.ns if self._dated else (self._read + tick.ns) // 2
         doubt = 0 if self._dated else tick.ns - self._read
         self._count, self._read = tick.count, tick.ns
+        if not changed and not self._dated:
+            self._still = max(self._still, tick.ns - self._changed)
         if changed or self._dated:
             self._total += step
             self._append(when, doubt)
 
     def mark(self, ns: int, fault: str) -> None:
         """Note why what was read around a moment cannot be used."""
-        self._faults.append((ns, fault))
+        since, until, why, reads = self._faults[-1] if self._faults else (0, 0, "", -1)
+        if (why, reads) == (fault, self._reads):
+            self._faults[-1] = (min(since, ns), max(until, ns), fault, reads)
+        else:
+            self._faults.append((ns, ns, fault, self._reads))
 
     def reading(self, start: int, end: int) -> Reading | None:
         """Return what was counted from the first tick inside to the last; None where there are not two.
@@ -96,7 +123,7 @@ class Series:
 
     def fault(self, start: int, end: int) -> str:
         """Return why readings between two moments cannot be used; empty where they can."""
-        return next((why for ns, why in self._faults if start <= ns <= end), "")
+        return next((why for since, until, why, _ in self._faults if since <= end and start <= until), "")
 
     def longest(self, start: int, end: int) -> int:
         """Return the longest ns between successive ticks that lie between two moments."""
@@ -113,6 +140,23 @@ class Series:
         self._ns.append(ns)
         self._doubts.append(doubt)
         self._totals.append(self._total)
+
+    def _possible(self, step: int, now: int) -> int:
+        """Return the counts since the last change; none, and a fault, where no domain of its kind draws so much.
+
+        A counter that began anew in the upper half of its range looks as if it had wrapped, and one can leap.
+        """
+        seconds, joules = (now - self._changed) * 1e-9, step * self._domain.joules
+        self._changed = now
+        if self._domain.method == "estimated":  # a model's watts are its own: of 1,000 threads more than any package's
+            return step
+        left = self._left + seconds - joules / self._most
+        self._left = min(max(left, 0.0), SLACK)
+        if left >= 0:
+            return step
+        said = f"{self._domain.id} counted {joules:.4g} J in {seconds:.2g} s"
+        self.mark(now, f"{said}: that cannot be, at most {self._most:.4g} W are possible; did it begin anew?")
+        return 0
 
     def _step(self, tick: Tick) -> int:
         """Return the counts since the last read; over a wrap, modulo the range."""

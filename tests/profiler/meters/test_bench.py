@@ -83,7 +83,7 @@ def test_tick_and_watts_are_measured() -> None:
     [
         (Scripted(lambda _: 7), "frozen"),
         (Scripted(lambda seconds: round(1e6 - 1000 * seconds)), "ran backwards"),
-        (Scripted(steady(9000)), "W cannot be: at most 2500 W"),
+        (Scripted(steady(9000)), "cannot be"),
         (Scripted(steady(900), Health(limit=700.0)), "at most 840 W"),
         (Scripted(steady(90), Health(processes=2)), "2 other process computes"),
         (Scripted(steady(90), Health(mig=True)), "split by MIG"),
@@ -134,6 +134,16 @@ def test_a_counter_beside_its_power_sensor_is_told_about_beyond_five_percent() -
     assert len(apart.domains) == 1
     assert any("integrated, 120 W" in note for note in apart.notes)
     assert not calibrated(Scripted(steady(100), Health(watts=100.0))).notes
+
+
+@pytest.mark.parametrize(("kind", "processes", "told"), [("gpu", None, True), ("gpu", 0, False), ("cpu", 0, False)])
+def test_a_board_that_does_not_tell_who_computes_on_it_is_told_about(
+    kind: DomainKind, processes: int | None, told: bool
+) -> None:
+    found = calibrated(Scripted(steady(100), Health(processes=processes), kind=kind))
+    assert len(found.domains) == 1
+    why = "scripted: it does not tell who computes on it: whether it is alone is not known"
+    assert found.notes == ((why,) if told else ())
 
 
 def test_heat_is_told() -> None:
@@ -266,6 +276,41 @@ def test_counters_do_not_stand_for_an_external_meter_that_is_named_and_fails(
         assert why in missing.reason
         wanted = ("energy_per_1k", "cpu_energy_per_1k")
         assert metering.beyond_reach(bench, wanted) == {"energy_per_1k"}
+
+
+@pytest.mark.parametrize(("name", "kind"), [("nvml", "gpu"), ("powercap", "cpu"), ("codecarbon", None)])
+def test_a_meter_that_breaks_while_it_is_looked_for_takes_no_other_with_it(
+    name: str, kind: DomainKind | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken() -> Scripted:
+        def raises() -> Found:
+            raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+        meter = Scripted(steady(90))
+        monkeypatch.setattr(meter, "discover", raises)
+        return meter
+
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    monkeypatch.setitem(METERS, name, replace(METERS[name], make=broken))
+    meters, absent = discover(Energy(estimates=True))
+    (said,) = [one for one in absent if one.what == name]
+    assert said.reason.startswith("looking for it failed: UnicodeDecodeError")
+    # What may be there draws; where a model stands for the processor, its own counters leave nothing out.
+    assert said.kind == (None if kind == "cpu" else kind)
+    assert [one.method for _, each in meters for one in each][-1:] == ["estimated"]
+    for meter, _ in meters:
+        meter.close()
+
+
+def test_a_board_whose_health_breaks_is_not_believed_to_be_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    meter = Scripted(steady(90))
+
+    def raises(_: Domain) -> Health:
+        raise ValueError("N/A")
+
+    monkeypatch.setattr(meter, "health", raises)
+    (absent,) = calibrated(meter).absent
+    assert absent.reason == "scripted cannot be read any more: ValueError: N/A"
 
 
 @pytest.mark.parametrize("name", METERS)

@@ -109,6 +109,18 @@ def test_a_board_that_is_not_opened_is_there(board: pytest.MonkeyPatch, meter: N
     assert absent.kind == "gpu"
 
 
+def test_a_board_whose_name_cannot_be_told_is_there(board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    import pynvml
+
+    def raises(_: object) -> str:
+        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+
+    board.setattr(pynvml, "nvmlDeviceGetName", raises)
+    (absent,) = meter.discover().absent
+    assert "the driver does not open it: 'utf-8' codec" in absent.reason
+    assert absent.kind == "gpu"
+
+
 def test_health_tells_what_the_board_tells(board: pytest.MonkeyPatch, meter: Nvml) -> None:
     board.setenv("FAKE_NVML_PROCESSES", "3")
     board.setenv("FAKE_NVML_THROTTLE", str(0x20 | 0x4))
@@ -119,6 +131,18 @@ def test_health_tells_what_the_board_tells(board: pytest.MonkeyPatch, meter: Nvm
     assert (health.temperature, health.processes, health.mig, health.limit) == (77.0, 3, False, 700.0)
     assert health.throttled == ("heat",), "a power cap is the steady state of a large board"
     assert health.watts == pytest.approx(220, rel=0.01)
+
+
+def test_processes_that_are_not_told_are_not_none_of_them(board: pytest.MonkeyPatch, meter: Nvml) -> None:
+    import pynvml
+
+    def refuses(_: object) -> list[object]:
+        raise pynvml.NVMLError(pynvml.NVML_ERROR_NO_PERMISSION)
+
+    (domain,) = meter.discover().domains
+    assert meter.health(domain).processes == 0
+    board.setattr(pynvml, "nvmlDeviceGetComputeRunningProcesses", refuses)
+    assert meter.health(domain).processes is None
 
 
 @pytest.mark.parametrize("knob", ["FAKE_NVML_NO_INSTANT", "FAKE_NVML_NO_POWER"])

@@ -277,6 +277,26 @@ def test_processor_time_is_user_and_system_time_of_a_process_and_of_those_it_wai
     assert domain.joules == pytest.approx(WATTS / 100)
 
 
+@pytest.mark.parametrize(
+    ("ignored", "known"),
+    [("0000000000010000", False), ("0000000000011000", False), ("0000000000001000", True), ("", True)],
+)
+def test_nothing_is_known_below_a_process_that_ignores_sigchld(ignored: str, known: bool, tmp_path: Path) -> None:
+    """Signal 17 on Linux: the seventeenth bit. The root itself is the caller's."""
+    for pid, parent in ((10, 1), (11, 10)):
+        (tmp_path / str(pid)).mkdir()
+        (tmp_path / str(pid) / "stat").write_text(f"{pid} (a) S {parent} 3 4 5 6 7 8 9 10 11 1 2 3 4 200 300 400")
+    (tmp_path / "10" / "status").write_text("Name:\ta\nSigIgn:\t0000000000010000\nSigCgt:\t0000000000000000\n")
+    (tmp_path / "11" / "status").write_text(f"Name:\tSigIgn:\nSigIgn:\t{ignored}\nSigCgt:\t0000000000010000\n")
+    meter = CpuTime(10, tmp_path)
+    (domain,) = meter.discover().domains
+    if known:
+        assert meter.read(domain)[0].count == 3 + 4 + 10
+    else:
+        with pytest.raises(MeterError, match="process 11 ignores SIGCHLD"):
+            meter.read(domain)
+
+
 def test_without_proc_there_is_no_processor_time(tmp_path: Path) -> None:
     assert "no /proc" in CpuTime(1, tmp_path).discover().absent[0].reason
 
@@ -320,6 +340,43 @@ def test_an_amd_board_tells_power_and_limit(told: str, says: str, tmp_path: Path
     assert run_with(_HEALTH, tmp_path) == says
 
 
+_BOARDS = """
+from greengate.profiler.meters.amd import Amd
+found = Amd().discover()
+print([one.id for one in found.domains], [(one.what, one.kind) for one in found.absent])
+"""
+
+
+@pytest.mark.parametrize(
+    ("uuids", "slots", "says"),
+    [
+        (("u", "u"), None, "['amd:u'] [('amd:u, again', None)]"),
+        (("u", "v"), None, "['amd:u', 'amd:v'] []"),
+        (("u", "v"), ("0000:0c:00.0", "0000:0d:00.0"), "['amd:u', 'amd:v'] []"),
+        (("u", "u"), ("0000:0c:00.0", "0000:0c:00.1"), "['amd:u'] [('amd:u, again', None)]"),
+        # Partitions of a release that names each by itself, or two boards that a hypervisor put side by side.
+        (("u", "v"), ("0000:0c:00.0", "0000:0c:00.1"), "['amd:u'] [('amd:v', 'gpu')]"),
+        (
+            ("d1ff74a1-0000-1000-80b1-3f2a9c7e1d2b", "d10174a1-0000-1000-80b1-3f2a9c7e1d2b"),
+            None,
+            "['amd:d1ff74a1-0000-1000-80b1-3f2a9c7e1d2b'] [('amd:d10174a1-0000-1000-80b1-3f2a9c7e1d2b, again', None)]",
+        ),
+    ],
+)
+def test_an_amd_board_that_is_shown_twice_is_counted_once(
+    uuids: tuple[str, str], slots: tuple[str, str] | None, says: str, tmp_path: Path
+) -> None:
+    library = _AMDSMI.replace('["a"]', "[0, 1]").replace('"uuid-" + handle', f"{uuids!r}[handle]")
+    library += "" if slots is None else f"def amdsmi_get_gpu_device_bdf(handle): return {slots!r}[handle]\n"
+    (tmp_path / "amdsmi.py").write_text(library.replace("COUNT(", "abs("))
+    assert run_with(_BOARDS, tmp_path) == says
+
+
+def test_an_amd_board_that_does_not_tell_its_processes_says_so(tmp_path: Path) -> None:
+    (tmp_path / "amdsmi.py").write_text(_AMDSMI.replace("return []", "raise OSError").replace("COUNT(", "abs("))
+    assert run_with(_HEALTH, tmp_path) == "200.0 300.0 None"
+
+
 def test_an_amd_board_tells_its_average_and_who_computes_on_it(tmp_path: Path) -> None:
     library = _AMDSMI.replace("200, ", '"N/A", ').replace(
         '"average_socket_power": "N/A"', '"average_socket_power": 150'
@@ -327,6 +384,27 @@ def test_an_amd_board_tells_its_average_and_who_computes_on_it(tmp_path: Path) -
     library = library.replace("return []", "return [1, 2]").replace("COUNT(", "abs(")
     (tmp_path / "amdsmi.py").write_text(library)
     assert run_with(_HEALTH, tmp_path) == "150.0 300.0 2"
+
+
+@pytest.mark.parametrize("told", ['{"energy_accumulator": "N/A"}', "{}", '"N/A"', "None"])
+def test_an_amd_board_that_does_not_tell_any_more_is_a_meter_error(told: str, tmp_path: Path) -> None:
+    """Of a board that is reset, and of one that is gone, amdsmi says so in place of a number."""
+    (tmp_path / "amdsmi.py").write_text(_AMDSMI.replace("COUNT(", "abs("))
+    code = f"""
+import amdsmi
+from greengate.profiler.meters import MeterError
+from greengate.profiler.meters.amd import Amd
+meter = Amd()
+(domain,) = meter.discover().domains
+amdsmi.amdsmi_get_energy_count = lambda handle: {told}
+amdsmi.amdsmi_get_power_info = amdsmi.amdsmi_get_gpu_process_list = lambda handle: "N/A"
+try:
+    meter.read(domain)
+except MeterError as error:
+    print(error, meter.health(domain).watts)
+"""
+    assert run_with(code, tmp_path).startswith("amd:uuid-a cannot be read any more: it tells ")
+    assert run_with(code, tmp_path).endswith(" None")
 
 
 _CALIBRATE = """
@@ -436,6 +514,18 @@ def test_no_setting_of_codecarbon_s_user_changes_a_joule(tmp_path: Path, monkeyp
         watts.append(tick.count * domain.joules / ((tick.ns - begun) * 1e-9))
     assert watts[0] > 0
     assert watts[1] < 1000 * watts[0]
+
+
+def test_a_long_training_is_not_kept_task_by_task() -> None:
+    needs.package("codecarbon")
+    meter = Codecarbon()
+    (domain,) = meter.discover().domains
+    counts = [meter.read(domain)[0].count for _ in range(20)]
+    kept = len(meter._tracker._tasks)
+    meter.close()
+    assert kept == 1, "the one that runs"
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
 
 
 def test_urllib3_is_left_as_it_is_built_for_who_else_uses_it() -> None:

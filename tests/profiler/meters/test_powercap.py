@@ -143,6 +143,60 @@ def test_a_package_that_is_counted_lacks_nothing_where_its_twin_cannot_be_read(s
     assert [one.kind for one in found.absent] == [None]
 
 
+@pytest.mark.parametrize("lacks", ["energy_uj", "name"])
+@pytest.mark.parametrize(("zone", "kind"), [("intel-rapl:1", "cpu"), ("intel-rapl:1:0", "dram")])
+def test_a_zone_that_does_not_show_all_of_itself_draws_all_the_same(
+    lacks: str, zone: str, kind: str, tmp_path: Path
+) -> None:
+    zones = {"intel-rapl:0": ("package-0", 5), "intel-rapl:1": ("package-1", 6), "intel-rapl:1:0": ("dram", 7)}
+    Tree(tmp_path, zones)
+    (tmp_path / zone / lacks).unlink()
+    found = Powercap(tmp_path).discover()
+    (absent,) = found.absent
+    assert absent.kind == kind
+    assert absent.what == (zone if lacks == "name" else f"{'package' if kind == 'cpu' else 'dram'}-1")
+    assert "cannot be read" in absent.reason
+    assert names(found) == {"package-0", "package-1", "dram-1"} - {"package-1" if kind == "cpu" else "dram-1"}
+
+
+def test_a_zone_of_another_kind_that_shows_no_energy_is_none(tmp_path: Path) -> None:
+    Tree(tmp_path, {"intel-rapl:0": ("package-0", 5), "dtpm:0": ("soc", 1), "dtpm:0:0": ("cpu0-cpufreq", 2)})
+    (tmp_path / "dtpm:0:0" / "energy_uj").unlink()
+    (tmp_path / "dtpm:1").mkdir()
+    assert [(one.what, one.kind) for one in Powercap(tmp_path).discover().absent] == [("soc", None)]
+
+
+@pytest.mark.parametrize("method", ["exists", "is_dir"])
+def test_what_may_not_be_looked_at_hides_nothing_beside_it(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Tree(tmp_path, {f"intel-rapl:{k}": (f"package-{k}", k + 1) for k in range(3)})
+    shut, asked = tmp_path / "intel-rapl:1", getattr(Path, method)
+
+    def refused(path: Path) -> bool:
+        if shut in (path, path.parent):
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return bool(asked(path))
+
+    def content(path: Path) -> str:
+        if shut == path.parent:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return path.read_text().strip()
+
+    monkeypatch.setattr(Path, method, refused)
+    found = Powercap(tmp_path, content).discover()
+    assert names(found) == {"package-0", "package-2"}
+    assert [(one.what, one.kind) for one in found.absent] == [("intel-rapl:1", "cpu")]
+
+
+def test_two_zones_of_one_name_are_not_taken_for_one(tmp_path: Path) -> None:
+    """By MSR and by MMIO one package is shown twice; twice by MSR there are two, and which is which nobody knows."""
+    Tree(tmp_path, {"intel-rapl:0": ("package-0", 5), "intel-rapl:1": ("package-0", 600)})
+    (absent,) = Powercap(tmp_path).discover().absent
+    assert absent.kind == "cpu"
+    assert "has the same name" in absent.reason
+
+
 def test_what_is_inside_of_a_package_or_around_it_leaves_nothing_out(tmp_path: Path) -> None:
     Tree(tmp_path, SERVER)
     assert {one.what: one.kind for one in Powercap(tmp_path).discover().absent} == {"psys": None, "core": None}

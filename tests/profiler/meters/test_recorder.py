@@ -89,3 +89,56 @@ def test_what_cannot_be_read_is_a_fault_with_its_words() -> None:
     found.stop()
     assert found.series["d"].fault(0, time.monotonic_ns()) == "d cannot be read any more: gone"
     assert found.readings(0, time.monotonic_ns()) == {}
+
+
+@pytest.mark.parametrize(("limit", "believed"), [(700.0, False), (None, True)])
+def test_what_a_board_says_that_it_may_draw_bounds_what_it_can_have_drawn(limit: float | None, believed: bool) -> None:
+    """1,500 J at once: more than a board of 700 W can have drawn, though others could."""
+    meter = Leaping(limit)
+    found = Recorder([(meter, (meter.domain,))])
+    found.start()
+    time.sleep(0.1)
+    meter.count = 1_500_000
+    found.stop()
+    why = found.series["d"].fault(0, time.monotonic_ns())
+    assert (why == "") == believed
+    assert believed or "at most 840 W" in why
+
+
+@pytest.mark.parametrize("where", ["read", "health", "close"])
+def test_whatever_a_driver_s_library_raises_is_a_fault_and_ends_no_thread(where: str) -> None:
+    """Foreign code raises what it likes; the other counter goes on."""
+    broken, whole = Still(), Still()
+    whole.domain = Domain("whole", "cpu", "counter", "", 1e-6)
+
+    def raises(*_: object) -> None:
+        raise KeyError("N/A")
+
+    found = Recorder([(broken, (broken.domain,)), (whole, (whole.domain,))])
+    found.start()
+    setattr(broken, where, raises)
+    time.sleep(0.1)
+    assert all(thread.is_alive() for thread in found._threads)
+    if where == "health":  # the first look is at the beginning, the next a second later
+        found._look(broken, (broken.domain,))
+    found.stop()
+    said = "" if where == "close" else "d cannot be read any more: KeyError: 'N/A'"
+    assert found.series["d"].fault(0, time.monotonic_ns()) == said
+    assert found.series["whole"].fault(0, time.monotonic_ns()) == ""
+    assert whole.closed
+
+
+class Leaping(Still):
+    """A board that draws nothing until it leaps."""
+
+    def __init__(self, limit: float | None) -> None:
+        super().__init__()
+        self.domain, self.limit, self.count = Domain("d", "gpu", "counter", "", 1e-3), limit, 0
+
+    def read(self, domain: Domain) -> Sequence[Tick]:
+        assert domain == self.domain
+        return (Tick(time.monotonic_ns(), self.count),)
+
+    def health(self, domain: Domain) -> Health:
+        assert domain == self.domain
+        return Health(limit=self.limit)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from greengate.power import Domain
 from greengate.profiler.meters import Tick
-from greengate.profiler.meters.ticks import CEILINGS, Series
+from greengate.profiler.meters.ticks import BEYOND, CEILINGS, SLACK, Series
 
 RANGE = 262_143_328_850  # microjoules, as Intel servers say
 PACKAGE = Domain("powercap:package-0", "cpu", "counter", "package", 1e-6, RANGE)
@@ -65,7 +66,7 @@ def test_fewer_than_two_ticks_are_no_reading() -> None:
 
 
 def test_one_wrap_is_exact() -> None:
-    found = series(PACKAGE, (0, 0), (0.5, RANGE - 999), (1, RANGE - 500), (1.5, 500), (2, 1000))
+    found = series(PACKAGE, (0, RANGE - 1500), (0.5, RANGE - 999), (1, RANGE - 500), (1.5, 500), (2, 1000))
     reading = found.reading(0, 2 * SECOND)
     assert reading is not None
     assert reading.counts == 499 + (500 + 1 + 500) + 500  # RANGE - 500 to RANGE, to 0, to 500
@@ -94,8 +95,68 @@ def test_a_counter_that_runs_backwards_is_a_fault(domain: Domain) -> None:
     assert found.fault(3 * SECOND, 4 * SECOND) == "", "a fault is where it was seen"
 
 
+@pytest.mark.parametrize(
+    ("domain", "before", "after"),
+    [
+        (PACKAGE, 140_000_000_000, 0),  # began anew in the upper half of its range: it looks like a wrap
+        (PACKAGE, RANGE - 1_100_000_000, 3),
+        (PACKAGE, 1_000_000, 100_000_000_000),  # leapt
+        (BOARD, 5_000_000, 5_000_000 + 31_000_000),
+        (replace(BOARD, method="integrated"), 5_000_000, 5_000_000 + 31_000_000),
+        (replace(BOARD, kind="system", method="metered"), 5_000_000, 5_000_000 + 60_000_000),
+    ],
+)
+def test_what_no_domain_draws_is_a_fault_and_counts_nothing(domain: Domain, before: int, after: int) -> None:
+    found = series(domain, (0, before - 2000), (0.05, before - 1000), (0.1, before), (0.15, after), (0.2, after + 1000))
+    why = found.fault(0, SECOND)
+    assert "that cannot be, at most" in why
+    assert domain.id in why
+    assert found.total == 3000
+    assert found.fault(round(0.16 * SECOND), SECOND) == "", "what follows is believed again"
+
+
+def test_what_is_told_late_and_at_once_is_believed() -> None:
+    """A counter that ticks seldom, and a reader that a busy machine holds up, tell many joules in no time."""
+    most = CEILINGS["gpu"]
+    at = ((0, 0.0), (0.01, 0.9 * SLACK), (60, 60.0), (60.01, 60 + 0.9 * SLACK), (70, 70.0))
+    found = series(BOARD, *((seconds, round(drawn * most * 1e3)) for seconds, drawn in at))
+    assert found.fault(0, 100 * SECOND) == ""
+    assert found.total * BOARD.joules == pytest.approx(70 * most)
+
+
+@pytest.mark.parametrize(("watts", "limit", "believed"), [(800, 0, True), (800, 700, True), (900, 700, False)])
+def test_a_board_is_held_against_its_own_limit(watts: float, limit: float, believed: bool) -> None:
+    """Not tick by tick: a counter that is a tenth too high is found by and by."""
+    found = Series(BOARD)
+    for k in range(300):
+        if k == 5 and limit:
+            found.limit(limit)
+            found.limit(limit / 2)  # one that was set lower meanwhile says nothing of before
+        found.add(Tick(k * SECOND // 10, round(k * watts * 100)))
+    why = found.fault(0, 100 * SECOND)
+    assert (why == "") == believed
+    assert believed or f"at most {limit * BEYOND:.4g} W" in why
+
+
+def test_the_watts_of_a_model_are_its_own() -> None:
+    model = Domain("cpu-time", "cpu", "estimated", "", 0.04)
+    assert series(model, *((k, k * 512 * 100) for k in range(9))).fault(0, 100 * SECOND) == ""
+
+
+def test_what_fails_for_days_is_one_fault() -> None:
+    """A training of a week looks four times a second at a board that is gone."""
+    found = series(BOARD, (0, 0), (1, 1))
+    for k in range(10, 1000):
+        found.mark(k * SECOND, "it is gone")
+    found.add(Tick(1000 * SECOND, 2))
+    found.mark(1010 * SECOND, "it is gone")
+    assert len(found._faults) == 2
+    for start, end, gone in ((2, 9, False), (2, 10, True), (500, 501, True), (1000, 1009, False), (1005, 1020, True)):
+        assert bool(found.fault(start * SECOND, end * SECOND)) == gone
+
+
 @given(
-    st.lists(st.integers(1, 10**7), min_size=3, max_size=60),
+    st.lists(st.integers(1, 8 * 10**6), min_size=3, max_size=60),
     st.integers(1, 900),
     st.integers(0, 65_712_999_613),
 )
