@@ -17,11 +17,14 @@ RULE, METRIC = "carbon_budget", "training_co2e"
 
 @dataclass(frozen=True)
 class Entry:
-    """One training: the file of its record, what tells it from others, the day it began (UTC), kg CO2e or why not."""
+    """One training: the file of its record, what tells it from others, the day it began (UTC), kg CO2e or why not.
+
+    Where nobody knows when it began it may be of any period.
+    """
 
     file: str
     digest: str
-    started: datetime.date
+    started: datetime.date | None
     emitted: Measurement | Missing
 
 
@@ -97,7 +100,7 @@ def counted_for(budget: CarbonBudget, ledgers: Sequence[Ledger], under: Literal[
 def account(ledger: Ledger, budget: CarbonBudget) -> Account:
     """Sort a ledger's trainings by the budget's period, each by its own beginning."""
     first, after = bounds(budget.period)
-    inside = [one for one in ledger.entries if first <= one.started < after]
+    inside = [one for one in ledger.entries if one.started is None or first <= one.started < after]
     known = [one for one in inside if isinstance(one.emitted, Measurement)]
     estimated = tuple(
         one for one in known if isinstance(one.emitted, Measurement) and one.emitted.method == "estimated"
@@ -106,7 +109,7 @@ def account(ledger: Ledger, budget: CarbonBudget) -> Account:
         measured=tuple(one for one in known if one not in estimated),
         estimated=estimated,
         unknown=tuple(one for one in inside if isinstance(one.emitted, Missing)),
-        outside=tuple(one for one in ledger.entries if not first <= one.started < after),
+        outside=tuple(one for one in ledger.entries if one not in inside),
     )
 
 

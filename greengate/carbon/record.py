@@ -7,17 +7,19 @@ import datetime
 import hashlib
 import json
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greengate import codec, profile_file
+from greengate import codec, git, profile_file
 from greengate.budget import Carbon
 from greengate.ledger import Entry
 from greengate.power import WEAKEST, DomainKind, EnergyMethod
 from greengate.profile import Measurement, Missing
 
 SCHEMA = "greengate.training/1"
+#: Bytes that a record's file may have: thousands of codecarbon's runs.
+LARGEST = 8 << 20
 _JOULES_A_KWH = 3.6e6
 
 
@@ -116,28 +118,57 @@ def _emitted(record: Record, name: str, carbon: Carbon | None) -> Measurement | 
     return Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
 
 
-def _runs(text: str) -> Mapping[str, Mapping[str, str]]:
-    """Return the runs of an emissions.csv by id; of a run with several rows the last one is its total."""
-    runs = {row["run_id"]: row for row in csv.DictReader(text.splitlines())}
-    if not runs:
+@dataclass(frozen=True)
+class _Run:
+    """A run of codecarbon's, by the day it began; None where its rows do not say."""
+
+    id: str
+    began: datetime.date | None
+    joules: float
+    kilograms: float
+    place: str
+
+
+def _runs(text: str, dated: bool = False) -> Sequence[_Run]:
+    """Return the runs of an emissions.csv by id and day; of one with several rows, the highest, which is its total.
+
+    Raises ValueError (KeyError, TypeError) where a row lacks something; when it began only where it must be `dated`.
+    """
+    found: dict[tuple[str, datetime.date | None], _Run] = {}
+    rows = csv.DictReader(text.splitlines())
+    for row in rows:
+        run = _run(row, rows.line_num, dated)
+        known = found.get((run.id, run.began), run)
+        most = max(run.joules, known.joules), max(run.kilograms, known.kilograms)
+        found[run.id, run.began] = replace(run, joules=most[0], kilograms=most[1])
+    if not found:
         raise ValueError("it has no row")
-    for row in runs.values():
-        joules, kilograms = float(row["energy_consumed"]), float(row["emissions"])
-        if not (0 < joules < math.inf and 0 <= kilograms < math.inf):
-            raise ValueError(f"{joules} kWh and {kilograms} kg cannot be")
-    return runs
+    return tuple(found.values())
+
+
+def _run(row: Mapping[str, str], line: int, dated: bool) -> _Run:
+    joules, kilograms = float(row["energy_consumed"]) * _JOULES_A_KWH, float(row["emissions"])
+    if not (0 < joules < math.inf and 0 <= kilograms < math.inf):
+        raise ValueError(f"{row['energy_consumed']} kWh and {row['emissions']} kg cannot be, in line {line}")
+    if not (id_ := (row["run_id"] or "").strip()):
+        raise ValueError(f"line {line} has no run_id, which tells one training from another")
+    try:
+        began = _day(row["timestamp"], float(row["duration"]))
+    except (KeyError, ValueError, TypeError, OverflowError):
+        if dated:
+            raise
+        began = None
+    return _Run(id_, began, joules, kilograms, row.get("country_name") or "an unnamed country")
 
 
 def _of_codecarbon(text: str, path: Path) -> dict[str, Measurement | Missing]:
     """Sum the runs of an emissions.csv."""
     runs = _runs(text)
-    kilowatt_hours = sum(float(row["energy_consumed"]) for row in runs.values())
-    kilograms = sum(float(row["emissions"]) for row in runs.values())
-    places = ", ".join(sorted({row.get("country_name") or "an unnamed country" for row in runs.values()}))
+    places = ", ".join(sorted({run.place for run in runs}))
     detail = f"{path.name}: codecarbon's own numbers, {len(runs)} runs, intensity of {places}"
     return {
-        "training_energy": Measurement(kilowatt_hours * _JOULES_A_KWH, "estimated", detail=detail),
-        "training_co2e": Measurement(kilograms, "estimated", detail=detail),
+        "training_energy": Measurement(sum(run.joules for run in runs), "estimated", detail=detail),
+        "training_co2e": Measurement(sum(run.kilograms for run in runs), "estimated", detail=detail),
     }
 
 
@@ -149,17 +180,18 @@ def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]
     without a zone, as codecarbon's, are taken as UTC. Raises ValueError where it is no record, or does not say when
     it began.
     """
+    if git.lfs_digest(content) is not None:
+        raise ValueError("it is kept in Git LFS and was not downloaded; run `git lfs pull`")
     text = content.decode("utf-8")
     try:
         if not name.endswith(".csv"):
             record = _parsed(text)
             same = json.dumps(codec.encode(record), sort_keys=True)
-            yield Entry(name, _digest(same), _day(record.started), _emitted(record, name, carbon))
+            yield Entry(name, digest(same), _day(record.started), _emitted(record, name, carbon))
             return
-        for run, row in _runs(text).items():
-            began = _day(row["timestamp"], float(row["duration"]))
-            emitted = Measurement(float(row["emissions"]), "estimated", detail=f"{name}: codecarbon's run {run}")
-            yield Entry(name, _digest(f"codecarbon {run} of {began}"), began, emitted)
+        for run in _runs(text, dated=True):
+            emitted = Measurement(run.kilograms, "estimated", detail=f"{name}: codecarbon's run {run.id}")
+            yield Entry(name, digest(f"codecarbon {run.id} of {run.began}"), run.began, emitted)
     except (KeyError, TypeError) as error:
         raise ValueError(f"it lacks {error}") from error
 
@@ -172,7 +204,8 @@ def _day(written: str, before: float = 0.0) -> datetime.date:
     return (moment.astimezone(datetime.UTC) - datetime.timedelta(seconds=before)).date()
 
 
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return what tells a text from others."""
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 

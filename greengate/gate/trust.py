@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import glob
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -159,7 +160,7 @@ def _moved(base: Budget, folder: Path, own: Budget) -> Budget:
 
 
 def _records_below(folder: Path, carbon: CarbonBudget | None) -> CarbonBudget | None:
-    return carbon and replace(carbon, records=tuple(str(folder / one) for one in carbon.records))
+    return carbon and replace(carbon, records=tuple(str(Path(glob.escape(str(folder)), one)) for one in carbon.records))
 
 
 # --- approvals --------------------------------------------------------------------------------------------------------

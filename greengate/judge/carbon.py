@@ -8,7 +8,7 @@ from typing import Literal
 from greengate.budget import Budget, CarbonBudget
 from greengate.judge.limits import judge_absolute
 from greengate.ledger import METRIC, RULE, Account, Entry, account, counted_for, named
-from greengate.profile import Measurement
+from greengate.profile import Measurement, Missing
 from greengate.units import format_quantity
 from greengate.verdict import Case, Check, Outcome, Status
 
@@ -41,9 +41,10 @@ def _judged(budget: CarbonBudget, found: Account) -> tuple[Check, str]:
     if check.status is Status.FAIL:
         return check, _SPENT.format(f"in {budget.span.file}" if budget.locked else "on the target branch")
     if found.unknown:
-        return Check(
-            budget.limit, Status.INCONCLUSIVE, f"it is not known what {_names(found.unknown)} emitted"
-        ), _UNKNOWN
+        whys = {one.emitted.reason: one.emitted.help for one in found.unknown if isinstance(one.emitted, Missing)}
+        why, help_ = next(iter(whys.items())) if len(whys) == 1 else ("", "")
+        reason = f"it is not known what {_names(found.unknown)} emitted{why and ': '}{why}"
+        return Check(budget.limit, Status.INCONCLUSIVE, reason), help_ or _UNKNOWN
     if found.estimated and not budget.allow_estimated:
         about = format_quantity(found.modelled, "mass")
         reason = f"\u2248 {about} of {_names(found.estimated)} are only estimated"

@@ -104,7 +104,7 @@ CSV = "timestamp,run_id,duration,emissions,energy_consumed\n"
 
 def test_a_run_of_codecarbon_began_its_duration_before_its_last_row() -> None:
     rows = (
-        "2026-10-01T00:30:00,a,1000,1.0,2.0\n"
+        "2026-10-01T00:30:00,a,5460,1.0,2.0\n"
         "2026-10-01T00:59:00,a,7200,1.5,3.0\n"  # the total of the same run, which began in September
         "2026-10-01T02:00:00+00:00,b,60,0.5,1.0\n"
     )
@@ -131,6 +131,7 @@ def test_a_run_of_codecarbon_began_its_duration_before_its_last_row() -> None:
         ("e.csv", CSV + "2026-10-01,a,1,nan,1\n", "cannot be"),
         ("e.csv", "run_id,emissions,energy_consumed\na,1,1\n", "timestamp"),
         ("e.csv", CSV + "2026-10-01,a\n", "lacks"),
+        ("e.csv", CSV + "2026-10-01,a,1,1,1\n2026-10-01,,1,1,1\n", "line 3 has no run_id"),
     ],
 )
 def test_what_is_no_record_is_an_error(name: str, text: str, why: str) -> None:
@@ -238,7 +239,7 @@ def test_many_files_are_named_in_part(count: int, listed: str, unknown: str) -> 
     assert isinstance(total, Measurement)
     assert total.detail == listed
     reason = outcome(case(budget(50.0), [entry(None, name=name) for name in names])).reason
-    assert reason == f"it is not known what {unknown} emitted"
+    assert reason == f"it is not known what {unknown} emitted: no joules"
 
 
 def test_a_verdict_with_a_ledger_is_read_back() -> None:

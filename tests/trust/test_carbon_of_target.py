@@ -105,6 +105,24 @@ def test_a_run_of_codecarbon_cannot_be_moved_out_of_the_period(world: World, row
     assert (said.code, said.rules[PERIOD]) == (1, ("fail", "both"))
 
 
+def test_a_record_in_git_lfs_that_the_change_deletes_is_not_forgotten(landed: World) -> None:
+    """Its content is not here, nor to be had: what it emitted is not known."""
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 600\n"
+    landed.land({"training/b.json": pointer})
+    landed.propose({"training/b.json": None})
+    said = landed.judge()
+    assert (said.code, said.rules[PERIOD]) == (3, ("inconclusive", "both"))
+    assert "training/b.json is kept in Git LFS and was not downloaded" in said.reason("carbon_budget", PERIOD[0])
+
+
+def test_records_in_a_linked_folder_are_judged_as_the_target_has_them(landed: World) -> None:
+    linked = CARBON.replace("training/*.json", "linked/*.json")
+    (landed.dev.folder / "linked").symlink_to("training")
+    landed.land({"budgets.yaml": linked, "training/b.json": text(6.0)})
+    landed.propose({"training/b.json": None, "training/c.json": text(1.0)})
+    assert landed.judge().rules[PERIOD] == ("fail", "both")
+
+
 def test_a_damaged_record_of_the_change_cannot_start(landed: World) -> None:
     landed.propose({"training/b.json": "{}"})
     said = landed.judge()
