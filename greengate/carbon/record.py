@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import datetime
 import hashlib
 import json
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from greengate import codec, git, profile_file
+from greengate import codec, files, git, profile_file
 from greengate.budget import Carbon
+from greengate.carbon import emissions_csv
+from greengate.carbon.emissions_csv import MOST_JOULES, MOST_KILOGRAMS, MOST_SECONDS
+from greengate.errors import GreengateError
 from greengate.ledger import Entry
 from greengate.power import WEAKEST, DomainKind, EnergyMethod
 from greengate.profile import Measurement, Missing
@@ -20,7 +20,6 @@ from greengate.profile import Measurement, Missing
 SCHEMA = "greengate.training/1"
 #: Bytes that a record's file may have: thousands of codecarbon's runs.
 LARGEST = 8 << 20
-_JOULES_A_KWH = 3.6e6
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,13 @@ def costs(path: Path, carbon: Carbon | None) -> dict[str, Measurement | Missing]
     Emissions that the record does not tell follow from the budget's intensity.
     """
     try:
-        text = path.read_text("utf-8")
+        text = files.read_small(path, LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         return _both(Missing(f"the training record {path} cannot be read: {why}", "failed", "run `greengate track`"))
     try:
         return _of_codecarbon(text, path) if path.suffix == ".csv" else _of_greengate(text, path, carbon)
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         reason = f"{path} is no training record: {error}"
         return _both(Missing(reason, "failed", "name a file of `greengate track`, or codecarbon's emissions.csv"))
 
@@ -92,12 +91,21 @@ def _of_greengate(text: str, path: Path, carbon: Carbon | None) -> dict[str, Mea
 
 def _parsed(text: str) -> Record:
     """Return the record of a file's text. Raises ValueError (CodecError among them) for anything else."""
-    fields = json.loads(text)
-    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA:
+    try:
+        fields = profile_file.parse(text, "")
+    except GreengateError as error:
+        (found,) = error.diagnostics
+        place = f", in line {found.span.line}" if found.span else ""
+        raise ValueError(f"{found.message.removeprefix(': ')}{place}") from error
+    if fields.pop("schema", None) != SCHEMA:
         raise ValueError(f"its schema is not {SCHEMA}")
     record = codec.decode(Record, fields)
-    for what, number in (("joules", record.joules), ("kilograms", record.kilograms), ("seconds", record.seconds)):
-        if number is not None and not (math.isfinite(number) and number >= 0):
+    for what, number, most in (
+        ("joules", record.joules, MOST_JOULES),
+        ("kilograms", record.kilograms, MOST_KILOGRAMS),
+        ("seconds", record.seconds, MOST_SECONDS),
+    ):
+        if number is not None and not 0 <= number <= most:
             raise ValueError(f"{number} {what} cannot be")
     return record
 
@@ -118,52 +126,9 @@ def _emitted(record: Record, name: str, carbon: Carbon | None) -> Measurement | 
     return Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
 
 
-@dataclass(frozen=True)
-class _Run:
-    """A run of codecarbon's, by the day it began; None where its rows do not say."""
-
-    id: str
-    began: datetime.date | None
-    joules: float
-    kilograms: float
-    place: str
-
-
-def _runs(text: str, dated: bool = False) -> Sequence[_Run]:
-    """Return the runs of an emissions.csv by id and day; of one with several rows, the highest, which is its total.
-
-    Raises ValueError (KeyError, TypeError) where a row lacks something; when it began only where it must be `dated`.
-    """
-    found: dict[tuple[str, datetime.date | None], _Run] = {}
-    rows = csv.DictReader(text.splitlines())
-    for row in rows:
-        run = _run(row, rows.line_num, dated)
-        known = found.get((run.id, run.began), run)
-        most = max(run.joules, known.joules), max(run.kilograms, known.kilograms)
-        found[run.id, run.began] = replace(run, joules=most[0], kilograms=most[1])
-    if not found:
-        raise ValueError("it has no row")
-    return tuple(found.values())
-
-
-def _run(row: Mapping[str, str], line: int, dated: bool) -> _Run:
-    joules, kilograms = float(row["energy_consumed"]) * _JOULES_A_KWH, float(row["emissions"])
-    if not (0 < joules < math.inf and 0 <= kilograms < math.inf):
-        raise ValueError(f"{row['energy_consumed']} kWh and {row['emissions']} kg cannot be, in line {line}")
-    if not (id_ := (row["run_id"] or "").strip()):
-        raise ValueError(f"line {line} has no run_id, which tells one training from another")
-    try:
-        began = _day(row["timestamp"], float(row["duration"]))
-    except (KeyError, ValueError, TypeError, OverflowError):
-        if dated:
-            raise
-        began = None
-    return _Run(id_, began, joules, kilograms, row.get("country_name") or "an unnamed country")
-
-
 def _of_codecarbon(text: str, path: Path) -> dict[str, Measurement | Missing]:
     """Sum the runs of an emissions.csv."""
-    runs = _runs(text)
+    runs = emissions_csv.runs(text)
     places = ", ".join(sorted({run.place for run in runs}))
     detail = f"{path.name}: codecarbon's own numbers, {len(runs)} runs, intensity of {places}"
     return {
@@ -183,25 +148,14 @@ def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]
     if git.lfs_digest(content) is not None:
         raise ValueError("it is kept in Git LFS and was not downloaded; run `git lfs pull`")
     text = content.decode("utf-8")
-    try:
-        if not name.endswith(".csv"):
-            record = _parsed(text)
-            same = json.dumps(codec.encode(record), sort_keys=True)
-            yield Entry(name, digest(same), _day(record.started), _emitted(record, name, carbon))
-            return
-        for run in _runs(text, dated=True):
-            emitted = Measurement(run.kilograms, "estimated", detail=f"{name}: codecarbon's run {run.id}")
-            yield Entry(name, digest(f"codecarbon {run.id} of {run.began}"), run.began, emitted)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"it lacks {error}") from error
-
-
-def _day(written: str, before: float = 0.0) -> datetime.date:
-    """Return the day in UTC of a moment, `before` seconds earlier."""
-    moment = datetime.datetime.fromisoformat(written)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return (moment.astimezone(datetime.UTC) - datetime.timedelta(seconds=before)).date()
+    if not name.endswith(".csv"):
+        record = _parsed(text)
+        same = json.dumps(codec.encode(record), sort_keys=True)
+        yield Entry(name, digest(same), emissions_csv.day(record.started), _emitted(record, name, carbon))
+        return
+    for run in emissions_csv.runs(text, dated=True):
+        emitted = Measurement(run.kilograms, "estimated", detail=f"{name}: codecarbon's run {run.id}")
+        yield Entry(name, digest(f"codecarbon {run.id} of {run.began}"), run.began, emitted)
 
 
 def digest(text: str) -> str:

@@ -14,7 +14,7 @@ from greengate import ledger
 from greengate.budget import Carbon, CarbonBudget
 from greengate.carbon import record
 from greengate.carbon.record import Record, Spent
-from greengate.errors import Span
+from greengate.errors import GreengateError, Span
 from greengate.judge import judge
 from greengate.ledger import Entry, Ledger
 from greengate.profile import Measurement, Missing
@@ -119,19 +119,37 @@ def test_a_run_of_codecarbon_began_its_duration_before_its_last_row() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "why"),
     [
-        ("a.json", "{", "Expecting"),
-        ("a.json", "[]", "its schema"),
+        ("a.json", "{", "not valid JSON: expecting .*, in line 1"),
+        ("a.json", "[" * 100_000, "nested too deeply"),
+        ("a.json", record.dump(GOOD).replace('"exit": 0', '"exit": 0, "exit": 0'), "'exit' stands twice"),
+        ("a.json", record.dump(replace(GOOD, joules=1e300)), "joules cannot be"),
+        ("a.json", record.dump(replace(GOOD, kilograms=1e300)), "kilograms cannot be"),
+        ("a.json", record.dump(replace(GOOD, seconds=1e300)), "seconds cannot be"),
+        ("e.csv", CSV + "2026-10-01,a,1,0.1,1e305\n", "line 2: 1e305 kWh and 0.1 kg cannot be"),
+        ("e.csv", CSV + "2026-10-01,a,1,1e305,1\n", "cannot be"),
+        ("e.csv", CSV + "2026-10-01,a,1e300,1,1\n", "a duration of 1e.300 s cannot be"),
+        ("e.csv", CSV + "2026-10-01,a,-1,1,1\n", "a duration of -1.0 s cannot be"),
+        ("e.csv", CSV + "2026-10-01,a,nan,1,1\n", "cannot be"),
+        ("e.csv", CSV + "0001-01-01T00:00:00+23:00,a,1,1,1\n", "line 2"),
+        ("e.csv", CSV + f"2026-10-01,a,1,1,1,{'x' * 200_000}\n", "line 2: field larger than field limit"),
+        (
+            "e.csv",
+            CSV + '2026-10-01,a,1,1,1\n2026-10-01,b,1,1,"1\n2026-10-01,c,1,400,1\n',
+            "line 3: unexpected end of data",
+        ),
+        ("a.json", "[]", "expected an object"),
+        ("a.json", "{}", "its schema"),
         ("a.json", record.dump(replace(GOOD, started="now")), "isoformat"),
         ("a.json", record.dump(GOOD).replace("7200000.0", "-1.0"), "-1.0 joules cannot be"),
         ("a.json", record.dump(replace(GOOD, kilograms=1.0)).replace('"kilograms": 1.0', '"kilograms": NaN'), "finite"),
         ("a.json", record.dump(replace(GOOD, kilograms=-1.0)), "kilograms cannot be"),
         ("e.csv", CSV, "no row"),
-        ("e.csv", CSV + "now,a,1,1,1\n", "isoformat"),
+        ("e.csv", CSV + "now,a,1,1,1\n", "line 2: Invalid isoformat"),
         ("e.csv", CSV + "2026-10-01,a,1,-1,1\n", "cannot be"),
         ("e.csv", CSV + "2026-10-01,a,1,nan,1\n", "cannot be"),
         ("e.csv", "run_id,emissions,energy_consumed\na,1,1\n", "timestamp"),
         ("e.csv", CSV + "2026-10-01,a\n", "lacks"),
-        ("e.csv", CSV + "2026-10-01,a,1,1,1\n2026-10-01,,1,1,1\n", "line 3 has no run_id"),
+        ("e.csv", CSV + "2026-10-01,a,1,1,1\n2026-10-01,,1,1,1\n", "line 3: it lacks `run_id`"),
     ],
 )
 def test_what_is_no_record_is_an_error(name: str, text: str, why: str) -> None:
@@ -245,6 +263,15 @@ def test_many_files_are_named_in_part(count: int, listed: str, unknown: str) -> 
 def test_a_verdict_with_a_ledger_is_read_back() -> None:
     verdict = judge(case(budget(50.0), [entry(30.0), entry(None, name="b.json")]))
     assert load(dump(verdict), "v.json") == verdict
+
+
+@pytest.mark.parametrize("period", ["9999", "9999-Q4", "9999-12", "0000", "0000-Q1", "1989", "2101-01", "2026-Q5"])
+def test_a_period_is_of_years_that_calendars_have(period: str) -> None:
+    with pytest.raises(ValueError, match="no month, quarter or year"):
+        budget(50.0, period)
+    text = dump(judge(case(budget(50.0), [entry(30.0)]))).replace('"period": "2026-Q4"', f'"period": "{period}"')
+    with pytest.raises(GreengateError, match="no month, quarter or year"):
+        load(text, "v.json")
 
 
 def test_the_sum_is_as_good_as_its_weakest_part() -> None:

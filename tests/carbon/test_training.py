@@ -329,6 +329,9 @@ def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: st
     ("name", "text", "why"),
     [
         ("t.json", "{", "is no training record"),
+        ("t.json", "[" * 100_000, "nested too deeply"),
+        ("e.csv", "run_id,energy_consumed,emissions\na,1e305,1\n", "cannot be"),
+        ("e.csv", f"run_id,energy_consumed,emissions,x\na,1,1,{'x' * 200_000}\n", "field larger than field limit"),
         ("t.json", '{"schema": "greengate.profile/1"}', "its schema is not"),
         ("t.json", '{"schema": "greengate.training/1", "exit": 0}', "is no training record"),
         ("e.csv", "run_id,energy_consumed,emissions\n", "it has no row"),
@@ -356,6 +359,21 @@ def test_no_record_is_missing(tmp_path: Path) -> None:
     found = record.costs(tmp_path / "none.json", None)["training_co2e"]
     assert isinstance(found, Missing)
     assert "cannot be read" in found.reason
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "large"])
+def test_what_is_no_small_regular_file_is_not_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    found = record.costs(path, None)["training_energy"]
+    assert isinstance(found, Missing)
+    assert ("larger than 8 MiB" if kind == "large" else "no regular file") in found.reason
 
 
 def test_codecarbon_s_file_is_summed_over_its_runs(tmp_path: Path) -> None:

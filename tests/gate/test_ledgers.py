@@ -97,6 +97,16 @@ def test_all_that_is_missing_or_damaged_is_told_at_once(tmp_path: Path, golden: 
     golden(Path(__file__).parent / "golden" / "training-record.txt", said)
 
 
+@pytest.mark.parametrize(("target", "why"), [("/dev/zero", "It is no regular file"), ("large", "larger than 8 MiB")])
+def test_a_record_that_would_fill_memory_is_refused_before_it_is_read(tmp_path: Path, target: str, why: str) -> None:
+    with (tmp_path / "large").open("wb") as file:
+        file.truncate(1 << 40)
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "a.json").symlink_to(tmp_path / target)
+    with pytest.raises(GreengateError, match=why):
+        ledgers(budget(tmp_path), OWN, None)
+
+
 @pytest.mark.parametrize("pattern", ["training/*.json", "**/*.json", "training/**", "*/deep/?.json", "t*/**/[ab].json"])
 def test_the_target_branch_is_searched_as_the_work_tree_is(tmp_path: Path, pattern: str) -> None:
     repository = Repository(tmp_path / "work")
