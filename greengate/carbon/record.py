@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,15 @@ from greengate.errors import GreengateError
 from greengate.ledger import Entry
 from greengate.power import WEAKEST, DomainKind, EnergyMethod
 from greengate.profile import Measurement, Missing
+from greengate.units import format_quantity
 
 SCHEMA = "greengate.training/1"
 #: Bytes that a record's file may have: thousands of codecarbon's runs.
 LARGEST = 8 << 20
+#: kg CO2e a joule between which any grid or plant lies that emits at all: 0.01 g/kWh and 10 kg/kWh.
+_INTENSITIES = 1e-5 / 3.6e6, 10 / 3.6e6
+#: By which share a sum may differ from its parts, which somebody wrote with fewer digits.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -100,14 +106,54 @@ def _parsed(text: str) -> Record:
     if fields.pop("schema", None) != SCHEMA:
         raise ValueError(f"its schema is not {SCHEMA}")
     record = codec.decode(Record, fields)
-    for what, number, most in (
+    if why := next(_faults(record), ""):
+        raise ValueError(why)
+    return record
+
+
+def _faults(record: Record) -> Iterator[str]:
+    """Yield what a record says that cannot be, by itself or beside what else it says."""
+    told: list[tuple[str, float | None, float]] = [
         ("joules", record.joules, MOST_JOULES),
         ("kilograms", record.kilograms, MOST_KILOGRAMS),
         ("seconds", record.seconds, MOST_SECONDS),
-    ):
+    ]
+    for one in record.domains:
+        told += [(f"joules of {one.id}", one.joules, MOST_JOULES), (f"W of {one.id}", one.peak_watts, MOST_JOULES)]
+    for what, number, most in told:
         if number is not None and not 0 <= number <= most:
-            raise ValueError(f"{number} {what} cannot be")
-    return record
+            yield f"{number} {what} cannot be"
+    if twice := [one.id for one in record.domains if sum(one.id == other.id for other in record.domains) > 1]:
+        yield f"the counter {twice[0]} stands twice in it"
+    if (record.joules is None) != (record.method is None):
+        yield "it has joules without a method, or a method without joules"
+    if record.joules is not None:
+        yield from _unlike_its_domains(record, record.joules)
+    if record.kilograms is not None:
+        yield from _no_emissions(record.kilograms, record)
+
+
+def _unlike_its_domains(record: Record, joules: float) -> Iterator[str]:
+    # An external meter stands for the whole machine, and nothing is added to it.
+    parts = tuple(one for one in record.domains if one.kind == "system") or record.domains
+    total = math.fsum(one.joules for one in parts)
+    if not any(one.kind in ("cpu", "system") for one in parts):
+        yield f"it has {joules:g} joules, and no counter of the processor"
+    elif not (joules > 0 and math.isclose(joules, total, rel_tol=_ROUNDING)):
+        yield f"{joules:.9g} joules cannot be: its counters make {total:.9g}"
+    elif record.method != (known := weakest(parts)):
+        yield f"its method is {record.method}, and the weakest of its counters is {known}"
+
+
+def _no_emissions(kilograms: float, record: Record) -> Iterator[str]:
+    if not record.joules:
+        yield f"{kilograms} kilograms without joules cannot be"
+        return
+    if not record.intensity.strip():
+        yield f"it does not say by which `intensity` it has {kilograms} kilograms"
+    each = kilograms / record.joules
+    if each and not _INTENSITIES[0] <= each <= _INTENSITIES[1]:
+        yield f"{kilograms:g} kilograms of {record.joules:g} joules cannot be: {format_quantity(each, 'intensity')}"
 
 
 def _made_of(record: Record, name: str) -> str:

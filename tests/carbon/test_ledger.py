@@ -25,7 +25,7 @@ from greengate.verdict_file import comparison_of, dump, load
 GRID = Carbon(100e-3 / 3.6e6, "made up 2025", Span("b.yaml", 1))
 DOMAIN = Spent("powercap:package-0", "cpu", "counter", "package", 7.2e6, 90.0)
 GOOD = Record(
-    ("python",), 0, "host", "2026-11-05T10:00:00+00:00", 80.0, (DOMAIN,), (), 7.2e6, "counter", None, "", "0.1.0"
+    ("python",), 0, "host", "2026-11-05T10:00:00+00:00", 80.0, (DOMAIN,), (), 7.2e6, "counter", None, "made up", "0.1.0"
 )
 
 

@@ -33,7 +33,7 @@ from fakes import SERVER, Tree
 NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
 GRID = Carbon(100e-3 / 3.6e6, "made up 2025", Span("b.yaml", 1))
 DOMAIN = Spent("powercap:package-0", "cpu", "counter", "package", 7200.0, 90.0)
-GOOD = Record(("python",), 0, "host", "now", 80.0, (DOMAIN,), (), 7200.0, "counter", None, "", "0.1.0")
+GOOD = Record(("python",), 0, "host", "now", 80.0, (DOMAIN,), (), 7200.0, "counter", None, "made up", "0.1.0")
 
 
 @pytest.fixture
@@ -314,8 +314,8 @@ def test_a_record_gives_energy_and_emissions(tmp_path: Path) -> None:
     [
         ({"exit": 1}, "ended with exit code 1"),
         ({"joules": None, "method": None, "absent": ("AMD: no",)}, "holds no joules"),
-        ({"method": None}, "holds no joules"),  # nobody knows how they came about
-        ({"joules": None}, "holds no joules"),
+        ({"method": None}, "joules without a method"),  # nobody knows how they came about
+        ({"joules": None}, "a method without joules"),
     ],
 )
 def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: str, tmp_path: Path) -> None:
@@ -346,6 +346,63 @@ def test_a_damaged_record_is_missing(name: str, text: str, why: str, tmp_path: P
     found = record.costs(path, None)["training_energy"]
     assert isinstance(found, Missing)
     assert why in found.reason
+
+
+BOARD = Spent("nvml:GPU-a", "gpu", "integrated", "board", 800.0, 20.0)
+METER = Spent("meter", "system", "metered", "wall", 9000.0, 150.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"joules": 1.0}, "1 joules cannot be: its counters make 7200"),
+        ({"joules": 7200.1}, "7200.1 joules cannot be: its counters make 7200"),
+        ({"joules": 7200.0, "domains": (DOMAIN, BOARD)}, "its counters make 8000"),
+        (
+            {"joules": 8000.0, "domains": (DOMAIN, BOARD)},
+            "its method is counter, and the weakest of its counters is int",
+        ),
+        ({"joules": 16200.0, "domains": (DOMAIN, METER)}, "its counters make 9000"),
+        ({"joules": 800.0, "method": "integrated", "domains": (BOARD,)}, "no counter of the processor"),
+        ({"domains": ()}, "no counter of the processor"),
+        ({"joules": 0.0, "domains": (replace(DOMAIN, joules=0.0),)}, "0 joules cannot be"),
+        ({"method": "metered"}, "its method is metered, and the weakest of its counters is counter"),
+        ({"method": "estimated"}, "its method is estimated, and the weakest of its counters is counter"),
+        (
+            {"domains": (replace(DOMAIN, joules=7201.0), replace(BOARD, joules=-1.0))},
+            "-1.0 joules of nvml:GPU-a cannot be",
+        ),
+        ({"domains": (replace(DOMAIN, peak_watts=-1.0),)}, "-1.0 W of powercap:package-0 cannot be"),
+        ({"seconds": -1.0}, "-1.0 seconds cannot be"),
+        ({"joules": 14400.0, "domains": (DOMAIN, DOMAIN)}, "powercap:package-0 stands twice"),
+        ({"kilograms": 1e-9}, "kilograms of 7200 joules cannot be: 0.000500 g/kWh"),
+        ({"kilograms": 0.1}, "kilograms of 7200 joules cannot be: 50,000 g/kWh"),
+        ({"kilograms": 0.0, "intensity": " "}, "does not say by which `intensity`"),
+        ({"joules": None, "method": None, "kilograms": 0.0}, "kilograms without joules cannot be"),
+    ],
+)
+def test_what_a_record_says_is_held_against_what_else_it_says(
+    changes: dict[str, object], why: str, tmp_path: Path
+) -> None:
+    made = replace(GOOD, **changes)  # type: ignore[arg-type]
+    found = record.costs(write(tmp_path / "t.json", made), GRID)["training_energy"]
+    assert isinstance(found, Missing)
+    assert why in found.reason
+    with pytest.raises(ValueError, match=r"cannot be|counter|method|intensity"):
+        list(record.entries("t.json", record.dump(made).encode(), GRID))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"joules": 7200.001, "kilograms": 0.0002},
+        {"joules": 8000.0, "method": "integrated", "domains": (DOMAIN, BOARD)},
+        {"joules": 9000.0, "method": "metered", "domains": (DOMAIN, METER)},
+    ],
+)
+def test_what_fits_together_is_a_cost(changes: dict[str, object], tmp_path: Path) -> None:
+    made = replace(GOOD, **changes)  # type: ignore[arg-type]
+    assert isinstance(record.costs(write(tmp_path / "t.json", made), GRID)["training_energy"], Measurement)
 
 
 def test_nothing_emitted_is_a_figure_too(tmp_path: Path) -> None:
@@ -409,7 +466,8 @@ def test_rules_judge_the_record(  # noqa: PLR0917 - a table and two fixtures
     kilograms: str, more: str, estimated: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "t.json", replace(GOOD, method="estimated") if estimated else GOOD)
+    modelled = replace(GOOD, method="estimated", domains=(replace(DOMAIN, method="estimated"),))
+    write(tmp_path / "t.json", modelled if estimated else GOOD)
     Path("net.fake.yaml").write_text("fake: 1\nsize: 1 MB\n")
     Path("budgets.yaml").write_text(BUDGET.format(record="t.json", kilograms=kilograms, more=more))
     assert door.run(["check", "--against", "none", "--strict"]) == code

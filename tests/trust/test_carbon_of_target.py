@@ -22,7 +22,9 @@ MODEL = fake("10 MB")
 
 
 def text(kilograms: float | None, seconds: float = 60.0) -> str:
-    return record.dump(replace(GOOD, kilograms=kilograms, seconds=seconds))
+    joules = 7.2e7 if kilograms and kilograms > 20 else 7.2e6  # what a grid makes that much of
+    drawn = (replace(GOOD.domains[0], joules=joules),)
+    return record.dump(replace(GOOD, kilograms=kilograms, seconds=seconds, joules=joules, domains=drawn))
 
 
 @pytest.fixture
