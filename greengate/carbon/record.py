@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greengate import codec, files, git, profile_file
@@ -15,7 +15,7 @@ from greengate.carbon import emissions_csv
 from greengate.carbon.emissions_csv import MOST_JOULES, MOST_KILOGRAMS, MOST_SECONDS
 from greengate.errors import GreengateError
 from greengate.ledger import Entry
-from greengate.power import WEAKEST, DomainKind, EnergyMethod
+from greengate.power import WEAKEST, DomainKind, EnergyMethod, Trained
 from greengate.profile import Measurement, Missing
 from greengate.units import format_quantity
 
@@ -24,6 +24,7 @@ SCHEMA = "greengate.training/1"
 LARGEST = 8 << 20
 #: kg CO2e a joule between which any grid or plant lies that emits at all: 0.01 g/kWh and 10 kg/kWh.
 _INTENSITIES = 1e-5 / 3.6e6, 10 / 3.6e6
+_NO_INTENSITY = Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
 #: By which share a sum may differ from its parts, which somebody wrote with fewer digits.
 _ROUNDING = 1e-6
 
@@ -63,36 +64,55 @@ def dump(record: Record) -> str:
     return profile_file.dump(SCHEMA, codec.encode(record))
 
 
-def costs(path: Path, carbon: Carbon | None) -> dict[str, Measurement | Missing]:
-    """Return `training_energy` and `training_co2e` of a record, greengate's or codecarbon's; or what is wrong.
+@dataclass(frozen=True)
+class Cost:
+    """What a training cost: `training_energy` and `training_co2e`, and how they came about; None where they did not."""
 
-    Emissions that the record does not tell follow from the budget's intensity.
+    measurements: Mapping[str, Measurement | Missing]
+    trained: Trained | None = None
+
+
+def costs(path: Path, carbon: Carbon | None) -> Cost:
+    """Return what a record says that a training cost, greengate's or codecarbon's; or what is wrong.
+
+    Emissions follow from the budget's intensity where it names one, else they are the record's own.
     """
     try:
         text = files.read_small(path, LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        return _both(Missing(f"the training record {path} cannot be read: {why}", "failed", "run `greengate track`"))
+        return _lacking(Missing(f"the training record {path} cannot be read: {why}", "failed", "run `greengate track`"))
     try:
-        return _of_codecarbon(text, path) if path.suffix == ".csv" else _of_greengate(text, path, carbon)
+        return _of_codecarbon(text, path, carbon) if path.suffix == ".csv" else _of_greengate(text, path, carbon)
     except ValueError as error:
         reason = f"{path} is no training record: {error}"
-        return _both(Missing(reason, "failed", "name a file of `greengate track`, or codecarbon's emissions.csv"))
+        return _lacking(Missing(reason, "failed", "name a file of `greengate track`, or codecarbon's emissions.csv"))
 
 
-def _both(found: Missing) -> dict[str, Measurement | Missing]:
-    return {"training_energy": found, "training_co2e": found}
+def _lacking(found: Missing) -> Cost:
+    return Cost({"training_energy": found, "training_co2e": found})
 
 
-def _of_greengate(text: str, path: Path, carbon: Carbon | None) -> dict[str, Measurement | Missing]:
+def _of_greengate(text: str, path: Path, carbon: Carbon | None) -> Cost:
     record = _parsed(text)
     if record.exit != 0:
         reason = f"{path}: the training ended with exit code {record.exit}, so it is not what the model cost"
-        return _both(Missing(reason, "failed", "track a training that ends well"))
-    if record.joules is None or record.method is None:
-        return _both(Missing(f"{path} holds no joules: {'; '.join(record.absent)}", "failed", "see `greengate doctor`"))
-    energy = Measurement(record.joules, record.method, detail=_made_of(record, path.name))
-    return {"training_energy": energy, "training_co2e": _emitted(record, path.name, carbon)}
+        return _lacking(Missing(reason, "failed", "track a training that ends well"))
+    energy = _energy(record, path.name)
+    if isinstance(energy, Missing):
+        return _lacking(energy)
+    counters: dict[str, EnergyMethod] = {}
+    for one in _parts(record):
+        counters[one.kind] = min(one.method, counters.get(one.kind, one.method), key=WEAKEST.index)
+    return _cost(energy, _own(record, energy), counters, carbon)
+
+
+def _cost(
+    energy: Measurement, own: Measurement | None, counters: Mapping[str, EnergyMethod], carbon: Carbon | None
+) -> Cost:
+    emitted = own if carbon is None else _by_grid(energy, carbon)
+    found = {"training_energy": energy, "training_co2e": _NO_INTENSITY if emitted is None else emitted}
+    return Cost(found, Trained(counters, None if emitted is None else emitted.value / energy.value))
 
 
 def _parsed(text: str) -> Record:
@@ -134,8 +154,7 @@ def _faults(record: Record) -> Iterator[str]:
 
 
 def _unlike_its_domains(record: Record, joules: float) -> Iterator[str]:
-    # An external meter stands for the whole machine, and nothing is added to it.
-    parts = tuple(one for one in record.domains if one.kind == "system") or record.domains
+    parts = _parts(record)
     total = math.fsum(one.joules for one in parts)
     if not any(one.kind in ("cpu", "system") for one in parts):
         yield f"it has {joules:g} joules, and no counter of the processor"
@@ -143,6 +162,11 @@ def _unlike_its_domains(record: Record, joules: float) -> Iterator[str]:
         yield f"{joules:.9g} joules cannot be: its counters make {total:.9g}"
     elif record.method != (known := weakest(parts)):
         yield f"its method is {record.method}, and the weakest of its counters is {known}"
+
+
+def _parts(record: Record) -> tuple[Spent, ...]:
+    # An external meter stands for the whole machine, and nothing is added to it.
+    return tuple(one for one in record.domains if one.kind == "system") or record.domains
 
 
 def _no_emissions(kilograms: float, record: Record) -> Iterator[str]:
@@ -156,31 +180,38 @@ def _no_emissions(kilograms: float, record: Record) -> Iterator[str]:
         yield f"{kilograms:g} kilograms of {record.joules:g} joules cannot be: {format_quantity(each, 'intensity')}"
 
 
-def _made_of(record: Record, name: str) -> str:
-    return f"{name}: {' + '.join(one.id for one in record.domains)}"
-
-
-def _emitted(record: Record, name: str, carbon: Carbon | None) -> Measurement | Missing:
-    """Return the emissions that a record tells, else those that its joules make at the budget's intensity."""
+def _energy(record: Record, name: str) -> Measurement | Missing:
     if record.joules is None or record.method is None:
         return Missing(f"{name} holds no joules: {'; '.join(record.absent)}", "failed", "see `greengate doctor`")
-    if record.kilograms is not None:
-        return Measurement(record.kilograms, record.method, detail=f"{_made_of(record, name)} x {record.intensity}")
-    if carbon is not None:
-        kilograms = record.joules * carbon.intensity * carbon.pue
-        return Measurement(kilograms, record.method, detail=f"{_made_of(record, name)} x {carbon.source}")
-    return Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
+    return Measurement(record.joules, record.method, detail=f"{name}: {' + '.join(one.id for one in _parts(record))}")
 
 
-def _of_codecarbon(text: str, path: Path) -> dict[str, Measurement | Missing]:
+def _own(record: Record, energy: Measurement) -> Measurement | None:
+    """Return the emissions that a record itself tells."""
+    if record.kilograms is None:
+        return None
+    return replace(energy, value=record.kilograms, detail=f"{energy.detail} x {record.intensity}")
+
+
+def _by_grid(energy: Measurement, carbon: Carbon) -> Measurement:
+    kilograms = energy.value * carbon.intensity * carbon.pue
+    return replace(energy, value=kilograms, detail=f"{energy.detail} x {carbon.source}")
+
+
+def _higher(energy: Measurement, own: Measurement | None, carbon: Carbon | None) -> Measurement | Missing:
+    """Return the higher of two accounts of what a training emitted: the record's own, and the budget's intensity."""
+    told = [*filter(None, (own, None if carbon is None else _by_grid(energy, carbon)))]
+    return max(told, key=lambda one: one.value, default=_NO_INTENSITY)
+
+
+def _of_codecarbon(text: str, path: Path, carbon: Carbon | None) -> Cost:
     """Sum the runs of an emissions.csv."""
     runs = emissions_csv.runs(text)
     places = ", ".join(sorted({run.place for run in runs}))
-    detail = f"{path.name}: codecarbon's own numbers, {len(runs)} runs, intensity of {places}"
-    return {
-        "training_energy": Measurement(sum(run.joules for run in runs), "estimated", detail=detail),
-        "training_co2e": Measurement(sum(run.kilograms for run in runs), "estimated", detail=detail),
-    }
+    about = f"{path.name}: codecarbon's own numbers, {len(runs)} runs"
+    energy = Measurement(sum(run.joules for run in runs), "estimated", detail=about)
+    own = replace(energy, value=sum(run.kilograms for run in runs), detail=f"{about}, intensity of {places}")
+    return _cost(energy, own, {"codecarbon": "estimated"}, carbon)
 
 
 def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]:
@@ -197,10 +228,13 @@ def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]
     if not name.endswith(".csv"):
         record = _parsed(text)
         same = json.dumps(codec.encode(record), sort_keys=True)
-        yield Entry(name, digest(same), emissions_csv.day(record.started), _emitted(record, name, carbon))
+        energy = _energy(record, name)
+        known = energy if isinstance(energy, Missing) else _higher(energy, _own(record, energy), carbon)
+        yield Entry(name, digest(same), emissions_csv.day(record.started), known)
         return
     for run in emissions_csv.runs(text, dated=True):
-        emitted = Measurement(run.kilograms, "estimated", detail=f"{name}: codecarbon's run {run.id}")
+        drawn = Measurement(run.joules, "estimated", detail=f"{name}: codecarbon's run {run.id}")
+        emitted = _higher(drawn, replace(drawn, value=run.kilograms), carbon)
         yield Entry(name, digest(f"codecarbon {run.id} of {run.began}"), run.began, emitted)
 
 

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from greengate.carbon import record, tracking
 from greengate.carbon.record import Record, Spent
 from greengate.cli import door
 from greengate.errors import GreengateError, Span
-from greengate.power import Domain
+from greengate.power import Domain, Trained
 from greengate.profile import Measurement, Missing
 from greengate.profiler.meters import METERS, Tick
 from greengate.profiler.meters.ticks import Series
@@ -295,13 +296,17 @@ def test_the_peak_is_of_a_second_not_of_a_tick() -> None:
 # --- reading records ----------------------------------------------------------------------------
 
 
+def costs(path: Path, carbon: Carbon | None) -> Mapping[str, Measurement | Missing]:
+    return record.costs(path, carbon).measurements
+
+
 def write(path: Path, made: Record) -> Path:
     path.write_text(record.dump(made))
     return path
 
 
 def test_a_record_gives_energy_and_emissions(tmp_path: Path) -> None:
-    found = record.costs(write(tmp_path / "t.json", GOOD), GRID)
+    found = costs(write(tmp_path / "t.json", GOOD), GRID)
     energy, emitted = found["training_energy"], found["training_co2e"]
     assert isinstance(energy, Measurement)
     assert isinstance(emitted, Measurement)
@@ -320,7 +325,7 @@ def test_a_record_gives_energy_and_emissions(tmp_path: Path) -> None:
 )
 def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.json", replace(GOOD, **changes))  # type: ignore[arg-type]
-    for one in record.costs(path, GRID).values():
+    for one in costs(path, GRID).values():
         assert isinstance(one, Missing)
         assert why in one.reason
 
@@ -343,7 +348,7 @@ def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: st
 def test_a_damaged_record_is_missing(name: str, text: str, why: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text)
-    found = record.costs(path, None)["training_energy"]
+    found = costs(path, None)["training_energy"]
     assert isinstance(found, Missing)
     assert why in found.reason
 
@@ -385,7 +390,7 @@ def test_what_a_record_says_is_held_against_what_else_it_says(
     changes: dict[str, object], why: str, tmp_path: Path
 ) -> None:
     made = replace(GOOD, **changes)  # type: ignore[arg-type]
-    found = record.costs(write(tmp_path / "t.json", made), GRID)["training_energy"]
+    found = costs(write(tmp_path / "t.json", made), GRID)["training_energy"]
     assert isinstance(found, Missing)
     assert why in found.reason
     with pytest.raises(ValueError, match=r"cannot be|counter|method|intensity"):
@@ -402,18 +407,18 @@ def test_what_a_record_says_is_held_against_what_else_it_says(
 )
 def test_what_fits_together_is_a_cost(changes: dict[str, object], tmp_path: Path) -> None:
     made = replace(GOOD, **changes)  # type: ignore[arg-type]
-    assert isinstance(record.costs(write(tmp_path / "t.json", made), GRID)["training_energy"], Measurement)
+    assert isinstance(costs(write(tmp_path / "t.json", made), GRID)["training_energy"], Measurement)
 
 
 def test_nothing_emitted_is_a_figure_too(tmp_path: Path) -> None:
     """A training on its own sun: 0 kg is known, and not the same as missing."""
-    found = record.costs(write(tmp_path / "t.json", replace(GOOD, kilograms=0.0)), GRID)["training_co2e"]
+    found = costs(write(tmp_path / "t.json", replace(GOOD, kilograms=0.0)), None)["training_co2e"]
     assert isinstance(found, Measurement)
     assert found.value == 0.0
 
 
 def test_no_record_is_missing(tmp_path: Path) -> None:
-    found = record.costs(tmp_path / "none.json", None)["training_co2e"]
+    found = costs(tmp_path / "none.json", None)["training_co2e"]
     assert isinstance(found, Missing)
     assert "cannot be read" in found.reason
 
@@ -428,7 +433,7 @@ def test_what_is_no_small_regular_file_is_not_read(kind: str, tmp_path: Path) ->
     else:
         with path.open("wb") as file:
             file.truncate(1 << 40)
-    found = record.costs(path, None)["training_energy"]
+    found = costs(path, None)["training_energy"]
     assert isinstance(found, Missing)
     assert ("larger than 8 MiB" if kind == "large" else "no regular file") in found.reason
 
@@ -439,14 +444,98 @@ def test_codecarbon_s_file_is_summed_over_its_runs(tmp_path: Path) -> None:
         "timestamp,run_id,duration,emissions,energy_consumed,country_name\n"
         "t0,a,10,0.01,0.1,France\nt1,a,20,0.03,0.3,France\nt2,b,5,0.5,1.0,Poland\n"
     )
-    found = record.costs(path, None)
+    found = costs(path, None)
     energy, emitted = found["training_energy"], found["training_co2e"]
     assert isinstance(energy, Measurement)
     assert isinstance(emitted, Measurement)
     assert energy.value == pytest.approx(1.3 * 3.6e6)
     assert emitted.value == pytest.approx(0.53)
     assert energy.method == emitted.method == "estimated"
-    assert "France, Poland" in energy.detail
+    assert "France, Poland" in emitted.detail
+    by_grid = costs(path, GRID)["training_co2e"]
+    assert isinstance(by_grid, Measurement)
+    assert by_grid.value == pytest.approx(0.13), "1.3 kWh at the budget's 100 g/kWh"
+
+
+@pytest.mark.parametrize("own", [None, 1e-5, 1e-3])
+def test_the_budget_s_intensity_goes_before_the_record_s(own: float | None, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.json", replace(GOOD, kilograms=own))
+    told = record.costs(path, GRID)
+    emitted = told.measurements["training_co2e"]
+    assert isinstance(emitted, Measurement)
+    assert emitted.value == pytest.approx(0.0002)
+    assert told.trained == Trained({"cpu": "counter"}, pytest.approx(GRID.intensity))
+
+
+def test_a_cost_says_how_it_came_about(tmp_path: Path) -> None:
+    made = replace(GOOD, joules=8000.0, method="integrated", domains=(DOMAIN, BOARD), kilograms=0.0008)
+    told = record.costs(write(tmp_path / "t.json", made), None)
+    assert told.trained == Trained({"cpu": "counter", "gpu": "integrated"}, pytest.approx(1e-7))
+    metered = replace(GOOD, joules=9000.0, method="metered", domains=(DOMAIN, METER))
+    assert record.costs(write(tmp_path / "t.json", metered), None).trained == Trained({"system": "metered"}, None)
+    assert record.costs(write(tmp_path / "t.json", replace(GOOD, exit=1)), None).trained is None
+
+
+ACCEPTED = """version: 1
+models: [{{name: net, path: net.fake.yaml, training: t.json}}]
+rules:
+  - {{id: energy, metric: training_energy, max_increase: 5%}}
+  - {{id: emissions, metric: training_co2e, max_increase: 5%}}
+{carbon}"""
+CARBON = "carbon: {intensity: 100 g/kWh, source: made up, year: 2025}\n"
+WHOLE = replace(GOOD, joules=8000.0, domains=(DOMAIN, replace(BOARD, method="counter")), kilograms=0.0008)
+
+
+@pytest.mark.parametrize(
+    ("then", "carbon", "energy", "emissions"),
+    [
+        (WHOLE, CARBON, "pass: ", "pass: "),
+        (replace(WHOLE, host="another"), CARBON, "pass: ", "pass: "),
+        (
+            replace(WHOLE, joules=8800.0, domains=(replace(DOMAIN, joules=8000.0), WHOLE.domains[1])),
+            CARBON,
+            "fail",
+            "fail",
+        ),
+        (GOOD, CARBON, "counter of gpu was counter, is absent", "counter of gpu was counter, is absent"),
+        (
+            replace(WHOLE, method="integrated", domains=(DOMAIN, BOARD)),
+            CARBON,
+            "counter of gpu was counter, is integrated",
+            "counter of gpu was counter, is integrated",
+        ),
+        (WHOLE, CARBON.replace("100", "50"), "pass: ", "intensity was 100.000 g/kWh, is 50.0000 g/kWh"),
+        (replace(WHOLE, kilograms=1e-6), CARBON, "pass: ", "pass: "),
+        (replace(WHOLE, kilograms=1e-6), "", "pass: ", "intensity was 100.000 g/kWh, is 0.450000 g/kWh"),
+    ],
+)
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_trainings_compare_where_they_were_counted_alike(  # noqa: PLR0917 - a table and two fixtures
+    then: Record,
+    carbon: str,
+    energy: str,
+    emissions: str,
+    at_hand: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against an accepted baseline, whether its model file is measured again or not."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "t.json", WHOLE)
+    Path("net.fake.yaml").write_text("fake: 1\nsize: 1 MB\n")
+    Path("budgets.yaml").write_text(ACCEPTED.format(carbon=CARBON))
+    assert door.run(["baseline", "accept", "net", "--reason", "first"]) == 0
+    write(tmp_path / "t.json", then)
+    if not at_hand:
+        Path("net.fake.yaml").write_text("fake: 1\nsize: 2 MB\n")
+    Path("budgets.yaml").write_text(ACCEPTED.format(carbon=carbon))
+    door.run(["check", "--strict", "--report", "json=v.json"])
+    rules = {one["rule"]: one for one in json.loads(Path("v.json").read_text())["rules"]}
+    for rule, expected in (("energy", energy), ("emissions", emissions)):
+        said = f"{rules[rule]['status']}: {rules[rule]['reason']}"
+        assert expected in said
+        if "was" in expected:
+            assert said.startswith("inconclusive: ")
 
 
 BUDGET = """version: 1
