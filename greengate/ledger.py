@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from greengate.budget import CarbonBudget
@@ -89,6 +89,32 @@ def bounds(period: str) -> tuple[datetime.date, datetime.date]:
         first, months = int(part), 1
     end = first + months
     return datetime.date(int(year), first, 1), datetime.date(int(year) + end // 13, (end - 1) % 12 + 1, 1)
+
+
+def is_over(period: str, today: datetime.date) -> bool:
+    """Tell whether a period ended before a day."""
+    return bounds(period)[1] <= today
+
+
+def of_today(period: str, today: datetime.date) -> str:
+    """Return the month, quarter or year of a day, as long as another period."""
+    _, _, part = period.partition("-")
+    if not part:
+        return f"{today.year}"
+    return f"{today.year}-Q{(today.month + 2) // 3}" if part.startswith("Q") else f"{today.year}-{today.month:02}"
+
+
+def current(budget: CarbonBudget, of_change: Sequence[CarbonBudget], today: datetime.date) -> CarbonBudget:
+    """Return the target branch's carbon budget as it judges: for the change's period of today where its own is over.
+
+    So whoever writes the next period is judged in it, by what the target branch allows. One that is locked follows one
+    that is locked.
+    """
+    if not is_over(budget.period, today):
+        return budget
+    alike = (one.period for one in of_change if one.locked == budget.locked)
+    following = next((one for one in alike if bounds(one)[0] <= today < bounds(one)[1]), budget.period)
+    return replace(budget, period=following)
 
 
 def counted_for(budget: CarbonBudget, ledgers: Sequence[Ledger], under: Literal["base", "head"]) -> Ledger:

@@ -190,7 +190,12 @@ def outcome(made: Case) -> Outcome:
         ([entry(30.0), entry(19.0, name="b.json")], False, Status.PASS, "1.00 kg left"),
         ([entry(30.0), entry(20.0, name="b.json")], False, Status.PASS, "left"),
         ([entry(30.0), entry(20.1, name="b.json")], False, Status.FAIL, "100 g too much"),
-        ([entry(60.0, day="2026-09-30"), entry(60.0, day="2027-01-01")], False, Status.PASS, "50.0 kg left"),
+        (
+            [entry(60.0, day="2026-09-30"), entry(60.0, day="2027-01-01")],
+            False,
+            Status.PASS,
+            "50.0 kg left; no training began in the period",
+        ),
         ([entry(30.0), entry(1.0, "estimated")], False, Status.INCONCLUSIVE, "only estimated"),
         ([entry(30.0), entry(1.0, "estimated")], True, Status.PASS, "19.0 kg left"),
         ([entry(30.0), entry(21.0, "estimated")], True, Status.FAIL, "1.00 kg too much"),
@@ -241,6 +246,74 @@ def test_another_period_does_not_hide_the_targets() -> None:
         "period 2027-Q1": Status.PASS,
         "period 2026-Q4": Status.FAIL,
     }
+
+
+@pytest.mark.parametrize(
+    ("period", "following"), [("2026-Q3", "2026-Q4"), ("2026-10", "2026-11"), ("2025", "2026"), ("1990-Q4", "2026-Q4")]
+)
+def test_a_period_that_is_over_lets_nothing_pass(period: str, following: str) -> None:
+    """What is trained now counts nowhere: the next one has to be written."""
+    day = str(ledger.bounds(period)[0])
+    found = outcome(case(budget(50.0, period), [entry(1.0, day=day), entry(400.0)]))
+    assert found.status is Status.INCONCLUSIVE
+    assert found.reason == f"the period {period} is over, so that nothing trained now is counted"
+    assert f"`period: {following}`" in found.help
+    spent = outcome(case(budget(50.0, period), [entry(51.0, day=day)]))
+    assert spent.status is Status.FAIL, "what is known to be too much stays so"
+
+
+@pytest.mark.parametrize("period", ["2026-Q4", "2026-11", "2026"])
+def test_a_period_holds_until_its_last_day(period: str) -> None:
+    last = ledger.bounds(period)[1] - datetime.timedelta(days=1)
+    made = case(budget(50.0, period), [entry(1.0)])
+    assert outcome(replace(made, today=last)).status is Status.PASS
+    assert outcome(replace(made, today=last + datetime.timedelta(days=1))).status is Status.INCONCLUSIVE
+
+
+def test_a_period_to_come_says_when_it_begins() -> None:
+    found = outcome(case(budget(50.0, "2027-Q1"), [entry(1.0)]))
+    assert found.status is Status.PASS
+    assert found.reason.endswith("50.0 kg left; no training began in the period, which begins on 2027-01-01")
+
+
+@pytest.mark.parametrize(
+    ("own", "emitted", "statuses"),
+    [
+        (budget(20.0), 15.0, {"period 2026-Q4": (Status.PASS, "both")}),
+        (budget(500.0), 15.0, {"period 2026-Q4": (Status.PASS, "both")}),
+        (budget(500.0), 25.0, {"period 2026-Q4": (Status.FAIL, "base")}),  # what was allowed so far binds
+        (
+            budget(500.0, "2027-Q1"),  # not yet that of today
+            15.0,
+            {"period 2027-Q1": (Status.PASS, "head"), "period 2026-Q3": (Status.INCONCLUSIVE, "base")},
+        ),
+        (budget(20.0, "2026-Q3"), 15.0, {"period 2026-Q3": (Status.INCONCLUSIVE, "both")}),
+        (None, 15.0, {"period 2026-Q3": (Status.INCONCLUSIVE, "base")}),
+        (
+            replace(budget(500.0), locked=True),  # stands in for no other that is not locked
+            15.0,
+            {"period 2026-Q4": (Status.PASS, "head"), "period 2026-Q3": (Status.INCONCLUSIVE, "base")},
+        ),
+    ],
+)
+def test_whoever_writes_the_next_period_is_judged_in_it(
+    own: CarbonBudget | None, emitted: float, statuses: dict[str, tuple[Status, str]]
+) -> None:
+    """The target branch's is over; were it inconclusive whatever a change does, no change could write the next."""
+    old = entry(1.0, day="2026-08-01", name="old.json")
+    verdict = judge(case(own, [entry(emitted), old], budget(20.0, "2026-Q3"), with_base=True))
+    assert {one.model: (one.status, one.under) for one in verdict.outcomes} == statuses
+    for one in verdict.outcomes:
+        assert isinstance(comparison_of(verdict, one).candidate, Measurement)
+    assert load(dump(verdict), "v.json") == verdict
+
+
+def test_a_period_that_was_overspent_ends_with_the_next() -> None:
+    old = entry(100.0, day="2026-08-01", name="old.json")
+    made = case(budget(20.0), [entry(15.0), old], budget(20.0, "2026-Q3"), with_base=True)
+    assert outcome(made).status is Status.PASS
+    (said,) = carbon_texts(made)
+    assert said.startswith("2026-Q4, at most 20.0 CO2e: 1 training measured, 15.0 kg; 5.00 kg left")
 
 
 @pytest.mark.parametrize(
