@@ -69,6 +69,8 @@ def _counted(trial: Trial, metric: str) -> Change | None:
         return None
     if not (isinstance(before, Measurement) and isinstance(after, Measurement)):
         return None
+    if not before.value > 0:
+        return None
     ratio, twice = after.value / before.value, 2 * known.error
     return Change(ratio - 1, ratio * (1 - twice) - 1, ratio * (1 + twice) - 1, "counted", irreducible=twice)
 
