@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -26,6 +27,9 @@ LimitKind = Literal[
 ]
 Severity = Literal["fail", "warn", "off"]
 OnInconclusive = Literal["fail", "warn"]
+
+#: A year, a quarter or a month, within the years of the calendar that any training is of.
+PERIOD = r"(?:199[0-9]|20[0-9]{2}|2100)(?:-(?:Q[1-4]|0[1-9]|1[0-2]))?"
 
 
 @dataclass(frozen=True)
@@ -237,6 +241,10 @@ class CarbonBudget:
     records: tuple[str, ...]
     allow_estimated: bool = False
     locked: bool = False
+
+    def __post_init__(self) -> None:
+        if not re.fullmatch(PERIOD, self.period):
+            raise ValueError(f"{self.period!r} is no month, quarter or year from 1990 to 2100")
 
 
 @dataclass(frozen=True)

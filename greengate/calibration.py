@@ -17,6 +17,10 @@ from dataclasses import dataclass, field
 
 #: Models that a calibration needs.
 FEWEST = 20
+#: Numbers of a model beyond this, or below one by it, are no measurement; their squares would overflow.
+_MOST = 1e30
+#: By which share, or how much, a fit and an error may differ from what another version of numpy finds again.
+_ROUNDING, _LEAST = 1e-6, 1e-9
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,32 @@ def error_of(misses: Sequence[float]) -> float:
     """
     sizes = sorted(map(abs, misses))
     return sizes[min(len(sizes), math.ceil(0.95 * (len(sizes) + 1))) - 1]
+
+
+def flaw(found: Calibration) -> str:
+    """Say what of a calibration cannot be, or does not follow from its own models; empty where all does."""
+    fit, points = found.fit, found.models
+    if len(points) < FEWEST or len({one.family for one in points}) < 2:
+        return f"it has {len(points)} models, and {FEWEST} of two families or more are needed"
+    if not found.counters:
+        return "it names no counter that it was measured with"
+    for one in points:
+        if not all(1 / _MOST < number < _MOST for number in (one.instructions, one.traffic, one.seconds, one.joules)):
+            return f"instructions, traffic, seconds or joules of {one.model} cannot be"
+    if min(fit.instruction_joules, fit.byte_joules, fit.watts, fit.instruction_seconds, fit.byte_seconds) < 0:
+        return "a coefficient of its fit is below zero"
+    expected = fitted(points)
+    for one in points:
+        for seconds in (None, one.seconds):
+            own, told = (each.joules(one.instructions, one.traffic, seconds) for each in (fit, expected))
+            if not (own > 0 and math.isclose(own, told, rel_tol=_ROUNDING)):
+                return (
+                    f"its fit is not that of its models: {own:.6g} J for {one.model}, where theirs gives {told:.6g} J"
+                )
+    error = error_of(held_out(points))
+    if not math.isclose(error, found.error, rel_tol=_ROUNDING, abs_tol=_LEAST):
+        return f"its error is not that of its models: {found.error:.6g}, where families held out give {error:.6g}"
+    return "" if found.error > 0 else "an error of 0 cannot be"
 
 
 def outside(points: Sequence[Gauged], instructions: float, traffic: float) -> str:

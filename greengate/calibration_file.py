@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from greengate import codec
-from greengate.calibration import Calibration
+from greengate import codec, files
+from greengate.calibration import Calibration, flaw
 from greengate.errors import Diagnostic, GreengateError, Span
 from greengate.profile_file import dump as _dump
 from greengate.profile_file import parse
 
 SCHEMA = "greengate.calibration/1"
+_LARGEST = 8 << 20
 _HELP = "write one with `greengate calibrate` on a machine that counts energy"
 
 
@@ -22,12 +23,12 @@ def dump(calibration: Calibration) -> str:
 def read(path: Path, shown: str, span: Span | None = None) -> Calibration:
     """Read the calibration that a budget names at `span`. Raises GreengateError `calibration-invalid`."""
     try:
-        fields = parse(path.read_text("utf-8"), shown)
+        fields = parse(files.read_small(path, _LARGEST).decode("utf-8"), shown)
         if (schema := fields.pop("schema", None)) != SCHEMA:
             raise ValueError(f"$.schema: {schema!r} is not {SCHEMA!r}")
         found: Calibration = codec.decode(Calibration, fields)
-        if not found.models or not found.error > 0 or any(min(_numbers(one)) <= 0 for one in found.models):
-            raise ValueError("no models, no error, or a model without instructions, traffic, seconds or joules")
+        if why := flaw(found):
+            raise ValueError(why)
         return found
     except OSError as error:
         raise _invalid(f"cannot read {shown!r}: {error.strerror or error}", span) from error
@@ -35,10 +36,6 @@ def read(path: Path, shown: str, span: Span | None = None) -> Calibration:
         raise _invalid(f"{shown}: {error.diagnostics[0].message}", span) from error
     except (codec.CodecError, ValueError, OverflowError) as error:
         raise _invalid(f"{shown}: {error}", span) from error
-
-
-def _numbers(point: object) -> tuple[float, ...]:
-    return tuple(getattr(point, name) for name in ("instructions", "traffic", "seconds", "joules"))
 
 
 def _invalid(message: str, span: Span | None) -> GreengateError:

@@ -8,15 +8,24 @@ from dataclasses import replace
 
 from greengate import estimate, stats
 from greengate.comparison import Basis, Change, Comparison, FirstLook
-from greengate.metrics import METRICS, Metric, name_of, ordered
-from greengate.profile import Gpu, Hardware, Interval, Launch, Measurement, Missing, Profile, Trial, Workload
-from greengate.simulation import Simulation
-from greengate.units import format_quantity
+from greengate.differences import (
+    hardware_difference,
+    power_difference,
+    runtime_difference,
+    simulation_difference,
+    training_difference,
+    workload_difference,
+)
+from greengate.metrics import METRICS, TRAINING, Metric, name_of, ordered
+from greengate.profile import Interval, Launch, Measurement, Missing, Profile, Trial
 
 Comparisons = Mapping[str, Comparison]
 
 #: The metric that a calibration gives.
 CALIBRATED = "energy_per_1k"
+
+_MEASURE = "measure the baseline's model file beside the candidate, or accept a new baseline here"
+_TRACK = "track both trainings with the same counters, name one `carbon:` for both, or accept a new baseline"
 
 NOT_MEASURED = Missing("it was not measured", "skipped")
 
@@ -59,6 +68,8 @@ def _counted(trial: Trial, metric: str) -> Change | None:
     if metric != CALIBRATED or known is None or known != trial.baseline.calibrated:
         return None
     if not (isinstance(before, Measurement) and isinstance(after, Measurement)):
+        return None
+    if not before.value > 0:
         return None
     ratio, twice = after.value / before.value, 2 * known.error
     return Change(ratio - 1, ratio * (1 - twice) - 1, ratio * (1 + twice) - 1, "counted", irreducible=twice)
@@ -127,7 +138,8 @@ def _measured(profile: Profile, metric: str) -> Measurement | Missing:
 
 def _compare(metric: Metric, baseline: Profile, candidate: Profile, together: bool = False) -> Comparison:
     before, after = _measured(baseline, metric.id), _measured(candidate, metric.id)
-    unlike = None if together else _difference(metric, baseline, candidate)
+    # Trainings are apart, whoever was measured together.
+    unlike = _difference(metric, baseline, candidate) if metric.id in TRAINING or not together else None
     return Comparison(metric.id, before, after, _change(metric, before, after, unlike))
 
 
@@ -143,7 +155,7 @@ def _change(
         return Missing(
             f"not comparable with the baseline: {unlike}",
             "incomparable",
-            "measure the baseline's model file beside the candidate, or accept a new baseline here",
+            _TRACK if metric.id in TRAINING else _MEASURE,
         )
     relative, plain = metric.dimension != "ratio", before.interval is None and after.interval is None
     steady = metric.kind in ("exact", "declared")
@@ -185,11 +197,13 @@ def _bounds(measurement: Measurement) -> tuple[float, float]:
 
 def _difference(metric: Metric, baseline: Profile, candidate: Profile) -> str | None:
     """Name the first thing that makes two profiles unlike for a metric, or None."""
+    if metric.id in TRAINING:
+        return training_difference(baseline.trained, candidate.trained, emissions=metric.id == "training_co2e")
     if metric.workload_free:
         return None
     found = workload_difference(baseline.workload, candidate.workload)
     if found is None and (metric.runtime_bound or metric.simulated or metric.kind == "noisy"):
-        found = _first("runtime", dict(baseline.runtime), dict(candidate.runtime))
+        found = runtime_difference(baseline.runtime, candidate.runtime)
     if found is None and metric.kind == "noisy":
         found = hardware_difference(baseline.hardware, candidate.hardware)
     if found is None and metric.id in estimate.METERED:
@@ -200,90 +214,3 @@ def _difference(metric: Metric, baseline: Profile, candidate: Profile) -> str | 
         # The runtime picks its kernels, and with them its buffers, by what the processor can do.
         found = hardware_difference(baseline.hardware, candidate.hardware, ("architecture", "extensions"))
     return found
-
-
-def workload_difference(baseline: Workload, candidate: Workload) -> str | None:
-    """Name the first field in which two workloads differ, or None."""
-    for field in ("batch_size", "threads", "precision"):
-        if (found := _first(field, getattr(baseline, field), getattr(candidate, field))) is not None:
-            return found
-    if (found := _first("setting", dict(baseline.settings), dict(candidate.settings))) is not None:
-        return found
-    before = {item.name: (item.dtype, item.shape) for item in baseline.inputs}
-    after = {item.name: (item.dtype, item.shape) for item in candidate.inputs}
-    # Two versions of a network may name and shape their inputs differently; that is a difference in the work.
-    return _first("inputs", before, after) or _first("feed", baseline.feed, candidate.feed)
-
-
-def hardware_difference(
-    baseline: Hardware,
-    candidate: Hardware,
-    fields: Sequence[str] = ("cpu", "architecture", "cores", "extensions", "cpu_share", "gpus"),
-) -> str | None:
-    """Name the first of the fields in which two machines differ, or None."""
-    for name in fields:
-        before, after = getattr(baseline, name), getattr(candidate, name)
-        if name == "gpus":
-            before, after = _boards(before), _boards(after)
-        if (found := _first(_SPOKEN.get(name, name), before, after)) is not None:
-            return found
-    return None
-
-
-def simulation_difference(baseline: Simulation | None, candidate: Simulation | None, cache: bool) -> str | None:
-    """Name the first field in which two simulated processors differ, or None; `cache`: theirs counts too."""
-    if baseline is None or candidate is None:
-        return "a profile does not say on which simulated processor it was counted"
-    return (
-        _first("instruction set", baseline.instruction_set, candidate.instruction_set)
-        or _first("valgrind", baseline.valgrind, candidate.valgrind)
-        or _first("library", dict(baseline.libraries), dict(candidate.libraries))
-        or (_first("simulated cache", baseline.cache, candidate.cache) if cache else None)
-    )
-
-
-#: How messages call a field whose name is not a word.
-_SPOKEN = {"cpu_share": "the CPU limit of the container", "gpus": "GPU"}
-
-
-def _boards(gpus: Sequence[Gpu]) -> dict[str, dict[str, object]]:
-    """Return what is compared of each board, by its place."""
-    return {
-        str(place): {
-            "name": gpu.name,
-            "memory": format_quantity(gpu.memory, "bytes"),
-            "power limit": f"{gpu.power_limit:g} W",
-            "partition": gpu.partition or "none",
-        }
-        for place, gpu in enumerate(gpus)
-    }
-
-
-def power_difference(baseline: Profile, candidate: Profile) -> str | None:
-    """Name the counters of energy that one profile rests on and the other does not, or None."""
-    before, after = (
-        {domain.id: domain.method for domain in profile.power.domains} if profile.power is not None else {}
-        for profile in (baseline, candidate)
-    )
-    if gone := [name for name in before if name not in after]:
-        return f"the counter {', '.join(gone)} that the baseline was metered with is not here any more"
-    if new := [name for name in after if name not in before]:
-        return f"the counter {', '.join(new)} was not there for the baseline"
-    return next(
-        (f"{name} was {before[name]}, is {after[name]}" for name in before if before[name] != after[name]), None
-    )
-
-
-def _first(name: str, before: object, after: object) -> str | None:
-    if before == after:
-        return None
-    if isinstance(before, dict) and isinstance(after, dict):
-        key = next(key for key in [*before, *after] if before.get(key) != after.get(key))
-        return _first(f"{name} {key}", before.get(key, "absent"), after.get(key, "absent"))
-    return f"{name} was {_plain(before)}, is {_plain(after)}"
-
-
-def _plain(value: object) -> str:
-    if isinstance(value, dict):
-        return str(value.get("name", value))
-    return "none" if value is None else " ".join(map(str, value)) if isinstance(value, tuple) else str(value)

@@ -65,6 +65,21 @@ def create_exclusive(path: Path, text: str) -> bool:
     return True
 
 
+def read_small(path: Path, most: int) -> bytes:
+    """Return the bytes of a regular file of so many at most. Raises OSError, which says why in words."""
+    # A pipe would be waited for, a device never end.
+    with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        about = os.fstat(file.fileno())
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, "It is no regular file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"It is larger than {most >> 20} MiB")
+    return content
+
+
 def sha256(path: Path) -> str:
     """Return the hex digest of a file's bytes, read in pieces. Raises OSError."""
     digest = hashlib.sha256()

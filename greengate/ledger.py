@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from greengate.budget import CarbonBudget
@@ -17,11 +17,14 @@ RULE, METRIC = "carbon_budget", "training_co2e"
 
 @dataclass(frozen=True)
 class Entry:
-    """One training: the file of its record, what tells it from others, the day it began (UTC), kg CO2e or why not."""
+    """One training: the file of its record, what tells it from others, the day it began (UTC), kg CO2e or why not.
+
+    Where nobody knows when it began it may be of any period.
+    """
 
     file: str
     digest: str
-    started: datetime.date
+    started: datetime.date | None
     emitted: Measurement | Missing
 
 
@@ -88,6 +91,32 @@ def bounds(period: str) -> tuple[datetime.date, datetime.date]:
     return datetime.date(int(year), first, 1), datetime.date(int(year) + end // 13, (end - 1) % 12 + 1, 1)
 
 
+def is_over(period: str, today: datetime.date) -> bool:
+    """Tell whether a period ended before a day."""
+    return bounds(period)[1] <= today
+
+
+def of_today(period: str, today: datetime.date) -> str:
+    """Return the month, quarter or year of a day, as long as another period."""
+    _, _, part = period.partition("-")
+    if not part:
+        return f"{today.year}"
+    return f"{today.year}-Q{(today.month + 2) // 3}" if part.startswith("Q") else f"{today.year}-{today.month:02}"
+
+
+def current(budget: CarbonBudget, of_change: Sequence[CarbonBudget], today: datetime.date) -> CarbonBudget:
+    """Return the target branch's carbon budget as it judges: for the change's period of today where its own is over.
+
+    So whoever writes the next period is judged in it, by what the target branch allows. One that is locked follows one
+    that is locked.
+    """
+    if not is_over(budget.period, today):
+        return budget
+    alike = (one.period for one in of_change if one.locked == budget.locked)
+    following = next((one for one in alike if bounds(one)[0] <= today < bounds(one)[1]), budget.period)
+    return replace(budget, period=following)
+
+
 def counted_for(budget: CarbonBudget, ledgers: Sequence[Ledger], under: Literal["base", "head"]) -> Ledger:
     """Return the ledger of one carbon budget, an empty one where there is none; without a file it is the only one."""
     kept = (one for one in ledgers if one.under == under and one.file in ("", budget.span.file))
@@ -97,7 +126,7 @@ def counted_for(budget: CarbonBudget, ledgers: Sequence[Ledger], under: Literal[
 def account(ledger: Ledger, budget: CarbonBudget) -> Account:
     """Sort a ledger's trainings by the budget's period, each by its own beginning."""
     first, after = bounds(budget.period)
-    inside = [one for one in ledger.entries if first <= one.started < after]
+    inside = [one for one in ledger.entries if one.started is None or first <= one.started < after]
     known = [one for one in inside if isinstance(one.emitted, Measurement)]
     estimated = tuple(
         one for one in known if isinstance(one.emitted, Measurement) and one.emitted.method == "estimated"
@@ -106,7 +135,7 @@ def account(ledger: Ledger, budget: CarbonBudget) -> Account:
         measured=tuple(one for one in known if one not in estimated),
         estimated=estimated,
         unknown=tuple(one for one in inside if isinstance(one.emitted, Missing)),
-        outside=tuple(one for one in ledger.entries if not first <= one.started < after),
+        outside=tuple(one for one in ledger.entries if one not in inside),
     )
 
 

@@ -142,6 +142,10 @@ METRICS: dict[str, Metric] = _Table({row.id: row for row in _ROWS})
 SIMULATED = tuple(name for name, row in METRICS.items() if row.simulated)
 
 
+#: What training cost, by its record.
+TRAINING = ("training_energy", "training_co2e")
+
+
 def family_of(id: str) -> str:
     """Return the row that a metric has: `accuracy` for `accuracy.f1`, else its own id."""
     return id.partition(".")[0] if _named(id) else id

@@ -72,6 +72,17 @@ class Window:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """How a training's cost came about: what counted it, kind -> weakest method, and its kg CO2e a joule if known.
+
+    A kind is that of a Domain, or `codecarbon`.
+    """
+
+    counters: Mapping[str, EnergyMethod]
+    intensity: float | None = None
+
+
+@dataclass(frozen=True)
 class Power:
     """The counters of energy a profile rests on, and the watts of each while the loaded models were idle."""
 

@@ -14,7 +14,7 @@ from typing import Literal
 from greengate.answers import Answers
 from greengate.calibration import Calibrated
 from greengate.generation import Generation
-from greengate.power import Domain, Power, Window
+from greengate.power import Domain, Power, Trained, Window
 from greengate.simulation import Simulation
 
 Method = Literal[
@@ -259,6 +259,7 @@ class Profile:
     simulation: Simulation | None = None
     answers: Mapping[str, Answers] = field(default_factory=dict)
     calibrated: Calibrated | None = None
+    trained: Trained | None = None
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,8 @@ def _of_a_period(case: Case, outcome: Outcome) -> Comparison | None:
     under: Literal["base", "head"] = "base" if outcome.under == "base" else "head"
     policy = case.base if under == "base" and case.base is not None else case.budget
     budget = next((one for one in carbon_budgets(policy) if one.limit.span == outcome.span), None)
+    if budget is not None and under == "base":
+        budget = ledger.current(budget, carbon_budgets(case.budget), case.today)
     if budget is None or ledger.named(budget.period) != outcome.model:
         return None
     kept = ledger.counted_for(budget, case.ledgers, under)

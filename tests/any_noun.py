@@ -13,6 +13,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from greengate.budget import PERIOD, CarbonBudget
+
 _SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     str: st.text(max_size=8),
     int: st.integers(),
@@ -20,6 +22,11 @@ _SCALARS: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(allow_nan=False, allow_infinity=False),
     datetime.date: st.dates(),
     type(None): st.none(),
+}
+
+#: Fields that their nouns look into.
+_FIELDS: dict[tuple[Any, str], st.SearchStrategy[Any]] = {
+    (CarbonBudget, "period"): st.from_regex(PERIOD, fullmatch=True),
 }
 
 
@@ -37,7 +44,10 @@ def any_noun(kind: Any) -> st.SearchStrategy[Any]:
         return st.dictionaries(any_noun(args[0]), any_noun(args[1]), max_size=2)
     if dataclasses.is_dataclass(kind):
         hints = typing.get_type_hints(kind)
-        return st.builds(kind, **{item.name: any_noun(hints[item.name]) for item in dataclasses.fields(kind)})
+        fields = {item.name: _FIELDS.get((kind, item.name)) for item in dataclasses.fields(kind)}
+        return st.builds(
+            kind, **{name: any_noun(hints[name]) if known is None else known for name, known in fields.items()}
+        )
     if issubclass(kind, IntEnum):
         return st.sampled_from(kind)
     return _SCALARS[kind]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greengate.calibration import FEWEST, Calibration, Fit, Gauged, error_of, fitted, held_out, outside
+from greengate.calibration import FEWEST, Calibration, Fit, Gauged, error_of, fitted, flaw, held_out, outside
 
 TRUE = Fit(1.2e-9, 0.8e-9, 5.0)
 
@@ -118,3 +119,52 @@ def test_what_lies_outside_of_what_was_measured_is_named(instructions: float, tr
 def test_it_says_what_it_rests_on() -> None:
     found = Calibration("AMD EPYC", "abc", "2026-11-26T04:00:00+00:00", (), {}, "", "", "", 1, TRUE, 0.0421)
     assert found.about == "calibrated on AMD EPYC (abc), 2026-11-26, 0 models, ±4.2 %"
+
+
+def whole(points: Sequence[Gauged], **more: object) -> Calibration:
+    made = Calibration("AMD EPYC", "abc", "2026-11-26", ("powercap:package-0",), {}, "3", "x86", "c", 1, TRUE, 1.0)
+    sound = {"fit": fitted(points), "error": error_of(held_out(points)), "models": tuple(points)}
+    return replace(made, **{**sound, **more})  # type: ignore[arg-type]
+
+
+@given(st.integers(0, 10**6), st.sampled_from([0.003, 0.05, 0.3]), st.integers(FEWEST, 30))
+def test_what_follows_from_its_models_is_sound(seed: int, noise: float, models: int) -> None:
+    found = whole(machine(seed, noise, models))
+    assert flaw(found) == ""
+    rounded = replace(
+        found, error=float(f"{found.error:.8g}"), fit=Fit(*(float(f"{c:.8g}") for c in coefficients(found)))
+    )
+    assert flaw(rounded) == "", "as somebody who writes fewer digits has it"
+
+
+def coefficients(found: Calibration) -> tuple[float, ...]:
+    fit = found.fit
+    return (fit.instruction_joules, fit.byte_joules, fit.watts, fit.instruction_seconds, fit.byte_seconds)
+
+
+POINTS = machine(1, 0.25)
+SOUND = whole(POINTS)
+ODD = Gauged("odd", "a", 1e300, 1e300, 1.0, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (replace(SOUND, error=0.001), "its error is not that of its models: 0.001, where families held out give 0.7"),
+        (replace(SOUND, error=SOUND.error * (1 - 1e-5)), "its error"),
+        (replace(SOUND, error=1e308), "its error"),
+        (replace(SOUND, fit=replace(SOUND.fit, watts=-1e3)), "a coefficient of its fit is below zero"),
+        (replace(SOUND, fit=replace(SOUND.fit, watts=SOUND.fit.watts * 1.01)), "its fit"),
+        (replace(SOUND, fit=replace(SOUND.fit, byte_seconds=SOUND.fit.byte_seconds * 1.01)), "its fit"),
+        (replace(SOUND, fit=Fit(0.0, 0.0, 0.0)), "its fit is not that of its models: 0 J"),
+        (replace(SOUND, fit=Fit(1e308, 1e308, 1e308)), "its fit is not that of its models: inf J"),
+        (replace(SOUND, counters=()), "it names no counter"),
+        (replace(SOUND, models=SOUND.models[:3]), "it has 3 models, and 20 of two families or more are needed"),
+        (whole(POINTS, models=tuple(replace(one, family="a") for one in POINTS)), "of two families or more"),
+        (whole(POINTS, models=(*POINTS, ODD)), "instructions, traffic, seconds or joules of odd cannot be"),
+        (whole(POINTS, models=(*POINTS, replace(POINTS[0], model="m", joules=0.0))), "joules of m cannot be"),
+        (whole(POINTS, models=tuple(POINTS[1:])), "its fit is not that of its models"),
+    ],
+)
+def test_a_calibration_is_held_against_its_own_models(found: Calibration, words: str) -> None:
+    assert words in flaw(found)

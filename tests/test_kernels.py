@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nouns import profile
 
-from greengate.compare import compare_profiles, simulation_difference
+from greengate.compare import compare_profiles
 from greengate.comparison import Change
+from greengate.differences import simulation_difference
 from greengate.layers import attribute
 from greengate.layers.kernels import MADE, MOST, called, contributions
 from greengate.profile import Interval, Measurement, Missing, Profile

@@ -146,7 +146,8 @@ def test_a_layer_stands_on_one_line_without_its_zeros() -> None:
   "power": null,
   "simulation": null,
   "answers": {},
-  "calibrated": null
+  "calibrated": null,
+  "trained": null
 }
 """)
     assert profile_file.load(text, "p.json").layers == LAYERS  # type: ignore[union-attr]

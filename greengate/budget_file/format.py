@@ -218,7 +218,7 @@ _CARBON_BUDGET = Keys(
     {
         "max": Key(Quantity("mass"), "The most CO2e that trainings may emit in the period.", "50 kg", required=True),
         "period": Key(
-            Text(PERIOD, 'write a quarter, a month or a year: `2026-Q4`, `2026-11`, `"2026"`'),
+            Text(PERIOD, 'write a quarter, a month or a year from 1990 to 2100: `2026-Q4`, `2026-11`, `"2026"`'),
             "The period, in UTC, by when trainings began.",
             "2026-Q4",
             required=True,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Literal
 
+from greengate.budget import PERIOD as _PERIOD
 from greengate.budget import LimitKind
 from greengate.metrics import METRICS, Metric
 from greengate.units import EXAMPLES, Dimension
@@ -18,8 +19,8 @@ END = r"$(?!\n)"  # Python's `$` alone would let a line break follow
 ANYTHING = r"\S"
 ONE_LINE = rf"^\S(?:.*\S)?{END}"
 NAME = rf"^[A-Za-z0-9_][A-Za-z0-9_.-]{{0,99}}{END}"
+PERIOD = rf"^{_PERIOD}{END}"
 COUNTRY = rf"^[A-Z]{{3}}{END}"
-PERIOD = rf"^[0-9]{{4}}(?:-(?:Q[1-4]|0[1-9]|1[0-2]))?{END}"
 DAYS = rf"^[1-9][0-9]{{0,3}} ?d{END}"
 SELECTOR = rf"^\S{{1,200}}{END}"
 CODE = rf"^(?:[^:]*/)?[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*{END}"

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-import csv
-import datetime
 import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greengate import codec, profile_file
+from greengate import codec, files, git, profile_file
 from greengate.budget import Carbon
+from greengate.carbon import emissions_csv
+from greengate.carbon.emissions_csv import MOST_JOULES, MOST_KILOGRAMS, MOST_SECONDS
+from greengate.errors import GreengateError
 from greengate.ledger import Entry
-from greengate.power import WEAKEST, DomainKind, EnergyMethod
+from greengate.power import WEAKEST, DomainKind, EnergyMethod, Trained
 from greengate.profile import Measurement, Missing
+from greengate.units import format_quantity
 
 SCHEMA = "greengate.training/1"
-_JOULES_A_KWH = 3.6e6
+#: Bytes that a record's file may have: thousands of codecarbon's runs.
+LARGEST = 8 << 20
+#: kg CO2e a joule between which any grid or plant lies that emits at all: 0.01 g/kWh and 10 kg/kWh.
+_INTENSITIES = 1e-5 / 3.6e6, 10 / 3.6e6
+_NO_INTENSITY = Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
+#: By which share a sum may differ from its parts, which somebody wrote with fewer digits.
+_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -56,89 +64,154 @@ def dump(record: Record) -> str:
     return profile_file.dump(SCHEMA, codec.encode(record))
 
 
-def costs(path: Path, carbon: Carbon | None) -> dict[str, Measurement | Missing]:
-    """Return `training_energy` and `training_co2e` of a record, greengate's or codecarbon's; or what is wrong.
+@dataclass(frozen=True)
+class Cost:
+    """What a training cost: `training_energy` and `training_co2e`, and how they came about; None where they did not."""
 
-    Emissions that the record does not tell follow from the budget's intensity.
+    measurements: Mapping[str, Measurement | Missing]
+    trained: Trained | None = None
+
+
+def costs(path: Path, carbon: Carbon | None) -> Cost:
+    """Return what a record says that a training cost, greengate's or codecarbon's; or what is wrong.
+
+    Emissions follow from the budget's intensity where it names one, else they are the record's own.
     """
     try:
-        text = path.read_text("utf-8")
+        text = files.read_small(path, LARGEST).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        return _both(Missing(f"the training record {path} cannot be read: {why}", "failed", "run `greengate track`"))
+        return _lacking(Missing(f"the training record {path} cannot be read: {why}", "failed", "run `greengate track`"))
     try:
-        return _of_codecarbon(text, path) if path.suffix == ".csv" else _of_greengate(text, path, carbon)
-    except (ValueError, KeyError, TypeError) as error:
+        return _of_codecarbon(text, path, carbon) if path.suffix == ".csv" else _of_greengate(text, path, carbon)
+    except ValueError as error:
         reason = f"{path} is no training record: {error}"
-        return _both(Missing(reason, "failed", "name a file of `greengate track`, or codecarbon's emissions.csv"))
+        return _lacking(Missing(reason, "failed", "name a file of `greengate track`, or codecarbon's emissions.csv"))
 
 
-def _both(found: Missing) -> dict[str, Measurement | Missing]:
-    return {"training_energy": found, "training_co2e": found}
+def _lacking(found: Missing) -> Cost:
+    return Cost({"training_energy": found, "training_co2e": found})
 
 
-def _of_greengate(text: str, path: Path, carbon: Carbon | None) -> dict[str, Measurement | Missing]:
+def _of_greengate(text: str, path: Path, carbon: Carbon | None) -> Cost:
     record = _parsed(text)
     if record.exit != 0:
         reason = f"{path}: the training ended with exit code {record.exit}, so it is not what the model cost"
-        return _both(Missing(reason, "failed", "track a training that ends well"))
-    if record.joules is None or record.method is None:
-        return _both(Missing(f"{path} holds no joules: {'; '.join(record.absent)}", "failed", "see `greengate doctor`"))
-    energy = Measurement(record.joules, record.method, detail=_made_of(record, path.name))
-    return {"training_energy": energy, "training_co2e": _emitted(record, path.name, carbon)}
+        return _lacking(Missing(reason, "failed", "track a training that ends well"))
+    energy = _energy(record, path.name)
+    if isinstance(energy, Missing):
+        return _lacking(energy)
+    counters: dict[str, EnergyMethod] = {}
+    for one in _parts(record):
+        counters[one.kind] = min(one.method, counters.get(one.kind, one.method), key=WEAKEST.index)
+    return _cost(energy, _own(record, energy), counters, carbon)
+
+
+def _cost(
+    energy: Measurement, own: Measurement | None, counters: Mapping[str, EnergyMethod], carbon: Carbon | None
+) -> Cost:
+    emitted = own if carbon is None else _by_grid(energy, carbon)
+    found = {"training_energy": energy, "training_co2e": _NO_INTENSITY if emitted is None else emitted}
+    return Cost(found, Trained(counters, None if emitted is None else emitted.value / energy.value))
 
 
 def _parsed(text: str) -> Record:
     """Return the record of a file's text. Raises ValueError (CodecError among them) for anything else."""
-    fields = json.loads(text)
-    if not isinstance(fields, dict) or fields.pop("schema", None) != SCHEMA:
+    try:
+        fields = profile_file.parse(text, "")
+    except GreengateError as error:
+        (found,) = error.diagnostics
+        place = f", in line {found.span.line}" if found.span else ""
+        raise ValueError(f"{found.message.removeprefix(': ')}{place}") from error
+    if fields.pop("schema", None) != SCHEMA:
         raise ValueError(f"its schema is not {SCHEMA}")
     record = codec.decode(Record, fields)
-    for what, number in (("joules", record.joules), ("kilograms", record.kilograms), ("seconds", record.seconds)):
-        if number is not None and not (math.isfinite(number) and number >= 0):
-            raise ValueError(f"{number} {what} cannot be")
+    if why := next(_faults(record), ""):
+        raise ValueError(why)
     return record
 
 
-def _made_of(record: Record, name: str) -> str:
-    return f"{name}: {' + '.join(one.id for one in record.domains)}"
+def _faults(record: Record) -> Iterator[str]:
+    """Yield what a record says that cannot be, by itself or beside what else it says."""
+    told: list[tuple[str, float | None, float]] = [
+        ("joules", record.joules, MOST_JOULES),
+        ("kilograms", record.kilograms, MOST_KILOGRAMS),
+        ("seconds", record.seconds, MOST_SECONDS),
+    ]
+    for one in record.domains:
+        told += [(f"joules of {one.id}", one.joules, MOST_JOULES), (f"W of {one.id}", one.peak_watts, MOST_JOULES)]
+    for what, number, most in told:
+        if number is not None and not 0 <= number <= most:
+            yield f"{number} {what} cannot be"
+    if twice := [one.id for one in record.domains if sum(one.id == other.id for other in record.domains) > 1]:
+        yield f"the counter {twice[0]} stands twice in it"
+    if (record.joules is None) != (record.method is None):
+        yield "it has joules without a method, or a method without joules"
+    if record.joules is not None:
+        yield from _unlike_its_domains(record, record.joules)
+    if record.kilograms is not None:
+        yield from _no_emissions(record.kilograms, record)
 
 
-def _emitted(record: Record, name: str, carbon: Carbon | None) -> Measurement | Missing:
-    """Return the emissions that a record tells, else those that its joules make at the budget's intensity."""
+def _unlike_its_domains(record: Record, joules: float) -> Iterator[str]:
+    parts = _parts(record)
+    total = math.fsum(one.joules for one in parts)
+    if not any(one.kind in ("cpu", "system") for one in parts):
+        yield f"it has {joules:g} joules, and no counter of the processor"
+    elif not (joules > 0 and math.isclose(joules, total, rel_tol=_ROUNDING)):
+        yield f"{joules:.9g} joules cannot be: its counters make {total:.9g}"
+    elif record.method != (known := weakest(parts)):
+        yield f"its method is {record.method}, and the weakest of its counters is {known}"
+
+
+def _parts(record: Record) -> tuple[Spent, ...]:
+    # An external meter stands for the whole machine, and nothing is added to it.
+    return tuple(one for one in record.domains if one.kind == "system") or record.domains
+
+
+def _no_emissions(kilograms: float, record: Record) -> Iterator[str]:
+    if not record.joules:
+        yield f"{kilograms} kilograms without joules cannot be"
+        return
+    if not record.intensity.strip():
+        yield f"it does not say by which `intensity` it has {kilograms} kilograms"
+    each = kilograms / record.joules
+    if each and not _INTENSITIES[0] <= each <= _INTENSITIES[1]:
+        yield f"{kilograms:g} kilograms of {record.joules:g} joules cannot be: {format_quantity(each, 'intensity')}"
+
+
+def _energy(record: Record, name: str) -> Measurement | Missing:
     if record.joules is None or record.method is None:
         return Missing(f"{name} holds no joules: {'; '.join(record.absent)}", "failed", "see `greengate doctor`")
-    if record.kilograms is not None:
-        return Measurement(record.kilograms, record.method, detail=f"{_made_of(record, name)} x {record.intensity}")
-    if carbon is not None:
-        kilograms = record.joules * carbon.intensity * carbon.pue
-        return Measurement(kilograms, record.method, detail=f"{_made_of(record, name)} x {carbon.source}")
-    return Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
+    return Measurement(record.joules, record.method, detail=f"{name}: {' + '.join(one.id for one in _parts(record))}")
 
 
-def _runs(text: str) -> Mapping[str, Mapping[str, str]]:
-    """Return the runs of an emissions.csv by id; of a run with several rows the last one is its total."""
-    runs = {row["run_id"]: row for row in csv.DictReader(text.splitlines())}
-    if not runs:
-        raise ValueError("it has no row")
-    for row in runs.values():
-        joules, kilograms = float(row["energy_consumed"]), float(row["emissions"])
-        if not (0 < joules < math.inf and 0 <= kilograms < math.inf):
-            raise ValueError(f"{joules} kWh and {kilograms} kg cannot be")
-    return runs
+def _own(record: Record, energy: Measurement) -> Measurement | None:
+    """Return the emissions that a record itself tells."""
+    if record.kilograms is None:
+        return None
+    return replace(energy, value=record.kilograms, detail=f"{energy.detail} x {record.intensity}")
 
 
-def _of_codecarbon(text: str, path: Path) -> dict[str, Measurement | Missing]:
+def _by_grid(energy: Measurement, carbon: Carbon) -> Measurement:
+    kilograms = energy.value * carbon.intensity * carbon.pue
+    return replace(energy, value=kilograms, detail=f"{energy.detail} x {carbon.source}")
+
+
+def _higher(energy: Measurement, own: Measurement | None, carbon: Carbon | None) -> Measurement | Missing:
+    """Return the higher of two accounts of what a training emitted: the record's own, and the budget's intensity."""
+    told = [*filter(None, (own, None if carbon is None else _by_grid(energy, carbon)))]
+    return max(told, key=lambda one: one.value, default=_NO_INTENSITY)
+
+
+def _of_codecarbon(text: str, path: Path, carbon: Carbon | None) -> Cost:
     """Sum the runs of an emissions.csv."""
-    runs = _runs(text)
-    kilowatt_hours = sum(float(row["energy_consumed"]) for row in runs.values())
-    kilograms = sum(float(row["emissions"]) for row in runs.values())
-    places = ", ".join(sorted({row.get("country_name") or "an unnamed country" for row in runs.values()}))
-    detail = f"{path.name}: codecarbon's own numbers, {len(runs)} runs, intensity of {places}"
-    return {
-        "training_energy": Measurement(kilowatt_hours * _JOULES_A_KWH, "estimated", detail=detail),
-        "training_co2e": Measurement(kilograms, "estimated", detail=detail),
-    }
+    runs = emissions_csv.runs(text)
+    places = ", ".join(sorted({run.place for run in runs}))
+    about = f"{path.name}: codecarbon's own numbers, {len(runs)} runs"
+    energy = Measurement(sum(run.joules for run in runs), "estimated", detail=about)
+    own = replace(energy, value=sum(run.kilograms for run in runs), detail=f"{about}, intensity of {places}")
+    return _cost(energy, own, {"codecarbon": "estimated"}, carbon)
 
 
 def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]:
@@ -149,30 +222,24 @@ def entries(name: str, content: bytes, carbon: Carbon | None) -> Iterator[Entry]
     without a zone, as codecarbon's, are taken as UTC. Raises ValueError where it is no record, or does not say when
     it began.
     """
+    if git.lfs_digest(content) is not None:
+        raise ValueError("it is kept in Git LFS and was not downloaded; run `git lfs pull`")
     text = content.decode("utf-8")
-    try:
-        if not name.endswith(".csv"):
-            record = _parsed(text)
-            same = json.dumps(codec.encode(record), sort_keys=True)
-            yield Entry(name, _digest(same), _day(record.started), _emitted(record, name, carbon))
-            return
-        for run, row in _runs(text).items():
-            began = _day(row["timestamp"], float(row["duration"]))
-            emitted = Measurement(float(row["emissions"]), "estimated", detail=f"{name}: codecarbon's run {run}")
-            yield Entry(name, _digest(f"codecarbon {run} of {began}"), began, emitted)
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"it lacks {error}") from error
+    if not name.endswith(".csv"):
+        record = _parsed(text)
+        same = json.dumps(codec.encode(record), sort_keys=True)
+        energy = _energy(record, name)
+        known = energy if isinstance(energy, Missing) else _higher(energy, _own(record, energy), carbon)
+        yield Entry(name, digest(same), emissions_csv.day(record.started), known)
+        return
+    for run in emissions_csv.runs(text, dated=True):
+        drawn = Measurement(run.joules, "estimated", detail=f"{name}: codecarbon's run {run.id}")
+        emitted = _higher(drawn, replace(drawn, value=run.kilograms), carbon)
+        yield Entry(name, digest(f"codecarbon {run.id} of {run.began}"), run.began, emitted)
 
 
-def _day(written: str, before: float = 0.0) -> datetime.date:
-    """Return the day in UTC of a moment, `before` seconds earlier."""
-    moment = datetime.datetime.fromisoformat(written)
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return (moment.astimezone(datetime.UTC) - datetime.timedelta(seconds=before)).date()
-
-
-def _digest(text: str) -> str:
+def digest(text: str) -> str:
+    """Return what tells a text from others."""
     return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogatepass')).hexdigest()}"
 
 

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import glob
-import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from fnmatch import fnmatchcase
-from pathlib import Path, PurePath
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
-from greengate import git
+from greengate import files
 from greengate.bound import carbon_budgets
 from greengate.budget import Budget, Carbon, CarbonBudget
 from greengate.carbon import record
 from greengate.errors import Diagnostic, GreengateError, Span
+from greengate.gate import base_records
 from greengate.gate.trust import Trust
-from greengate.git import branch as plumbing
 from greengate.ledger import Entry, Ledger
-from greengate.profile import Measurement
+from greengate.profile import Measurement, Missing
 
 _HELP = "name files of `greengate track`, or codecarbon's emissions.csv, and keep them in the repository"
+_MEND = "mend it on the target branch: as it stands there, nobody knows what it emitted"
 
 
 def ledgers(budget: Budget, trusted: Trust, carbon: Carbon | None) -> tuple[Ledger, ...]:
@@ -32,31 +32,61 @@ def ledgers(budget: Budget, trusted: Trust, carbon: Carbon | None) -> tuple[Ledg
     wrong: list[Diagnostic] = []
     found: list[Ledger] = []
     policies: list[tuple[Literal["base", "head"], Budget | None]] = [("head", budget), ("base", trusted.base)]
+    tree = _tree(trusted) if any(carbon_budgets(one) for _, one in policies if one is not None) else None
     for under, policy in policies:
         if policy is None:
             continue
         for one in carbon_budgets(policy):
-            files = _files(policy, one, Path(budget.path).parent, trusted, wrong)
-            found.append(Ledger(under, _entries(files, carbon, one.span, wrong), one.span.file))
+            counted = _files(policy, one, Path(budget.path).parent, tree, wrong)
+            found.append(Ledger(under, _entries(counted, carbon, one.span, wrong), one.span.file))
     if wrong:
         raise GreengateError(*dict.fromkeys(wrong))
     return tuple(found)
 
 
-def _entries(
-    files: Iterable[tuple[str, bytes]], carbon: Carbon | None, span: Span, wrong: list[Diagnostic]
-) -> tuple[Entry, ...]:
+def _tree(trusted: Trust) -> base_records.Tree | None:
+    if trusted.base is None or trusted.top is None or trusted.commit is None:
+        return None
+    return base_records.read(trusted.top, trusted.commit)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A record's file: name, content or why that is not known, and whether it is the target branch's."""
+
+    name: str
+    content: bytes | Missing
+    of_base: bool = False
+
+
+def _entries(found: Iterable[_Found], carbon: Carbon | None, span: Span, wrong: list[Diagnostic]) -> tuple[Entry, ...]:
     """Return every training once; of two accounts of one, the higher."""
-    found: dict[str, Entry] = {}
-    for name, content in files:
+    kept: dict[str, Entry] = {}
+    for file in found:
         try:
-            for one in record.entries(name, content, carbon):
-                known = found.get(one.digest)
-                if known is None or _amount(one) > _amount(known):
-                    found[one.digest] = one
+            read = _read(file, carbon)
         except (ValueError, OverflowError) as error:
-            wrong.append(Diagnostic("training-record", f"{name} is no training record: {error}", _HELP, span))
-    return tuple(found.values())
+            why = f"{file.name} is no training record: {error}"
+            if not file.of_base:
+                wrong.append(Diagnostic("training-record", why, _HELP, span))
+                continue
+            # Not the end of it: a change has to be able to mend the target branch.
+            read = [_unknown(file.name, Missing(why, "failed", _MEND))]
+        for one in read:
+            known = kept.get(one.digest)
+            if known is None or _amount(one) > _amount(known):
+                kept[one.digest] = one
+    return tuple(kept.values())
+
+
+def _read(file: _Found, carbon: Carbon | None) -> list[Entry]:
+    if isinstance(file.content, Missing):
+        return [_unknown(file.name, file.content)]
+    return [*record.entries(file.name, file.content, carbon)]
+
+
+def _unknown(name: str, why: Missing) -> Entry:
+    return Entry(name, record.digest(f"unknown {name}"), None, why)
 
 
 def _amount(entry: Entry) -> float:
@@ -64,30 +94,36 @@ def _amount(entry: Entry) -> float:
 
 
 def _files(
-    policy: Budget, carbon_budget: CarbonBudget, folder: Path, trusted: Trust, wrong: list[Diagnostic]
-) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of every record that a carbon budget names by patterns, and those of the models' own."""
+    policy: Budget, carbon_budget: CarbonBudget, folder: Path, tree: base_records.Tree | None, wrong: list[Diagnostic]
+) -> Iterator[_Found]:
+    """Yield all records that a carbon budget names by patterns, and those of the models: first the work tree's."""
     patterns = [*carbon_budget.records]
     patterns += [glob.escape(model.training) for model in policy.models if model.training is not None]
     seen: set[Path] = set()
+    counted: set[str] = set()
+    of_base: dict[str, None] = {}
     for pattern in patterns:
-        of_base = list(_of_base(pattern, folder, trusted))
+        there = () if tree is None else tuple(base_records.matching(tree, folder, pattern))
+        of_base |= dict.fromkeys(there)
         paths = [folder / name for name in sorted(_below(folder, pattern))]
         plain = _plain(pattern)
-        if plain is not None and not paths and not of_base:
+        if plain is not None and not paths and not there:
             paths = [folder / plain]
         for path in paths:
             if path.resolve() in seen or path.is_dir():
                 continue
             seen.add(path.resolve())
             try:
-                content = path.read_bytes()
+                content = files.read_small(path, record.LARGEST)
             except OSError as error:
                 message = f"the training record {path} cannot be read: {error.strerror}"
                 wrong.append(Diagnostic("training-record", message, _HELP, carbon_budget.span))
                 continue
-            yield path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path), content
-        yield from of_base
+            counted.add(hashlib.sha256(content).hexdigest())
+            yield _Found(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path), content)
+    if tree is not None:
+        for name, told in base_records.contents(tree, tuple(of_base), counted):
+            yield _Found(name, told, of_base=True)
 
 
 def _below(folder: Path, pattern: str) -> list[str]:
@@ -97,31 +133,5 @@ def _below(folder: Path, pattern: str) -> list[str]:
 
 def _plain(pattern: str) -> str | None:
     """Return the one path that a pattern means, None where it can mean several."""
-    path = re.sub(r"\[([*?[])\]", r"\1", pattern)
+    path = base_records.ESCAPED.sub(r"\1", pattern)
     return path if glob.escape(path) == pattern or not glob.has_magic(pattern) else None
-
-
-def _of_base(pattern: str, folder: Path, trusted: Trust) -> Iterator[tuple[str, bytes]]:
-    """Yield the records of the target branch that a pattern names, but for pointers of Git LFS."""
-    if trusted.base is None or trusted.top is None or trusted.commit is None:
-        return
-    top = glob.escape(os.path.realpath(trusted.top))
-    place = PurePath(os.path.normpath(Path(glob.escape(os.path.realpath(folder)), pattern)))
-    if not place.is_relative_to(top):
-        return
-    wanted = place.relative_to(top).parts
-    listed = plumbing.listing(trusted.top, trusted.commit)
-    named = [name for name in listed if _matches(name.split("/"), wanted)]
-    for name, content in zip(named, plumbing.read_blobs(trusted.top, [listed[one] for one in named]), strict=True):
-        if git.lfs_digest(content) is None:
-            yield f"{trusted.commit[:12]}:{name}", content
-
-
-def _matches(name: Sequence[str], pattern: Sequence[str]) -> bool:
-    """Tell whether a path, in its parts, is one that a pattern means; `**` stands for any folders."""
-    if not pattern:
-        return not name
-    first, *rest = pattern
-    if first == "**":
-        return any(_matches(name[skipped:], rest) for skipped in range(len(name) + 1))
-    return bool(name) and fnmatchcase(name[0], first) and _matches(name[1:], rest)

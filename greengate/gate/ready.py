@@ -14,6 +14,7 @@ from greengate.errors import BaselineError, Diagnostic, GreengateError, ModelErr
 from greengate.gate.asked import asked
 from greengate.gate.binding import BaseFiles
 from greengate.gate.request import Chosen, Setting
+from greengate.metrics import TRAINING
 from greengate.profile import Measurement, Missing, Profile
 from greengate.profiler import exact
 from greengate.profiler.backends import format_of
@@ -111,7 +112,8 @@ def _ready(
         baseline = _by_numbers(find_baseline(chosen, setting, after.hardware.id))
     wanted = asked(chosen, setting)
     after, then = _asked(after, wanted), None if then is None else _asked(then, wanted)
-    return Ready(chosen, candidate, _trained(after, chosen, setting), baseline, before, then)
+    stored = None if isinstance(baseline, Missing) else baseline.profile
+    return Ready(chosen, candidate, _trained(after, chosen, setting), baseline, before, _as_accepted(then, stored))
 
 
 def _asked(counted: Profile, wanted: str) -> Profile:
@@ -152,7 +154,15 @@ def _trained(counted: Profile, chosen: Chosen, setting: Setting) -> Profile:
         return counted
     carbon = None if setting.budget is None else setting.budget.carbon
     cost = training_record.costs(setting.folder / chosen.entry.training, carbon)
-    return replace(counted, measurements={**counted.measurements, **cost})
+    return replace(counted, measurements={**counted.measurements, **cost.measurements}, trained=cost.trained)
+
+
+def _as_accepted(counted: Profile | None, stored: Profile | None) -> Profile | None:
+    """Add what training a stored version cost, where it is the model that is measured in its place."""
+    if counted is None or stored is None or counted.model.digest != stored.model.digest:
+        return counted
+    cost = {metric: stored.measurements[metric] for metric in TRAINING if metric in stored.measurements}
+    return replace(counted, measurements={**counted.measurements, **cost}, trained=stored.trained)
 
 
 def limits_of(budget: Budget | None) -> WorkerLimits:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import glob
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -185,7 +186,7 @@ def _baseline_from(way: Path, uri: str | None) -> str | None:
 
 
 def _records_below(folder: Path, carbon: CarbonBudget | None) -> CarbonBudget | None:
-    return carbon and replace(carbon, records=tuple(str(folder / one) for one in carbon.records))
+    return carbon and replace(carbon, records=tuple(str(Path(glob.escape(str(folder)), one)) for one in carbon.records))
 
 
 # --- approvals --------------------------------------------------------------------------------------------------------

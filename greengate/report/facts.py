@@ -11,7 +11,7 @@ from greengate.budget import CarbonBudget, Rule
 from greengate.comparison import Comparison
 from greengate.errors import Span
 from greengate.harmless import clean
-from greengate.ledger import Account, account, counted_for
+from greengate.ledger import Account, account, counted_for, current
 from greengate.metrics import METRICS, ordered
 from greengate.profile import Hardware, Measurement, Missing, Workload
 from greengate.report.numbers import how, marked
@@ -203,6 +203,8 @@ def carbon_texts(case: Case) -> tuple[str, ...]:
     for under in dict.fromkeys(one.under for one in case.ledgers):
         policy = case.base if under == "base" else case.budget
         budgets = () if policy is None else carbon_budgets(policy)
+        if under == "base":
+            budgets = tuple(current(one, carbon_budgets(case.budget), case.today) for one in budgets)
         found += [_carbon_text(account(counted_for(each, case.ledgers, under), each), each) for each in budgets]
     return tuple(dict.fromkeys(found))
 

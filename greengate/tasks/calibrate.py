@@ -10,7 +10,8 @@ from pathlib import Path
 
 from greengate import gate
 from greengate.calibration import FEWEST, Calibration, Gauged, error_of, fitted, held_out
-from greengate.compare import CALIBRATED, simulation_difference
+from greengate.compare import CALIBRATED
+from greengate.differences import simulation_difference
 from greengate.errors import Diagnostic, GreengateError
 from greengate.metrics import METRICS, SIMULATED
 from greengate.profile import Missing, Profile

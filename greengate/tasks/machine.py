@@ -7,7 +7,7 @@ from dataclasses import replace
 from importlib import metadata
 
 from greengate import codec
-from greengate.compare import hardware_difference
+from greengate.differences import hardware_difference
 from greengate.profile import Gpu, Hardware, Missing
 from greengate.profile_file import dump
 from greengate.profiler import boards, hardware

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from greengate.carbon.drawn import Drawn
 from greengate.carbon.record import Record, Spent
 from greengate.cli import door
 from greengate.errors import GreengateError, Span
-from greengate.power import Domain
+from greengate.power import Domain, Trained
 from greengate.profile import Measurement, Missing
 from greengate.profiler.meters import METERS, Tick
 from greengate.profiler.meters.ticks import Series
@@ -34,7 +35,7 @@ from fakes import SERVER, Tree
 NOW = datetime.datetime(2026, 11, 25, tzinfo=datetime.UTC)
 GRID = Carbon(100e-3 / 3.6e6, "made up 2025", Span("b.yaml", 1))
 DOMAIN = Spent("powercap:package-0", "cpu", "counter", "package", 7200.0, 90.0)
-GOOD = Record(("python",), 0, "host", "now", 80.0, (DOMAIN,), (), 7200.0, "counter", None, "", "0.1.0")
+GOOD = Record(("python",), 0, "host", "now", 80.0, (DOMAIN,), (), 7200.0, "counter", None, "made up", "0.1.0")
 
 
 @pytest.fixture
@@ -378,13 +379,17 @@ def test_the_peak_is_of_a_second_not_of_a_tick() -> None:
 # --- reading records ----------------------------------------------------------------------------
 
 
+def costs(path: Path, carbon: Carbon | None) -> Mapping[str, Measurement | Missing]:
+    return record.costs(path, carbon).measurements
+
+
 def write(path: Path, made: Record) -> Path:
     path.write_text(record.dump(made))
     return path
 
 
 def test_a_record_gives_energy_and_emissions(tmp_path: Path) -> None:
-    found = record.costs(write(tmp_path / "t.json", GOOD), GRID)
+    found = costs(write(tmp_path / "t.json", GOOD), GRID)
     energy, emitted = found["training_energy"], found["training_co2e"]
     assert isinstance(energy, Measurement)
     assert isinstance(emitted, Measurement)
@@ -397,13 +402,13 @@ def test_a_record_gives_energy_and_emissions(tmp_path: Path) -> None:
     [
         ({"exit": 1}, "ended with exit code 1"),
         ({"joules": None, "method": None, "absent": ("AMD: no",)}, "holds no joules"),
-        ({"method": None}, "holds no joules"),  # nobody knows how they came about
-        ({"joules": None}, "holds no joules"),
+        ({"method": None}, "joules without a method"),  # nobody knows how they came about
+        ({"joules": None}, "a method without joules"),
     ],
 )
 def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: str, tmp_path: Path) -> None:
     path = write(tmp_path / "t.json", replace(GOOD, **changes))  # type: ignore[arg-type]
-    for one in record.costs(path, GRID).values():
+    for one in costs(path, GRID).values():
         assert isinstance(one, Missing)
         assert why in one.reason
 
@@ -412,6 +417,9 @@ def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: st
     ("name", "text", "why"),
     [
         ("t.json", "{", "is no training record"),
+        ("t.json", "[" * 100_000, "nested too deeply"),
+        ("e.csv", "run_id,energy_consumed,emissions\na,1e305,1\n", "cannot be"),
+        ("e.csv", f"run_id,energy_consumed,emissions,x\na,1,1,{'x' * 200_000}\n", "field larger than field limit"),
         ("t.json", '{"schema": "greengate.profile/1"}', "its schema is not"),
         ("t.json", '{"schema": "greengate.training/1", "exit": 0}', "is no training record"),
         ("e.csv", "run_id,energy_consumed,emissions\n", "it has no row"),
@@ -423,22 +431,94 @@ def test_a_record_that_is_no_cost_is_missing(changes: dict[str, object], why: st
 def test_a_damaged_record_is_missing(name: str, text: str, why: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text(text)
-    found = record.costs(path, None)["training_energy"]
+    found = costs(path, None)["training_energy"]
     assert isinstance(found, Missing)
     assert why in found.reason
 
 
+BOARD = Spent("nvml:GPU-a", "gpu", "integrated", "board", 800.0, 20.0)
+METER = Spent("meter", "system", "metered", "wall", 9000.0, 150.0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"joules": 1.0}, "1 joules cannot be: its counters make 7200"),
+        ({"joules": 7200.1}, "7200.1 joules cannot be: its counters make 7200"),
+        ({"joules": 7200.0, "domains": (DOMAIN, BOARD)}, "its counters make 8000"),
+        (
+            {"joules": 8000.0, "domains": (DOMAIN, BOARD)},
+            "its method is counter, and the weakest of its counters is int",
+        ),
+        ({"joules": 16200.0, "domains": (DOMAIN, METER)}, "its counters make 9000"),
+        ({"joules": 800.0, "method": "integrated", "domains": (BOARD,)}, "no counter of the processor"),
+        ({"domains": ()}, "no counter of the processor"),
+        ({"joules": 0.0, "domains": (replace(DOMAIN, joules=0.0),)}, "0 joules cannot be"),
+        ({"method": "metered"}, "its method is metered, and the weakest of its counters is counter"),
+        ({"method": "estimated"}, "its method is estimated, and the weakest of its counters is counter"),
+        (
+            {"domains": (replace(DOMAIN, joules=7201.0), replace(BOARD, joules=-1.0))},
+            "-1.0 joules of nvml:GPU-a cannot be",
+        ),
+        ({"domains": (replace(DOMAIN, peak_watts=-1.0),)}, "-1.0 W of powercap:package-0 cannot be"),
+        ({"seconds": -1.0}, "-1.0 seconds cannot be"),
+        ({"joules": 14400.0, "domains": (DOMAIN, DOMAIN)}, "powercap:package-0 stands twice"),
+        ({"kilograms": 1e-9}, "kilograms of 7200 joules cannot be: 0.000500 g/kWh"),
+        ({"kilograms": 0.1}, "kilograms of 7200 joules cannot be: 50,000 g/kWh"),
+        ({"kilograms": 0.0, "intensity": " "}, "does not say by which `intensity`"),
+        ({"joules": None, "method": None, "kilograms": 0.0}, "kilograms without joules cannot be"),
+    ],
+)
+def test_what_a_record_says_is_held_against_what_else_it_says(
+    changes: dict[str, object], why: str, tmp_path: Path
+) -> None:
+    made = replace(GOOD, **changes)  # type: ignore[arg-type]
+    found = costs(write(tmp_path / "t.json", made), GRID)["training_energy"]
+    assert isinstance(found, Missing)
+    assert why in found.reason
+    with pytest.raises(ValueError, match=r"cannot be|counter|method|intensity"):
+        list(record.entries("t.json", record.dump(made).encode(), GRID))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"joules": 7200.001, "kilograms": 0.0002},
+        {"joules": 8000.0, "method": "integrated", "domains": (DOMAIN, BOARD)},
+        {"joules": 9000.0, "method": "metered", "domains": (DOMAIN, METER)},
+    ],
+)
+def test_what_fits_together_is_a_cost(changes: dict[str, object], tmp_path: Path) -> None:
+    made = replace(GOOD, **changes)  # type: ignore[arg-type]
+    assert isinstance(costs(write(tmp_path / "t.json", made), GRID)["training_energy"], Measurement)
+
+
 def test_nothing_emitted_is_a_figure_too(tmp_path: Path) -> None:
     """A training on its own sun: 0 kg is known, and not the same as missing."""
-    found = record.costs(write(tmp_path / "t.json", replace(GOOD, kilograms=0.0)), GRID)["training_co2e"]
+    found = costs(write(tmp_path / "t.json", replace(GOOD, kilograms=0.0)), None)["training_co2e"]
     assert isinstance(found, Measurement)
     assert found.value == 0.0
 
 
 def test_no_record_is_missing(tmp_path: Path) -> None:
-    found = record.costs(tmp_path / "none.json", None)["training_co2e"]
+    found = costs(tmp_path / "none.json", None)["training_co2e"]
     assert isinstance(found, Missing)
     assert "cannot be read" in found.reason
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "large"])
+def test_what_is_no_small_regular_file_is_not_read(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "t.json"
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with path.open("wb") as file:
+            file.truncate(1 << 40)
+    found = costs(path, None)["training_energy"]
+    assert isinstance(found, Missing)
+    assert ("larger than 8 MiB" if kind == "large" else "no regular file") in found.reason
 
 
 def test_codecarbon_s_file_is_summed_over_its_runs(tmp_path: Path) -> None:
@@ -447,14 +527,98 @@ def test_codecarbon_s_file_is_summed_over_its_runs(tmp_path: Path) -> None:
         "timestamp,run_id,duration,emissions,energy_consumed,country_name\n"
         "t0,a,10,0.01,0.1,France\nt1,a,20,0.03,0.3,France\nt2,b,5,0.5,1.0,Poland\n"
     )
-    found = record.costs(path, None)
+    found = costs(path, None)
     energy, emitted = found["training_energy"], found["training_co2e"]
     assert isinstance(energy, Measurement)
     assert isinstance(emitted, Measurement)
     assert energy.value == pytest.approx(1.3 * 3.6e6)
     assert emitted.value == pytest.approx(0.53)
     assert energy.method == emitted.method == "estimated"
-    assert "France, Poland" in energy.detail
+    assert "France, Poland" in emitted.detail
+    by_grid = costs(path, GRID)["training_co2e"]
+    assert isinstance(by_grid, Measurement)
+    assert by_grid.value == pytest.approx(0.13), "1.3 kWh at the budget's 100 g/kWh"
+
+
+@pytest.mark.parametrize("own", [None, 1e-5, 1e-3])
+def test_the_budget_s_intensity_goes_before_the_record_s(own: float | None, tmp_path: Path) -> None:
+    path = write(tmp_path / "t.json", replace(GOOD, kilograms=own))
+    told = record.costs(path, GRID)
+    emitted = told.measurements["training_co2e"]
+    assert isinstance(emitted, Measurement)
+    assert emitted.value == pytest.approx(0.0002)
+    assert told.trained == Trained({"cpu": "counter"}, pytest.approx(GRID.intensity))
+
+
+def test_a_cost_says_how_it_came_about(tmp_path: Path) -> None:
+    made = replace(GOOD, joules=8000.0, method="integrated", domains=(DOMAIN, BOARD), kilograms=0.0008)
+    told = record.costs(write(tmp_path / "t.json", made), None)
+    assert told.trained == Trained({"cpu": "counter", "gpu": "integrated"}, pytest.approx(1e-7))
+    metered = replace(GOOD, joules=9000.0, method="metered", domains=(DOMAIN, METER))
+    assert record.costs(write(tmp_path / "t.json", metered), None).trained == Trained({"system": "metered"}, None)
+    assert record.costs(write(tmp_path / "t.json", replace(GOOD, exit=1)), None).trained is None
+
+
+ACCEPTED = """version: 1
+models: [{{name: net, path: net.fake.yaml, training: t.json}}]
+rules:
+  - {{id: energy, metric: training_energy, max_increase: 5%}}
+  - {{id: emissions, metric: training_co2e, max_increase: 5%}}
+{carbon}"""
+CARBON = "carbon: {intensity: 100 g/kWh, source: made up, year: 2025}\n"
+WHOLE = replace(GOOD, joules=8000.0, domains=(DOMAIN, replace(BOARD, method="counter")), kilograms=0.0008)
+
+
+@pytest.mark.parametrize(
+    ("then", "carbon", "energy", "emissions"),
+    [
+        (WHOLE, CARBON, "pass: ", "pass: "),
+        (replace(WHOLE, host="another"), CARBON, "pass: ", "pass: "),
+        (
+            replace(WHOLE, joules=8800.0, domains=(replace(DOMAIN, joules=8000.0), WHOLE.domains[1])),
+            CARBON,
+            "fail",
+            "fail",
+        ),
+        (GOOD, CARBON, "counter of gpu was counter, is absent", "counter of gpu was counter, is absent"),
+        (
+            replace(WHOLE, method="integrated", domains=(DOMAIN, BOARD)),
+            CARBON,
+            "counter of gpu was counter, is integrated",
+            "counter of gpu was counter, is integrated",
+        ),
+        (WHOLE, CARBON.replace("100", "50"), "pass: ", "intensity was 100.000 g/kWh, is 50.0000 g/kWh"),
+        (replace(WHOLE, kilograms=1e-6), CARBON, "pass: ", "pass: "),
+        (replace(WHOLE, kilograms=1e-6), "", "pass: ", "intensity was 100.000 g/kWh, is 0.450000 g/kWh"),
+    ],
+)
+@pytest.mark.parametrize("at_hand", [True, False])
+def test_trainings_compare_where_they_were_counted_alike(  # noqa: PLR0917 - a table and two fixtures
+    then: Record,
+    carbon: str,
+    energy: str,
+    emissions: str,
+    at_hand: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Against an accepted baseline, whether its model file is measured again or not."""
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "t.json", WHOLE)
+    Path("net.fake.yaml").write_text("fake: 1\nsize: 1 MB\n")
+    Path("budgets.yaml").write_text(ACCEPTED.format(carbon=CARBON))
+    assert door.run(["baseline", "accept", "net", "--reason", "first"]) == 0
+    write(tmp_path / "t.json", then)
+    if not at_hand:
+        Path("net.fake.yaml").write_text("fake: 1\nsize: 2 MB\n")
+    Path("budgets.yaml").write_text(ACCEPTED.format(carbon=carbon))
+    door.run(["check", "--strict", "--report", "json=v.json"])
+    rules = {one["rule"]: one for one in json.loads(Path("v.json").read_text())["rules"]}
+    for rule, expected in (("energy", energy), ("emissions", emissions)):
+        said = f"{rules[rule]['status']}: {rules[rule]['reason']}"
+        assert expected in said
+        if "was" in expected:
+            assert said.startswith("inconclusive: ")
 
 
 BUDGET = """version: 1
@@ -474,7 +638,8 @@ def test_rules_judge_the_record(  # noqa: PLR0917 - a table and two fixtures
     kilograms: str, more: str, estimated: bool, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    write(tmp_path / "t.json", replace(GOOD, method="estimated") if estimated else GOOD)
+    modelled = replace(GOOD, method="estimated", domains=(replace(DOMAIN, method="estimated"),))
+    write(tmp_path / "t.json", modelled if estimated else GOOD)
     Path("net.fake.yaml").write_text("fake: 1\nsize: 1 MB\n")
     Path("budgets.yaml").write_text(BUDGET.format(record="t.json", kilograms=kilograms, more=more))
     assert door.run(["check", "--against", "none", "--strict"]) == code

@@ -12,7 +12,7 @@ import nouns
 import pytest
 from needs import package
 
-from greengate.compare import hardware_difference
+from greengate.differences import hardware_difference
 from greengate.profile import Gpu, Hardware, Missing
 from greengate.profiler.boards import board_of, boards
 from greengate.tasks import machine

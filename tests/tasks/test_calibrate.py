@@ -49,6 +49,9 @@ def models(count: int = FEWEST, more: str = "") -> tuple[str, ...]:
     return tuple(found)
 
 
+COEFFICIENTS = ("instruction_joules", "byte_joules", "watts", "instruction_seconds", "byte_seconds")
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
@@ -274,8 +277,15 @@ def test_a_model_that_cannot_be_used_is_left_out_by_name(folder: Path) -> None:
     ("change", "words"),
     [
         ({"schema": "greengate.profile/1"}, "$.schema: 'greengate.profile/1' is not 'greengate.calibration/1'"),
-        ({"models": []}, "no models"),
-        ({"error": 0}, "no models, no error"),
+        ({"models": []}, "it has 0 models, and 20 of two families or more are needed"),
+        ({"error": 0}, "its error is not that of its models: 0, where families held out give 0.0"),
+        ({"error": 0.001}, "its error is not that of its models: 0.001, where"),
+        ({"error": 1e308}, "its error is not that of its models"),
+        ({"counters": []}, "it names no counter"),
+        ({"fit": dict.fromkeys(COEFFICIENTS, 0.0)}, "its fit is not that of its models: 0 J for m0"),
+        ({"fit": dict.fromkeys(COEFFICIENTS, 1e308)}, "its fit is not that of its models: inf J for m0"),
+        ({"fit": dict.fromkeys(COEFFICIENTS, -1e-9)}, "a coefficient of its fit is below zero"),
+        ({"fit": dict.fromkeys(COEFFICIENTS, 1e999)}, "finite"),
         ({"fit": {}}, "fit"),
     ],
 )
@@ -291,6 +301,12 @@ def test_a_file_that_is_no_calibration_stops_the_check_at_its_line(
     assert words in diagnostic.message
     assert diagnostic.span is not None
     assert diagnostic.span.line == 3
+
+
+def test_a_device_is_no_calibration(folder: Path) -> None:
+    Path("e.json").symlink_to("/dev/zero")
+    with pytest.raises(GreengateError, match="It is no regular file"):
+        judged(1.0)
 
 
 def test_a_file_that_is_not_there_is_named(folder: Path, golden) -> None:  # type: ignore[no-untyped-def]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime
 import sys
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import ANY
 
 import pytest
 from world import BUDGET, HEAD, World, fake
@@ -22,7 +24,9 @@ MODEL = fake("10 MB")
 
 
 def text(kilograms: float | None, seconds: float = 60.0) -> str:
-    return record.dump(replace(GOOD, kilograms=kilograms, seconds=seconds))
+    joules = 7.2e7 if kilograms and kilograms > 20 else 7.2e6  # what a grid makes that much of
+    drawn = (replace(GOOD.domains[0], joules=joules),)
+    return record.dump(replace(GOOD, kilograms=kilograms, seconds=seconds, joules=joules, domains=drawn))
 
 
 @pytest.fixture
@@ -103,6 +107,40 @@ def test_a_run_of_codecarbon_cannot_be_moved_out_of_the_period(world: World, row
     world.propose({"training/e.csv": f"{CSV}{row},25.1,2.0\n"})
     said = world.judge()
     assert (said.code, said.rules[PERIOD]) == (1, ("fail", "both"))
+
+
+def test_a_record_in_git_lfs_that_the_change_deletes_is_not_forgotten(landed: World) -> None:
+    """Its content is not here, nor to be had: what it emitted is not known."""
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'a' * 64}\nsize 600\n"
+    landed.land({"training/b.json": pointer})
+    landed.propose({"training/b.json": None})
+    said = landed.judge()
+    assert (said.code, said.rules[PERIOD]) == (3, ("inconclusive", "both"))
+    assert "training/b.json is kept in Git LFS and was not downloaded" in said.reason("carbon_budget", PERIOD[0])
+
+
+def test_records_in_a_linked_folder_are_judged_as_the_target_has_them(landed: World) -> None:
+    linked = CARBON.replace("training/*.json", "linked/*.json")
+    (landed.dev.folder / "linked").symlink_to("training")
+    landed.land({"budgets.yaml": linked, "training/b.json": text(6.0)})
+    landed.propose({"training/b.json": None, "training/c.json": text(1.0)})
+    assert landed.judge().rules[PERIOD] == ("fail", "both")
+
+
+def test_a_period_that_is_over_waits_for_the_next_which_a_change_can_write(landed: World) -> None:
+    landed.land({"training/e.csv": None})
+    landed.now = datetime.datetime(2027, 1, 1, 0, 5, tzinfo=datetime.UTC)
+    landed.propose({"training/b.json": text(2.0)})
+    said = landed.judge()
+    assert (said.code, said.rules) == (3, {("net", "size"): ANY, PERIOD: ("inconclusive", "both")})
+    assert "is over" in said.reason("carbon_budget", PERIOD[0])
+    new = replace(GOOD, started="2027-01-01T00:01:00+00:00", kilograms=6.0)
+    following = CARBON.replace("2026-Q4", "2027-Q1").replace("20 kg", "200 kg")
+    landed.propose({"budgets.yaml": following, "training/new.json": record.dump(new)})
+    said = landed.judge()
+    assert said.rules["period 2027-Q1", "carbon_budget"] == ("pass", "both")
+    assert ("period 2026-Q4", "carbon_budget") not in said.rules
+    assert "2027-Q1, at most 20 kg CO2e: 1 training measured, 6.00 kg; 14.0 kg left" in said.markdown
 
 
 def test_a_damaged_record_of_the_change_cannot_start(landed: World) -> None:
