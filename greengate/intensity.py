@@ -8,6 +8,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+#: kg CO2e a joule between which any grid or plant lies that emits at all: 0.01 g/kWh and 10 kg/kWh.
+_LEAST, _MOST = 1e-5 / 3.6e6, 10 / 3.6e6
+
+
+def is_possible(kilograms_a_joule: float) -> bool:
+    """Tell whether electricity can emit so much, or nothing; beyond, a unit was mistaken for another."""
+    rounded = 1 + 1e-6
+    return kilograms_a_joule == 0 or _LEAST / rounded <= kilograms_a_joule <= _MOST * rounded
+
 
 @dataclass(frozen=True)
 class Intensity:

@@ -140,6 +140,12 @@ def _carbon(budget: Value, found: Findings) -> None:
         found.note("bad-value", country.span, message, f"{near}write `intensity`, `source` and `year` instead")
     if pue is not None and not 1 <= pue.content <= 10:
         found.note("bad-value", pue.span, f"a PUE is at least 1, not {pue.text}", "write for example `1.2`")
+        pue = None
+    written = carbon.get("intensity")
+    if written is not None and not intensity.is_possible(written.content * (1 if pue is None else pue.content)):
+        message = f"no grid emits {written.text}" + ("" if pue is None else f", with a PUE of {pue.text}")
+        help = "write what the grid emits a kWh, such as `56 g/kWh`: from 0.01 g to 10 kg, with the PUE"
+        found.note("bad-value", written.span, message, help)
 
 
 def _kind(model: Value, found: Findings) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from greengate import codec, files, git, profile_file
+from greengate import codec, files, git, intensity, profile_file
 from greengate.budget import Carbon
 from greengate.carbon import emissions_csv
 from greengate.carbon.emissions_csv import MOST_JOULES, MOST_KILOGRAMS, MOST_SECONDS
@@ -22,8 +22,6 @@ from greengate.units import format_quantity
 SCHEMA = "greengate.training/1"
 #: Bytes that a record's file may have: thousands of codecarbon's runs.
 LARGEST = 8 << 20
-#: kg CO2e a joule between which any grid or plant lies that emits at all: 0.01 g/kWh and 10 kg/kWh.
-_INTENSITIES = 1e-5 / 3.6e6, 10 / 3.6e6
 _NO_INTENSITY = Missing("neither the record nor the budget names a grid intensity", "failed", "add `carbon:`")
 #: By which share a sum may differ from its parts, which somebody wrote with fewer digits.
 _ROUNDING = 1e-6
@@ -176,7 +174,7 @@ def _no_emissions(kilograms: float, record: Record) -> Iterator[str]:
     if not record.intensity.strip():
         yield f"it does not say by which `intensity` it has {kilograms} kilograms"
     each = kilograms / record.joules
-    if each and not _INTENSITIES[0] <= each <= _INTENSITIES[1]:
+    if not intensity.is_possible(each):
         yield f"{kilograms:g} kilograms of {record.joules:g} joules cannot be: {format_quantity(each, 'intensity')}"
 
 

@@ -55,7 +55,7 @@ def _uncounted() -> str:
             continue
         meter = row.make()
         try:
-            found = meter.discover()
+            found = row.discover(meter)
         finally:
             meter.close()
         if found.domains:

@@ -138,7 +138,7 @@ def _counted(domain: Domain) -> str:
 
 def _model(row: Row) -> str:
     meter = row.make()
-    found = meter.discover()
+    found = row.discover(meter)
     meter.close()
     if not found.domains:
         (absent,) = found.absent

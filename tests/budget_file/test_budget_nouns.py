@@ -154,6 +154,30 @@ def test_a_country_or_a_pue_that_nobody_knows_says_what_to_write(more: str, told
 
 
 @pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("56 kg/kWh", "no grid emits 56 kg/kWh"),
+        ("0.001 g/kWh", "no grid emits 0.001 g/kWh"),
+        ("2 kg/kWh, pue: 8", "no grid emits 2 kg/kWh, with a PUE of 8"),
+        ("0.01 g/kWh", ""),
+        ("10 kg/kWh", ""),
+        ("2 kg/kWh, pue: 5", ""),
+    ],
+)
+def test_an_intensity_that_cannot_be_is_a_mistaken_unit(written: str, told: str) -> None:
+    """A record made with it would be none."""
+    text = f"{MODEL}{RULES}carbon: {{intensity: {written}, source: the operator, year: 2025}}\n"
+    if not told:
+        assert read(text).carbon is not None
+        return
+    with pytest.raises(BudgetError) as caught:
+        read(text)
+    (found,) = caught.value.diagnostics
+    assert (found.code, found.message) == ("bad-value", told)
+    assert found.help.startswith("write what the grid emits a kWh, such as `56 g/kWh`")
+
+
+@pytest.mark.parametrize(
     ("gain", "told"),
     [
         ("metric: latency_p50, min_decrease: 0%", "'0%' is not more than zero"),

@@ -8,6 +8,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from greengate.errors import GreengateError
 from greengate.metrics import SIMULATED
 from greengate.profile import Measurement, Missing, Trial
 from greengate.profiler.calibration_models import MAKERS, SIZES
-from greengate.profiler.meters import Absent, Found
+from greengate.profiler.meters import Absent, Found, Row
 from greengate.profiler.trial import silent
 from greengate.tasks import calibrate as task
 from greengate.verdict import Outcome, Status
@@ -247,10 +248,10 @@ def test_without_models_of_ones_own_it_is_told_before_anything_is_measured(
 ) -> None:
     closed: list[str] = []
 
-    def row(name: str, *domains: object) -> SimpleNamespace:
+    def row(name: str, *domains: object) -> Row:
         found = Found(domains, (Absent(name, "not on this machine"),))  # type: ignore[arg-type]
-        meter = SimpleNamespace(discover=lambda: found, close=lambda: closed.append(name))
-        return SimpleNamespace(estimates=name == "a model", make=lambda: meter)
+        meter: Any = SimpleNamespace(discover=lambda: found, close=lambda: closed.append(name))
+        return Row(name, "", lambda: meter, estimates=name == "a model")
 
     monkeypatch.setattr(task, "METERS", {name: row(name) for name in ("nvml", "powercap")} | {"m": row("a model", 1)})
     said = refusal(folder)
