@@ -321,7 +321,7 @@ def test_a_log_that_is_begun_anew_under_another_heading_is_read_by_that(followed
 # --- whom a fault spoils ------------------------------------------------------------------------
 
 
-def test_a_fault_that_is_read_late_is_marked_where_the_log_was_good_last() -> None:
+def test_a_fault_that_is_read_late_is_marked_from_where_the_log_was_good_last() -> None:
     """Lines come a little after what they tell of: by then a launch can be over."""
 
     class Late:
@@ -338,7 +338,8 @@ def test_a_fault_that_is_read_late_is_marked_where_the_log_was_good_last() -> No
     recorder.start()
     recorder.stop()
     assert recorder.series["meter"].fault(4_000, 6_000) == "meter: no numbers"
-    assert not recorder.series["meter"].fault(6_000, 7_000)
+    assert recorder.series["meter"].fault(6_000, 7_000), "nothing was read from then on"
+    assert not recorder.series["meter"].fault(4_000, 4_999)
 
 
 @pytest.mark.parametrize("what", ["OL", "other", "gone"])
