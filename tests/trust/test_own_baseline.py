@@ -401,8 +401,11 @@ READS = NETS.replace("TIMES * ", "").replace(
 )
 
 
-@pytest.mark.parametrize("depth", [1, None], ids=["shallow", "deep"])
-@pytest.mark.parametrize("flag", [(), ("--against", "dir:.greengate/baselines")], ids=["budget", "flag"])
+@pytest.mark.parametrize(
+    ("depth", "flag"),
+    [(1, ()), (None, ("--against", "dir:.greengate/baselines"))],
+    ids=["budget-shallow", "flag-deep"],
+)
 def test_stored_code_does_not_read_the_files_of_the_change(
     world: World, depth: int | None, flag: tuple[str, ...]
 ) -> None:
