@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import random
 import sys
 import textwrap
 import time
@@ -832,6 +833,62 @@ def test_an_exported_program_may_take_halves_that_numpy_does_not_know() -> None:
         prepare(opened, spec, {"input": recorded["input"] + more}).digest for more in (0, np.float32(1e-6), 1)
     )
     assert one == near != far
+
+
+# --- what is drawn ------------------------------------------------------------------------------
+
+DRAWN = """
+import random, numpy as np
+TABLE = torch.rand(1)  # drawn where it is imported
+class Net(nn.Linear):
+    def forward(self, input):
+        with open(SEEN, "a") as file:
+            print(TABLE.item(), self.weight.sum().item(), file=file)
+        for _ in range(int(torch.randint(1, 1 << 16, ())) % 200 + random.randrange(200) + np.random.randint(200)):
+            out = super().forward(input)
+        return super().forward(input)
+def make(): return Net(4, random.randrange(1, 1000) + np.random.randint(1, 1000))
+"""
+
+
+def test_a_model_that_draws_is_the_same_one_in_every_job_and_role() -> None:
+    """Its weights, its sizes, what it draws where it is imported, and how often its call goes round."""
+    seen = Path("seen").absolute()
+    text = f"SEEN = {str(seen)!r}\n{DRAWN}"
+    found = []
+    for seed in (0, 0, 1):
+        forget()
+        code(text)
+        random.seed()  # as another process begins
+        np.random.seed()
+        torch.seed()
+        found.append(count("own:make", WorkloadSpec(seed=seed, inputs=X.inputs)))
+    assert found[0].measurements == found[1].measurements
+    assert isinstance(found[0].measurements["activation_memory"], Measurement)
+    assert value(found[2], "macs") != value(found[0], "macs")
+    assert len(set(seen.read_text().splitlines())) == 2
+    seen.unlink()
+    code(text, "old/own/net.py")
+    code(text, "new/own/net.py")
+    forget()
+    torch_session.run(_job({"baseline": "old", "candidate": "new", "control": "old"}), lambda _: None)
+    assert len(set(seen.read_text().splitlines())) == 1
+
+
+def test_a_file_that_samples_is_counted_alike_every_time() -> None:
+    class Sampling(nn.Module):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            for _ in range(int(torch.randint(1, 1 << 9, (1,)).item())):
+                input = input @ torch.eye(4)
+            return input
+
+    with nets.quiet():
+        torch.jit.save(torch.jit.script(Sampling()), "m.pt")
+    found = []
+    for _ in range(2):
+        torch.seed()
+        found.append(value(count("m.pt"), "macs"))
+    assert found[0] == found[1]
 
 
 # --- what a model made by code consists of ------------------------------------------------------

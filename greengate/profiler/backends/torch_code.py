@@ -29,11 +29,11 @@ _FOREIGN = frozenset({"site-packages", "dist-packages"})
 _PYTHON = Path(os.__file__).parent
 
 
-def make(path: str, recipe: Recipe) -> Any:
-    """Return the module that the code named by `path` makes, with its weights. Raises Refused."""
+def make(path: str, recipe: Recipe, seed: int) -> Any:
+    """Return the module that the code named by `path` makes, generators seeded, with its weights. Raises Refused."""
     import torch
 
-    module = _called(path, lambda function: function(**json.loads(recipe.args)))
+    module = _called(path, seed, lambda function: function(**json.loads(recipe.args)))
     if not isinstance(module, torch.nn.Module):
         message = f"{_named(path)} returns {_kind(module)}, not a torch.nn.Module"
         raise Refused("code-failed", message, "return the module itself")
@@ -44,16 +44,11 @@ def make(path: str, recipe: Recipe) -> Any:
 
 def made_inputs(path: str, seed: int) -> Any:
     """Return what the code named by `inputs_from` returns; generators are seeded for it. Raises Refused."""
-
-    def call(function: Any) -> Any:
-        _seed(seed)  # again: what it imports may have drawn, and is not imported in every process alike
-        return function()
-
-    _seed(seed)
-    return _called(path, call)
+    return _called(path, seed, lambda function: function())
 
 
-def _seed(seed: int) -> None:
+def reseed(seed: int) -> None:
+    """Seed Python's, numpy's and PyTorch's generators."""
     import numpy as np
     import torch
 
@@ -70,16 +65,21 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _called(path: str, call: Callable[[Any], Any]) -> Any:
-    """Import a function and call it; what it raises is the user's to mend, but for a lack of memory."""
+def _called(path: str, seed: int, call: Callable[[Any], Any]) -> Any:
+    """Import a function and call it, generators seeded for both.
+
+    What it raises is the user's to mend, but for a lack of memory.
+    """
     name = _named(path)
     module, _, function = name.partition(":")
     doing = f"importing {module}"
+    reseed(seed)
     try:
         found = importlib.import_module(module)
         doing = f"calling {name}"
         if not callable(getattr(found, function, None)):
             raise Refused("code-failed", f"{module} has no function {function!r}", f"define `def {function}(...):`")
+        reseed(seed)  # again: what it imports may have drawn, and is not imported in every process alike
         return call(getattr(found, function))
     except Refused:
         raise
