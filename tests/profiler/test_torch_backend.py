@@ -835,6 +835,68 @@ def test_an_exported_program_may_take_halves_that_numpy_does_not_know() -> None:
     assert one == near != far
 
 
+# --- evaluation mode ----------------------------------------------------------------------------
+
+MERGING = """
+class Low(nn.Linear):  # as loralib's: merged by eval(), apart in training
+    def __init__(self):
+        super().__init__(4, 4)
+        self.a, self.b = nn.Parameter(torch.rand(1, 4)), nn.Parameter(torch.rand(4, 1))
+        self.merged = False
+    def train(self, mode=True):
+        super().train(mode)
+        if mode == self.merged:
+            self.weight.data += (-1 if mode else 1) * (self.b @ self.a)
+            self.merged = not mode
+        return self
+    def forward(self, input):
+        out = super().forward(input)
+        return out if self.merged else out + input @ self.a.T @ self.b.T
+class Kept(nn.Linear):
+    def train(self, mode=True):  # forgets to tell its children, and itself
+        return self
+    def forward(self, input):
+        assert not self.training
+        return super().forward(input)
+def make(): return nn.Sequential(Low(), nn.Dropout(), Kept(4, 4))
+def stored():
+    program = torch.export.export(nn.Linear(4, 4).eval(), (torch.rand(1, 4),)).module()
+    return nn.Sequential(Low(), program)
+def program(): return stored()[1]
+def failing():
+    net = Low()
+    net.a = None
+    return net
+"""
+
+
+def test_a_model_goes_to_evaluation_by_its_own_eval() -> None:
+    """What it merges there is measured merged, with its weights; what forgets a part of itself is told all the same."""
+    code(MERGING)
+    assert value(count("own:make"), "macs") == 2 * 16
+    made: dict[str, Any] = {}
+    exec(Path("own.py").read_text(), made)
+    net = made["make"]()
+    torch.save(net.state_dict(), "w.pt")
+    opened = open_model(str(Path("own:make").absolute()), Recipe(str(Path("w.pt").absolute())))
+    assert torch.equal(opened.module[0].weight, net[0].weight + net[0].b @ net[0].a)
+
+
+@pytest.mark.parametrize(("name", "macs"), [("stored", 2 * 16), ("program", 16)])
+def test_an_exported_program_that_code_returns_refuses_eval_and_is_measured(name: str, macs: int) -> None:
+    code(MERGING)
+    with nets.quiet():
+        assert value(count(f"own:{name}"), "macs") == macs
+
+
+def test_what_eval_raises_is_told_as_the_codes_own() -> None:
+    code(MERGING)
+    found = refused("own:failing")
+    assert found.code == "code-failed"
+    assert "calling eval() of own:failing raises TypeError" in found.message
+    assert "own.py:" in found.message
+
+
 # --- what is drawn ------------------------------------------------------------------------------
 
 DRAWN = """

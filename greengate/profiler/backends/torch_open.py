@@ -56,9 +56,9 @@ def open_model(path: str, recipe: Recipe = NO_RECIPE, keep: bool = True, seed: i
 
 
 def evaluating(module: Any) -> Any:
-    """Return the module, in evaluation mode."""
+    """Return the module with every part told that it evaluates, which exported programs refuse to be by `eval()`."""
     for item in module.modules():
-        item.training = False  # exported programs refuse eval()
+        item.training = False
     return module
 
 
@@ -66,6 +66,7 @@ def _made(path: str, recipe: Recipe, keep: bool, seed: int) -> Opened:
     root = Path(path).parent.resolve()
     with torch_code.importing(root, keep):
         module = torch_code.make(path, recipe, seed)
+        torch_code.evaluate(module, path)
 
     def files() -> tuple[File, ...]:
         return code_files(root, torch_code.own_modules(root), recipe.weights, recipe.args)
@@ -153,7 +154,9 @@ def _folder(path: str) -> Opened:
     for package in ("transformers", "safetensors"):
         if util.find_spec(package) is None:
             raise Refused("extra-missing", f"{path} needs {package}, which is not installed", _EXTRA)
-    return Opened(path, "folder", _pretrained(path), lambda: folder_files(Path(path)))
+    module = _pretrained(path)
+    torch_code.evaluate(module, path)
+    return Opened(path, "folder", module, lambda: folder_files(Path(path)))
 
 
 def _pretrained(path: str) -> Any:
