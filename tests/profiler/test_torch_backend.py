@@ -453,6 +453,17 @@ def test_what_is_wrong_is_named(write: Write, name: str, words: str) -> None:
     assert found.help
 
 
+@pytest.mark.parametrize("weights", [False, True])
+def test_a_compiled_module_is_refused_by_name(weights: bool) -> None:
+    """Described inputs and weights do not fit it, and it would be timed as compiled under a workload that says not."""
+    code("def make(): return torch.compile(nn.Sequential(nn.Linear(4, 3)))")
+    torch.save(nn.Sequential(nn.Linear(4, 3)).state_dict(), "w.pt")
+    with nets.quiet():
+        found = refused("own:make", **({"weights": str(Path("w.pt").absolute())} if weights else {}))
+    assert (found.code, found.message) == ("model-unsupported", "own:make returns a module that torch.compile wraps")
+    assert "write `compile: true`" in found.help
+
+
 def test_a_pickle_that_wants_to_run_code_never_does() -> None:
     torch.save({"a": Evil()}, "m.pt")
     found = refused("m.pt")

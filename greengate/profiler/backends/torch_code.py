@@ -37,6 +37,9 @@ def make(path: str, recipe: Recipe, seed: int) -> Any:
     if not isinstance(module, torch.nn.Module):
         message = f"{_named(path)} returns {_kind(module)}, not a torch.nn.Module"
         raise Refused("code-failed", message, "return the module itself")
+    if hasattr(module, "_orig_mod"):  # its parameters have other names, its forward takes anything
+        message = f"{_named(path)} returns a module that torch.compile wraps"
+        raise Refused("model-unsupported", message, "return the module itself and write `compile: true`")
     if recipe.weights is not None:
         put_weights(module, recipe.weights)
     return module
