@@ -464,6 +464,30 @@ def test_a_compiled_module_is_refused_by_name(weights: bool) -> None:
     assert "write `compile: true`" in found.help
 
 
+LAZY = """
+def make(): return nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
+def called():
+    net = make()
+    net.eval()(torch.rand(1, 4))
+    return net
+"""
+
+
+def test_parameters_without_a_shape_are_refused_and_get_one_from_a_call_or_weights() -> None:
+    code(LAZY)
+    found = refused("own:make")
+    assert found.code == "model-unsupported"
+    named = "0.weight, 0.bias, 1.weight and 3 more"
+    assert found.message == f"own:make returns a module with parameters that have no shape yet: {named}"
+    assert found.help == "call it once in the function that makes it"
+    assert value(count("own:called"), "params") == 15 + 6
+    made: dict[str, Any] = {}
+    exec(Path("own.py").read_text(), made)
+    torch.save(made["called"]().state_dict(), "w.pt")
+    filled = count("own:make", weights=str(Path("w.pt").absolute()))
+    assert (value(filled, "macs"), value(filled, "params")) == (12, 15 + 6)
+
+
 def test_a_pickle_that_wants_to_run_code_never_does() -> None:
     torch.save({"a": Evil()}, "m.pt")
     found = refused("m.pt")

@@ -42,7 +42,19 @@ def make(path: str, recipe: Recipe, seed: int) -> Any:
         raise Refused("model-unsupported", message, "return the module itself and write `compile: true`")
     if recipe.weights is not None:
         put_weights(module, recipe.weights)
+    _check_sizes(module, path)
     return module
+
+
+def _check_sizes(module: Any, path: str) -> None:
+    """Refuse a module whose parameters or buffers get their shapes in a first call."""
+    from torch.nn.parameter import is_lazy
+
+    named = [*module.named_parameters(), *module.named_buffers()]
+    if lazy := [name for name, item in named if is_lazy(item)]:
+        listed = ", ".join(lazy[:3]) + (f" and {len(lazy) - 3} more" if len(lazy) > 3 else "")
+        message = f"{_named(path)} returns a module with parameters that have no shape yet: {listed}"
+        raise Refused("model-unsupported", message, "call it once in the function that makes it")
 
 
 def made_inputs(path: str, seed: int) -> Any:
