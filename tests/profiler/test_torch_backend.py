@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import random
 import sys
 import textwrap
 import time
@@ -452,6 +453,41 @@ def test_what_is_wrong_is_named(write: Write, name: str, words: str) -> None:
     assert found.help
 
 
+@pytest.mark.parametrize("weights", [False, True])
+def test_a_compiled_module_is_refused_by_name(weights: bool) -> None:
+    """Described inputs and weights do not fit it, and it would be timed as compiled under a workload that says not."""
+    code("def make(): return torch.compile(nn.Sequential(nn.Linear(4, 3)))")
+    torch.save(nn.Sequential(nn.Linear(4, 3)).state_dict(), "w.pt")
+    with nets.quiet():
+        found = refused("own:make", **({"weights": str(Path("w.pt").absolute())} if weights else {}))
+    assert (found.code, found.message) == ("model-unsupported", "own:make returns a module that torch.compile wraps")
+    assert "write `compile: true`" in found.help
+
+
+LAZY = """
+def make(): return nn.Sequential(nn.LazyLinear(3), nn.LazyBatchNorm1d())
+def called():
+    net = make()
+    net.eval()(torch.rand(1, 4))
+    return net
+"""
+
+
+def test_parameters_without_a_shape_are_refused_and_get_one_from_a_call_or_weights() -> None:
+    code(LAZY)
+    found = refused("own:make")
+    assert found.code == "model-unsupported"
+    named = "0.weight, 0.bias, 1.weight and 3 more"
+    assert found.message == f"own:make returns a module with parameters that have no shape yet: {named}"
+    assert found.help == "call it once in the function that makes it"
+    assert value(count("own:called"), "params") == 15 + 6
+    made: dict[str, Any] = {}
+    exec(Path("own.py").read_text(), made)
+    torch.save(made["called"]().state_dict(), "w.pt")
+    filled = count("own:make", weights=str(Path("w.pt").absolute()))
+    assert (value(filled, "macs"), value(filled, "params")) == (12, 15 + 6)
+
+
 def test_a_pickle_that_wants_to_run_code_never_does() -> None:
     torch.save({"a": Evil()}, "m.pt")
     found = refused("m.pt")
@@ -832,6 +868,124 @@ def test_an_exported_program_may_take_halves_that_numpy_does_not_know() -> None:
         prepare(opened, spec, {"input": recorded["input"] + more}).digest for more in (0, np.float32(1e-6), 1)
     )
     assert one == near != far
+
+
+# --- evaluation mode ----------------------------------------------------------------------------
+
+MERGING = """
+class Low(nn.Linear):  # as loralib's: merged by eval(), apart in training
+    def __init__(self):
+        super().__init__(4, 4)
+        self.a, self.b = nn.Parameter(torch.rand(1, 4)), nn.Parameter(torch.rand(4, 1))
+        self.merged = False
+    def train(self, mode=True):
+        super().train(mode)
+        if mode == self.merged:
+            self.weight.data += (-1 if mode else 1) * (self.b @ self.a)
+            self.merged = not mode
+        return self
+    def forward(self, input):
+        out = super().forward(input)
+        return out if self.merged else out + input @ self.a.T @ self.b.T
+class Kept(nn.Linear):
+    def train(self, mode=True):  # forgets to tell its children, and itself
+        return self
+    def forward(self, input):
+        assert not self.training
+        return super().forward(input)
+def make(): return nn.Sequential(Low(), nn.Dropout(), Kept(4, 4))
+def stored():
+    program = torch.export.export(nn.Linear(4, 4).eval(), (torch.rand(1, 4),)).module()
+    return nn.Sequential(Low(), program)
+def program(): return stored()[1]
+def failing():
+    net = Low()
+    net.a = None
+    return net
+"""
+
+
+def test_a_model_goes_to_evaluation_by_its_own_eval() -> None:
+    """What it merges there is measured merged, with its weights; what forgets a part of itself is told all the same."""
+    code(MERGING)
+    assert value(count("own:make"), "macs") == 2 * 16
+    made: dict[str, Any] = {}
+    exec(Path("own.py").read_text(), made)
+    net = made["make"]()
+    torch.save(net.state_dict(), "w.pt")
+    opened = open_model(str(Path("own:make").absolute()), Recipe(str(Path("w.pt").absolute())))
+    assert torch.equal(opened.module[0].weight, net[0].weight + net[0].b @ net[0].a)
+
+
+@pytest.mark.parametrize(("name", "macs"), [("stored", 2 * 16), ("program", 16)])
+def test_an_exported_program_that_code_returns_refuses_eval_and_is_measured(name: str, macs: int) -> None:
+    code(MERGING)
+    with nets.quiet():
+        assert value(count(f"own:{name}"), "macs") == macs
+
+
+def test_what_eval_raises_is_told_as_the_codes_own() -> None:
+    code(MERGING)
+    found = refused("own:failing")
+    assert found.code == "code-failed"
+    assert "calling eval() of own:failing raises TypeError" in found.message
+    assert "own.py:" in found.message
+
+
+# --- what is drawn ------------------------------------------------------------------------------
+
+DRAWN = """
+import random, numpy as np
+TABLE = torch.rand(1)  # drawn where it is imported
+class Net(nn.Linear):
+    def forward(self, input):
+        with open(SEEN, "a") as file:
+            print(TABLE.item(), self.weight.sum().item(), file=file)
+        for _ in range(int(torch.randint(1, 1 << 16, ())) % 200 + random.randrange(200) + np.random.randint(200)):
+            out = super().forward(input)
+        return super().forward(input)
+def make(): return Net(4, random.randrange(1, 1000) + np.random.randint(1, 1000))
+"""
+
+
+def test_a_model_that_draws_is_the_same_one_in_every_job_and_role() -> None:
+    """Its weights, its sizes, what it draws where it is imported, and how often its call goes round."""
+    seen = Path("seen").absolute()
+    text = f"SEEN = {str(seen)!r}\n{DRAWN}"
+    found = []
+    for seed in (0, 0, 1):
+        forget()
+        code(text)
+        random.seed()  # as another process begins
+        np.random.seed()
+        torch.seed()
+        found.append(count("own:make", WorkloadSpec(seed=seed, inputs=X.inputs)))
+    assert found[0].measurements == found[1].measurements
+    assert isinstance(found[0].measurements["activation_memory"], Measurement)
+    assert value(found[2], "macs") != value(found[0], "macs")
+    assert len(set(seen.read_text().splitlines())) == 2
+    seen.unlink()
+    code(text, "old/own/net.py")
+    code(text, "new/own/net.py")
+    forget()
+    torch_session.run(_job({"baseline": "old", "candidate": "new", "control": "old"}), lambda _: None)
+    assert len(set(seen.read_text().splitlines())) == 1
+
+
+def test_a_file_that_samples_is_counted_alike_every_time() -> None:
+    class Sampling(nn.Module):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            for _ in range(int(torch.randint(1, 1 << 9, (1,)).item())):
+                input = input @ torch.eye(4)
+            return input
+
+    with nets.quiet():
+        torch.jit.save(torch.jit.script(Sampling()), "m.pt")
+    found = []
+    for _ in range(2):
+        torch.seed()
+        found.append(value(count("m.pt"), "macs"))
+    assert found[0] == found[1]
 
 
 # --- what a model made by code consists of ------------------------------------------------------

@@ -254,6 +254,24 @@ def test_products_of_groups_by_hand(name: str) -> None:
     assert counted(Calls(apart), left, right).macs == macs
 
 
+def fallback() -> Any:
+    """Return the operator that transformers registers for grouped products."""
+    needs.package("transformers")
+    import transformers.integrations.moe
+
+    assert transformers.integrations.moe
+    return torch.ops.transformers.grouped_mm_fallback
+
+
+@pytest.mark.parametrize("name", ["rows", "rows, one group empty", "rows beyond the last"])
+def test_what_transformers_falls_back_to_for_groups_by_hand(name: str) -> None:
+    """An operator of its own, where the device or the type has no grouped product; fvcore does not see it either."""
+    left, right, ends, shape, macs = GROUPED[name]
+    found = counted(Calls(fallback()), left.float(), right.float(), ends)
+    assert (found.macs, found.unknown, sum(found.counted.values())) == (macs, {}, 1)
+    assert fallback()(left, right, offs=ends).shape == shape
+
+
 def test_products_of_groups_of_8_bit_floats_by_hand() -> None:
     """No processor runs these; the arguments are those of the operator's schema, scales before offsets."""
     left, right = halves(64, 16).to(_FP8), halves(3, 16, 32).to(_FP8)
@@ -456,7 +474,7 @@ def test_tables_name_only_operators_that_exist(known: dict[str, list[Any]]) -> N
 
 
 def test_no_operator_is_both_counted_and_free(known: dict[str, list[Any]]) -> None:
-    assert [name for name in TORCH_FORMULAS if any(is_free(func) for func in known[name])] == []
+    assert [name for name in TORCH_FORMULAS if any(is_free(func) for func in known.get(name, ()))] == []
 
 
 @pytest.mark.filterwarnings("ignore:.*nested tensors:UserWarning")
@@ -673,6 +691,14 @@ def test_fvcore_does_not_see_products_of_groups() -> None:
     needs.package("fvcore")
     left, right, ends, _, macs = GROUPED["rows"]
     line = check(Calls(torch._grouped_mm), left, right, ends)
+    assert "warning" not in line
+    assert f"and {macs:,} MACs in operators that it does not see" in line
+
+
+def test_fvcore_does_not_see_what_transformers_falls_back_to_for_groups() -> None:
+    needs.package("fvcore")
+    left, right, ends, _, macs = GROUPED["rows"]
+    line = check(Calls(fallback()), left, right, ends)
     assert "warning" not in line
     assert f"and {macs:,} MACs in operators that it does not see" in line
 

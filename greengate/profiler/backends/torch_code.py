@@ -10,14 +10,14 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from greengate.profiler.backends.torch_files import check_file, wanted_code
+from greengate.profiler.backends.torch_state import put_weights
 from greengate.profiler.jobs import Refused
 from greengate.profiler.worker import ran_out_of_memory
 from greengate.recipe import Recipe
@@ -29,31 +29,41 @@ _FOREIGN = frozenset({"site-packages", "dist-packages"})
 _PYTHON = Path(os.__file__).parent
 
 
-def make(path: str, recipe: Recipe) -> Any:
-    """Return the module that the code named by `path` makes, with its weights. Raises Refused."""
+def make(path: str, recipe: Recipe, seed: int) -> Any:
+    """Return the module that the code named by `path` makes, generators seeded, with its weights. Raises Refused."""
     import torch
 
-    module = _called(path, lambda function: function(**json.loads(recipe.args)))
+    module = _called(path, seed, lambda function: function(**json.loads(recipe.args)))
     if not isinstance(module, torch.nn.Module):
         message = f"{_named(path)} returns {_kind(module)}, not a torch.nn.Module"
         raise Refused("code-failed", message, "return the module itself")
+    if hasattr(module, "_orig_mod"):  # its parameters have other names, its forward takes anything
+        message = f"{_named(path)} returns a module that torch.compile wraps"
+        raise Refused("model-unsupported", message, "return the module itself and write `compile: true`")
     if recipe.weights is not None:
         put_weights(module, recipe.weights)
+    _check_sizes(module, path)
     return module
+
+
+def _check_sizes(module: Any, path: str) -> None:
+    """Refuse a module whose parameters or buffers get their shapes in a first call."""
+    from torch.nn.parameter import is_lazy
+
+    named = [*module.named_parameters(), *module.named_buffers()]
+    if lazy := [name for name, item in named if is_lazy(item)]:
+        listed = ", ".join(lazy[:3]) + (f" and {len(lazy) - 3} more" if len(lazy) > 3 else "")
+        message = f"{_named(path)} returns a module with parameters that have no shape yet: {listed}"
+        raise Refused("model-unsupported", message, "call it once in the function that makes it")
 
 
 def made_inputs(path: str, seed: int) -> Any:
     """Return what the code named by `inputs_from` returns; generators are seeded for it. Raises Refused."""
-
-    def call(function: Any) -> Any:
-        _seed(seed)  # again: what it imports may have drawn, and is not imported in every process alike
-        return function()
-
-    _seed(seed)
-    return _called(path, call)
+    return _called(path, seed, lambda function: function())
 
 
-def _seed(seed: int) -> None:
+def reseed(seed: int) -> None:
+    """Seed Python's, numpy's and PyTorch's generators."""
     import numpy as np
     import torch
 
@@ -70,25 +80,61 @@ def _kind(value: object) -> str:
     return "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _called(path: str, call: Callable[[Any], Any]) -> Any:
-    """Import a function and call it; what it raises is the user's to mend, but for a lack of memory."""
+def _called(path: str, seed: int, call: Callable[[Any], Any]) -> Any:
+    """Import a function and call it, generators seeded for both. Raises Refused."""
     name = _named(path)
     module, _, function = name.partition(":")
-    doing = f"importing {module}"
-    try:
-        found = importlib.import_module(module)
-        doing = f"calling {name}"
+    reseed(seed)
+    with _own_code(f"importing {module}"):
+        found = _imported(path, module)
+    with _own_code(f"calling {name}"):
         if not callable(getattr(found, function, None)):
             raise Refused("code-failed", f"{module} has no function {function!r}", f"define `def {function}(...):`")
+        reseed(seed)  # again: what it imports may have drawn, and is not imported in every process alike
         return call(getattr(found, function))
+
+
+def _imported(path: str, module: str) -> ModuleType:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is None or not (module == error.name or module.startswith(f"{error.name}.")):
+            raise
+        where = f"below the folder {Path(path).parent}/"
+        help_ = "the folder before the name is where imports begin: `path: src/package.module:function`"
+        raise Refused("code-failed", f"there is no module {error.name} {where}", help_) from None
+
+
+def evaluate(module: Any, path: str) -> None:
+    """Call a module's own `eval()`, which may fold or merge what it runs with. Raises Refused."""
+    held = [(item, _refusing(item)) for item in module.modules()]
+    for item, names in held:
+        for name in names:
+            del vars(item)[name]
+    try:
+        with _own_code(f"calling eval() of {_named(path)}"):
+            module.eval()
+    finally:
+        for item, names in held:
+            vars(item).update(names)
+
+
+def _refusing(item: Any) -> dict[str, Any]:
+    """Return what an exported program's module refuses to change its mode with, be it a part of another module."""
+    return {
+        name: method
+        for name in ("train", "eval")
+        if str(getattr(method := vars(item).get(name), "__module__", "")).startswith("torch.export.")
+    }
+
+
+@contextmanager
+def _own_code(doing: str) -> Iterator[None]:
+    """Run the user's own code inside: what it raises is theirs to mend, but for a lack of memory. Raises Refused."""
+    try:
+        yield
     except Refused:
         raise
-    except ModuleNotFoundError as error:
-        if error.name is not None and (module == error.name or module.startswith(f"{error.name}.")):
-            where = f"below the folder {Path(path).parent}/"
-            help_ = "the folder before the name is where imports begin: `path: src/package.module:function`"
-            raise Refused("code-failed", f"there is no module {error.name} {where}", help_) from None
-        raise _failed(doing, error) from error
     except Exception as error:
         if isinstance(error, MemoryError) or ran_out_of_memory(f"{type(error).__name__}: {error}"):
             raise
@@ -106,87 +152,6 @@ def _failed(doing: str, error: Exception) -> Refused:
     text = (str(error).strip().splitlines() or [""])[0]
     message = f"{doing} raises {type(error).__name__}: {text}"[:400].rstrip(": ") + at
     return Refused("code-failed", message, "run the function by hand; what it is given stands under `args`")
-
-
-# --- weights ------------------------------------------------------------------------------------
-
-
-def put_weights(module: Any, path: str) -> None:
-    """Load a file of weights into a module; every name and shape must fit. Raises Refused."""
-    stored = read_weights(path)
-    stored.update(_tied(module, stored))
-    try:
-        module.load_state_dict(stored, strict=True)
-    except RuntimeError as error:
-        lines = [line.strip() for line in str(error).splitlines()[1:]] or [str(error)]
-        raise Refused("weights-mismatch", f"{path} does not fit the model: {_few(lines)}", _FIT) from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        message = f"{path} does not fit the model: {type(error).__name__}: {error}"
-        raise Refused("weights-mismatch", message[:300], _FIT) from None
-
-
-def _tied(module: Any, stored: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is stored, under the other names that the model has for it: safetensors keeps what is tied once."""
-    kept = {name: place for name, tensor in module.state_dict().items() if (place := _place(tensor)) is not None}
-    known = {place: stored[name] for name, place in kept.items() if name in stored}
-    return {name: known[place] for name, place in kept.items() if name not in stored and place in known}
-
-
-def _place(tensor: Any) -> tuple[object, ...] | None:
-    """Return where a tensor lies and how; None for what lies nowhere."""
-    import torch
-
-    if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout is not torch.strided:
-        return None
-    if not tensor.data_ptr():  # nothing in it, or on the device `meta`
-        return None
-    return tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride()
-
-
-_FIT = "name the weights that were saved from this very model, or give the arguments that it was made with"
-
-
-def _few(lines: list[str]) -> str:
-    return "; ".join(line[:200] for line in lines[:3]) or "names or shapes differ"
-
-
-def read_weights(path: str) -> dict[str, Any]:
-    """Return what a safetensors file or a state dict holds by name; no code in it is run. Raises Refused."""
-    import torch
-
-    start = check_file(path)
-    if path.endswith(".safetensors"):
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return dict(load_file(path))
-        except SafetensorError as error:
-            raise Refused("model-invalid", f"{path} is not a safetensors file: {error}", "save it again") from None
-    if not start.startswith((b"PK", b"\x80")):
-        raise Refused("model-invalid", f"{path} holds no weights that PyTorch wrote", "name a .safetensors file")
-    try:
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - told as what it means for the file
-        if wants := wanted_code(path):
-            message = f"{path} is a pickle that would import {', '.join(wants)}"
-            raise Refused("model-pickle", message, "save only the state dict, best as safetensors") from None
-        first = (str(error).strip().splitlines() or [""])[0][:200]
-        raise Refused("model-invalid", f"{path} cannot be read as weights: {first}", "save it again") from None
-    found = found.get("state_dict", found) if isinstance(found, dict) else found
-    # Quantised modules store types, numbers and tuples of tensors beside.
-    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found) or not _tensors(found):
-        message = f"{path} holds {_kind(found)}, not a state dict of tensors"
-        raise Refused("weights-mismatch", message, "save `model.state_dict()`")
-    return found
-
-
-def _tensors(value: Any) -> bool:
-    """Tell whether there is a tensor in what was stored: numbers alone are no weights."""
-    import torch
-
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
-    return isinstance(value, torch.Tensor) or any(_tensors(item) for item in inner)
 
 
 # --- where code comes from ----------------------------------------------------------------------

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from greengate.profile import File, Measurement, Missing, WorkloadSpec
-from greengate.profiler.backends import torch_settings, torch_text
+from greengate.profiler.backends import torch_code, torch_settings, torch_text
 from greengate.profiler.backends.torch_device import Board
 from greengate.profiler.backends.torch_files import Kind
 from greengate.profiler.backends.torch_inputs import prepare
@@ -30,7 +31,7 @@ def count_model(job: CountJob, stage: Stage) -> Counted:
     with torch_settings.settings(job.workload):
         stage("loading the model")
         with torch_settings.loose(job.workload) as changed:
-            opened = open_model(job.path, job.recipe)
+            opened = open_model(job.path, job.recipe, seed=job.workload.seed)
             torch_settings.check(opened, job.workload)
             read = {"size": _size(opened.files(), opened.kind), **weights(opened.module)}
         try:
@@ -57,10 +58,11 @@ def _count_fed(job: CountJob, opened: Opened, read: Found, changed: Sequence[str
     settings = torch_settings.described(job.workload, job.workload.device)
     here.call(0)  # so that a failure is told in words before anything listens
     wait(found if isinstance(found, Board) else None, job.path)
+    torch_code.reseed(spec.seed)
     ran = count_module(here.module, here.calls[0].args, here.calls[0].kwargs)
     stage("measuring activation memory")
     memory = absent or (
-        board_memory(found, lambda: here.call(0)) if isinstance(found, Board) else _host_memory(here, spec)
+        board_memory(found, lambda: _again(here, spec)) if isinstance(found, Board) else _host_memory(here, spec)
     )
     said = () if spec.generate is None else (here.tried(spec),)
     return Counted(
@@ -84,7 +86,13 @@ def _overruled(changed: Sequence[str]) -> tuple[str, ...]:
 def _host_memory(here: Ready, spec: WorkloadSpec) -> Measurement | Missing:
     # One thread, whatever the workload: with more, buffers come and go in another order each time.
     with torch_settings.settings(replace(spec, threads=1)):
-        return activation_memory(lambda: here.call(0))
+        return activation_memory(lambda: _again(here, spec))
+
+
+def _again(here: Ready, spec: WorkloadSpec) -> Any:
+    """Run the first call once more; a model that samples draws what it drew before."""
+    torch_code.reseed(spec.seed)
+    return here.call(0)
 
 
 def _size(files: tuple[File, ...], kind: Kind) -> Measurement | Missing:

@@ -37,7 +37,7 @@ def export(job: ExportJob, stage: Stage) -> Exported:
     import torch
 
     stage("loading the model")
-    opened = open_model(job.path, job.recipe)
+    opened = open_model(job.path, job.recipe, seed=job.workload.seed)
     spec = _plain(job.workload)
     torch_settings.check(opened, spec)
     fed = prepare(opened, torch_text.prompted(opened, spec), arrays_of(spec))

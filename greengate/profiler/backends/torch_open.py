@@ -43,29 +43,30 @@ class Opened:
     program: Any = None
 
 
-def open_model(path: str, recipe: Recipe = NO_RECIPE, keep: bool = True) -> Opened:
-    """Open a model. Raises Refused where it cannot be. `keep` as in torch_code.importing."""
+def open_model(path: str, recipe: Recipe = NO_RECIPE, keep: bool = True, seed: int = 0) -> Opened:
+    """Open a model; code that makes one draws from `seed`. Raises Refused. `keep` as in torch_code.importing."""
     kind = kind_of(path)
     if kind != "factory" and recipe != NO_RECIPE:
         message = f"{path} is a model itself: `weights` and `args` are for code that makes one"
         raise Refused("model-invalid", message, "remove them, or write `path: package.module:function`")
     opened = {"torchscript": _script, "exported": _exported, "folder": _folder}
-    found = _made(path, recipe, keep) if kind == "factory" else opened[kind](path)
+    found = _made(path, recipe, keep, seed) if kind == "factory" else opened[kind](path)
     evaluating(found.module)
     return found
 
 
 def evaluating(module: Any) -> Any:
-    """Return the module, in evaluation mode."""
+    """Return the module with every part told that it evaluates, which exported programs refuse to be by `eval()`."""
     for item in module.modules():
-        item.training = False  # exported programs refuse eval()
+        item.training = False
     return module
 
 
-def _made(path: str, recipe: Recipe, keep: bool) -> Opened:
+def _made(path: str, recipe: Recipe, keep: bool, seed: int) -> Opened:
     root = Path(path).parent.resolve()
     with torch_code.importing(root, keep):
-        module = torch_code.make(path, recipe)
+        module = torch_code.make(path, recipe, seed)
+        torch_code.evaluate(module, path)
 
     def files() -> tuple[File, ...]:
         return code_files(root, torch_code.own_modules(root), recipe.weights, recipe.args)
@@ -153,7 +154,9 @@ def _folder(path: str) -> Opened:
     for package in ("transformers", "safetensors"):
         if util.find_spec(package) is None:
             raise Refused("extra-missing", f"{path} needs {package}, which is not installed", _EXTRA)
-    return Opened(path, "folder", _pretrained(path), lambda: folder_files(Path(path)))
+    module = _pretrained(path)
+    torch_code.evaluate(module, path)
+    return Opened(path, "folder", module, lambda: folder_files(Path(path)))
 
 
 def _pretrained(path: str) -> Any:

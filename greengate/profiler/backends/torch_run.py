@@ -8,7 +8,7 @@ from typing import Any
 
 from greengate.profile import Missing, WorkloadSpec
 from greengate.profiler import recorded
-from greengate.profiler.backends import torch_settings, torch_text
+from greengate.profiler.backends import torch_code, torch_settings, torch_text
 from greengate.profiler.backends.board_faults import SMALLER, broken, out_of_memory
 from greengate.profiler.backends.torch_calls import Call, Fed
 from greengate.profiler.backends.torch_device import Board, board
@@ -81,7 +81,7 @@ def ready(
 def loaded(path: str, recipe: Recipe, spec: WorkloadSpec, *, keep: bool = True) -> Placed:
     """Open a model and put it where it runs, without inputs. Raises Refused, WorkerFailed and MemoryError."""
     with torch_settings.loose(spec):
-        opened = open_model(path, recipe, keep)
+        opened = open_model(path, recipe, keep, spec.seed)
         torch_settings.check(opened, spec)
         torch_text.check(opened, spec)
     return _placed(opened, spec, spec.device)
@@ -116,6 +116,7 @@ def _fed(placed: Placed, fed: Fed, spec: WorkloadSpec) -> Ready:
         raise
     except Exception as error:
         raise unplaced(placed.opened.path, placed.device, error) from error
+    torch_code.reseed(spec.seed)  # a model that samples does so alike in every process and role
     return Ready(placed.opened, placed.module, fed, calls, placed.device)
 
 

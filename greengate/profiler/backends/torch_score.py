@@ -26,7 +26,7 @@ def score(job: ScoreJob, stage: Stage) -> Scored:
         stage("loading the model")
         on_board(job.workload)
         with torch_settings.loose(job.workload):
-            opened = open_model(job.path, job.recipe)
+            opened = open_model(job.path, job.recipe, seed=job.workload.seed)
         torch_settings.check(opened, job.workload)
         stage("evaluating the model")
         slots = slots_of(opened)

@@ -23,7 +23,7 @@ _UNSEEN = (
     "aten::dot",
     "aten::vdot",
     "aten::_int_mm",
-    "_grouped_mm",
+    "grouped_mm",
     "_fft_",
 )
 

@@ -193,6 +193,8 @@ TORCH_FORMULAS: dict[str, TorchFormula] = (
     | _aten(_SUMS, product(1))
     | _aten("_grouped_mm", grouped_product(2))
     | _aten("_scaled_grouped_mm", grouped_product(4))
+    # What transformers runs instead, where _grouped_mm does not take the device or the type.
+    | {"transformers::grouped_mm_fallback": grouped_product(2)}
     | _aten(_SUMMED, summed_product)
     | _aten("convolution convolution_overrideable", convolution)
     | _aten(
