@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from greengate.harmless import clean
-from greengate.profiler.meters.cputime import descendants
+from greengate.profiler.descent import descendants
 
 #: prctl's number for whom processes are handed to that lose their parent.
 _SUBREAPER = 36

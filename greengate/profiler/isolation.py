@@ -62,7 +62,8 @@ def run(module: str, job: Job, limits: WorkerLimits) -> Answer:
     """Do one job in a fresh process: `module` names the code there, `module.run(job, stage)` gives the answer.
 
     Raises Refused where the model or its inputs are at fault, WorkerFailed where the worker crashed, hung, ran out of
-    memory or answered nonsense. The process and all it started are gone when this returns or raises.
+    memory or answered nonsense. The process and all it started are gone when this returns or raises: on Linux what left
+    its process group too, unless the worker crashed and that began with an environment of its own; elsewhere the group.
     """
     if os.name != "posix":
         raise WorkerFailed("isolated workers need Linux or macOS")
@@ -104,7 +105,7 @@ def _talk(worker: Worker, module: str, job: Job, limits: WorkerLimits) -> Heard:
             _listen(worker.process, worker.answers, heard, time.monotonic() + limits.timeout)
     finally:
         _running.discard(worker.process)
-        heard.returncode = spawn.end(worker.process)
+        heard.returncode = spawn.end(worker)
     return heard
 
 

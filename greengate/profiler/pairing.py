@@ -73,11 +73,13 @@ def launch(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer 
 def _timed(calls: Mapping[Role, Call], feeds: int, job: LaunchJob, timer: Timer) -> dict[Role, _Series]:
     series = {role: _Series() for role in job.order}
     enough, most = int(job.seconds * 1e9), int(job.most_seconds * 1e9)
-    spent, turn, made, first = 0, 0, 0, first_feed(job.seed, feeds)
+    spent, turn, made, first, swept = 0, 0, 0, first_feed(job.seed, feeds), 0
     orders = _orders(job)
     while made < job.max_calls and (
         made < job.min_calls or spent < enough or (made < job.enough_calls and spent < most) or turn % 2
     ):
+        if turn % 2 == swept % 2:  # before turns of one order and of the other, by turns
+            swept += _collected()
         for role in next(orders):
             spent += _call(role, calls[role], feed_of(turn, feeds, first), series[role], timer)
         turn += 1
@@ -136,6 +138,7 @@ def _warm_up(calls: Mapping[Role, Call], job: LaunchJob, timer: Timer) -> tuple[
     while rounds < _WARM_UP_MIN or time.perf_counter() < deadline:
         for role in job.order:
             spent += _call(role, calls[role], 0, series[role], timer)
+        _collected()
         rounds += 1
         made = len(series[job.order[0]].wall)
         if made >= looked + _BLOCK:
@@ -154,12 +157,23 @@ def is_steady(walls: Sequence[int]) -> bool:
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Keep the garbage collector out of the timed calls."""
+    """Keep the garbage collector out of the timed calls, and what there is already out of what it looks at between."""
     was = gc.isenabled()
     gc.collect()
     gc.disable()
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         if was:
             gc.enable()
+
+
+def _collected() -> bool:
+    """Collect the garbage of calls where Python would have by now, as it does wherever a model serves; tell whether."""
+    most = gc.get_threshold()[0]
+    due = 0 < most < gc.get_count()[0]
+    if due:
+        gc.collect()
+    return due

@@ -14,6 +14,8 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import IO, NamedTuple, cast
 
+from greengate.profiler.descent import end_below, end_marked
+
 _BOOT = (
     "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from greengate.profiler.worker import boot; "
     "boot(int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])"
@@ -30,6 +32,9 @@ _ALLOWED = frozenset(
 
 #: Variables by which a tool finds its parts where it was unpacked and not installed; another's would be run for them.
 _OF_TOOLS = frozenset({"VALGRIND_LIB"})
+
+#: The variable that names a worker's folder, which is no other's: it marks what the worker started, too.
+_TEMPORARY = "TMPDIR"
 
 #: Variables every worker has: no telemetry, no thread pools but the runtime's own, and a name for its user, who would
 #: else be looked up: torch does, through a socket of the system's name service, and fails where there is no name.
@@ -109,16 +114,26 @@ def tell(worker: Worker, task: str) -> None:
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill the whole process group of a worker."""
+    """Kill the whole process group of a worker, and on Linux all below it, wherever that went.
+
+    It adopts what loses its parent below it, and stands still meanwhile, so that nothing is begun unseen.
+    """
     with contextlib.suppress(ProcessLookupError, PermissionError):  # nobody left; macOS says so with EPERM
+        if sys.platform == "linux" and process.returncode is None:
+            process.send_signal(signal.SIGSTOP)
+            end_below(process.pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def end(process: subprocess.Popen[bytes]) -> int | None:
+def end(worker: Worker) -> int | None:
     """Kill what is left of a worker and return how it ended by itself; None where this ended it."""
+    process = worker.process
     ended = process.poll()
     kill(process)
     process.wait()
+    if ended is not None:  # what it left is below nobody that is known; its folder still stands in the environment
+        end_marked(f"{_TEMPORARY}={worker.folder}")
     for pipe in (process.stdin, process.stdout):
         with contextlib.suppress(BrokenPipeError):
             cast("IO[bytes]", pipe).close()
@@ -134,7 +149,7 @@ def remove(worker: Worker) -> None:
 def _dismiss() -> None:
     while _spares:
         worker = _spares.pop()
-        end(worker.process)
+        end(worker)
         remove(worker)
 
 
@@ -151,4 +166,4 @@ def environment(outer: Mapping[str, str], folder: str, more: frozenset[str]) -> 
     """Return the variables of a worker: few of `outer`, its own temporary folder, and those it must have."""
     allowed = _ALLOWED | more
     kept = {key: value for key, value in outer.items() if key in allowed or key.startswith("LC_")}
-    return kept | _FIXED | {"TMPDIR": folder}
+    return kept | _FIXED | {_TEMPORARY: folder}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from greengate.codec import decode, encode
+from greengate.profiler.descent import end_below
 from greengate.profiler.hardware import memory_limit
 from greengate.profiler.jobs import ANSWERS, Answer, Job, Refused, WorkerFailed
 
@@ -73,6 +74,7 @@ def main(task: dict[str, Any], answers: int) -> None:
     # The answer pipe is left to close with the process: who listens ends us then, and coverage saves on the way out.
     sys.stdout.flush()
     sys.stderr.flush()
+    end_below(os.getpid())  # before it is below nobody
     os._exit(0)  # the runtime's own tear-down costs time and can crash after a good answer
 
 
@@ -96,6 +98,8 @@ def work(task: dict[str, Any], stage: Stage) -> tuple[str, object]:
 def confine(parent: int) -> None:
     """Cut this process off before anything foreign runs: no network, and death with the parent.
 
+    What loses its parent below it becomes its child, and so is found when it is ended.
+
     Where the system lacks one of the means the others still hold.
     """
     if sys.platform == "linux":
@@ -104,6 +108,7 @@ def confine(parent: int) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         _leave_network(libc.unshare)
         libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG; after unshare, which can clear it
+        libc.prctl(36, ctypes.c_ulong(1), 0, 0, 0)  # PR_SET_CHILD_SUBREAPER
         if os.getppid() != parent:  # the parent died before the signal was armed
             os._exit(1)
 

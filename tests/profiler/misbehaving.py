@@ -68,6 +68,25 @@ def _fork(path: str) -> Answer:
     return DEEDS[name](argument) if name else _sampled("forked")
 
 
+def _leave(path: str) -> Answer:
+    """Start a process in a session of its own, by one that ends, say who it is, and do what is said after it.
+
+    It has few variables, unless this worker is to die: nothing else would tell then whose it was.
+    """
+    import subprocess
+
+    path, _, then = path.partition(":")
+    sleeps = f"import os, time; open({path + '.part'!r}, 'w').write(str(os.getpid())); "
+    sleeps += f"os.replace({path + '.part'!r}, {path!r}); time.sleep(60)"
+    leaves = f"import subprocess, sys; subprocess.Popen([sys.executable, '-c', {sleeps!r}], start_new_session=True)"
+    env = os.environ if then.startswith(("segfault", "exit")) else {}
+    subprocess.run([sys.executable, "-c", leaves], check=True, env=env)
+    while not Path(path).exists():
+        time.sleep(0.01)
+    name, _, argument = then.partition(":")
+    return DEEDS[name](argument) if name else _sampled("left")
+
+
 def _exit(code: str) -> Answer:
     os._exit(int(code))
 
@@ -163,6 +182,7 @@ DEEDS: dict[str, Callable[[str], Answer]] = {
     "segfault": _segfault,
     "hang": _hang,
     "fork": _fork,
+    "leave": _leave,
     "exit": _exit,
     "gpu_memory": lambda _: _sampled(str(gpu_memory())),
     "eat": _eat,

@@ -74,6 +74,21 @@ def test_a_hanging_worker_is_ended_in_time_with_all_it_started(tmp_path: Path) -
         assert gone(int(pid))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only the process group is ended there")
+@pytest.mark.parametrize(
+    ("then", "reason"),
+    [("", ""), ("hang:", "did not answer"), ("segfault", "SIGSEGV"), ("exit:0", "exit code 0"), ("raise", "Zero")],
+)
+def test_what_left_a_worker_for_a_session_of_its_own_ends_with_it(tmp_path: Path, then: str, reason: str) -> None:
+    deed = f"leave:{tmp_path / 'pid'}:{then}"
+    if reason:
+        with pytest.raises(WorkerFailed, match=reason):
+            do(deed, timeout=5)
+    else:
+        assert do(deed).notes == ("left",)
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
 def test_a_child_that_keeps_the_answer_pipe_open_loses_no_answer(tmp_path: Path) -> None:
     """Forked by the model's code, as loaders of data are: the pipe has no end before the child has."""
     pids = tmp_path / "pids"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -154,6 +154,91 @@ def test_the_collector_is_off_while_timing_and_on_again_after() -> None:
     with pytest.raises(RoleFailed):
         launch({"candidate": failing}, 1, job(("candidate",)))
     assert gc.isenabled()
+
+
+@pytest.fixture
+def inside() -> Iterator[list[bool]]:
+    """Whether each run of the collector fell into a call."""
+    calling, runs = [False], list[bool]()
+
+    def ran(phase: str, _: object) -> None:
+        if phase == "start":
+            runs.append(calling[0])
+
+    gc.callbacks.append(ran)
+    yield runs
+    gc.callbacks.remove(ran)
+
+
+class Knot:
+    """What only the collector finds, as it refers to itself."""
+
+    alive = most = 0
+
+    def __init__(self) -> None:
+        self.itself = self
+        Knot.alive += 1
+        Knot.most = max(Knot.most, Knot.alive)
+
+    def __del__(self) -> None:
+        Knot.alive -= 1
+
+
+@pytest.mark.parametrize("roles", [BOTH, BOTH[:1]])
+def test_garbage_of_calls_is_collected_between_them(
+    roles: tuple[Role, ...], inside: list[bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that leaves some in every call would run out of memory, where it serves for years elsewhere."""
+    monkeypatch.setattr(Knot, "most", 0)
+    calling: list[Role] = []
+
+    def ran(role: Role) -> Callable[[int], None]:
+        def call(_: int) -> None:
+            before = len(inside)
+            Knot()
+            assert len(inside) == before, "the collector ran in a call"
+            calling.append(role)
+
+        return call
+
+    launch({role: ran(role) for role in roles}, 1, job(roles, min_calls=4000, max_calls=4000))
+    assert len(calling) >= 4000 * len(roles)
+    assert Knot.most < 3 * gc.get_threshold()[0]
+
+
+def test_the_roles_are_first_after_a_collection_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is called first finds freed memory, or cold caches: it must not be the same one each time."""
+    first: list[Role] = []
+    fresh = [False]
+
+    def collected() -> bool:
+        fresh[0] = True
+        return True
+
+    def call(role: Role) -> Callable[[int], None]:
+        def noted(_: int) -> None:
+            if fresh[0]:
+                first.append(role)
+            fresh[0] = False
+
+        return noted
+
+    monkeypatch.setattr(pairing, "_collected", collected)
+    calls = {role: call(role) for role in BOTH}
+    pairing._timed(calls, 1, job(min_calls=20, max_calls=20), pairing.on_host)
+    assert first[:4] == ["baseline", "candidate", "baseline", "candidate"]
+
+
+def test_where_calls_leave_no_garbage_nothing_is_collected(inside: list[bool]) -> None:
+    """Collecting would take time of the trial, and caches of the call after it."""
+
+    def call(_: int) -> list[int]:
+        return [0]
+
+    with pairing._no_collection():
+        before = len(inside)
+        pairing._timed({"candidate": call}, 1, job(BOTH[1:], min_calls=4000, max_calls=4000), pairing.on_host)
+        assert len(inside) == before
 
 
 def failing(_: int) -> None:

@@ -29,7 +29,7 @@ from greengate.budget import WorkerLimits  # noqa: E402
 from greengate.profile import Gpu, InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
 from greengate.profiler import exact, pairing  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
-from greengate.profiler.backends import torch_count, torch_run, torch_session, torch_settings  # noqa: E402
+from greengate.profiler.backends import torch_count, torch_run, torch_session, torch_settings, torch_switches  # noqa: E402
 from greengate.profiler.backends.board_faults import out_of_memory  # noqa: E402
 from greengate.profiler.backends.torch_device import BLOCK, Board, board  # noqa: E402
 from greengate.profiler.backends.torch_inputs import prepare  # noqa: E402
@@ -657,6 +657,9 @@ def test_settings_that_a_call_changes_are_put_right_or_nothing_is_told(sets: str
     assert isinstance(count(spec, path).measurements["macs"], Measurement)
 
 
+ENGINE = torch.backends.quantized.engine
+OTHER_ENGINE = next((name for name in torch.backends.quantized.supported_engines if name not in ("none", ENGINE)), "")
+
 #: Of every switch that no workload chooses: how code sets it, what tells it, and as what PyTorch begins with.
 SWITCHES = {
     "deterministic_algorithms": ("use_deterministic_algorithms(True)", "get_deterministic_debug_mode()", "0"),
@@ -687,6 +690,30 @@ SWITCHES = {
         "torch.float16",
     ),
     "autocast.cache": ("set_autocast_cache_enabled(False)", "is_autocast_cache_enabled()", "True"),
+    "quantized.engine": (f"backends.quantized.engine = {OTHER_ENGINE!r}", "backends.quantized.engine", ENGINE),
+    "cuda.matmul.allow_fp16_accumulation": (
+        "backends.cuda.matmul.allow_fp16_accumulation = True",
+        "backends.cuda.matmul.allow_fp16_accumulation",
+        "False",
+    ),
+    "cuda.matmul.allow_fp16_reduced_precision_reduction": (
+        "backends.cuda.matmul.allow_fp16_reduced_precision_reduction = False",
+        "backends.cuda.matmul.allow_fp16_reduced_precision_reduction",
+        "True",
+    ),
+    "cuda.matmul.allow_bf16_reduced_precision_reduction": (
+        "backends.cuda.matmul.allow_bf16_reduced_precision_reduction = (False, False)",
+        "backends.cuda.matmul.allow_bf16_reduced_precision_reduction_split_k",
+        "True",
+    ),
+    "flush_denormal": ("set_flush_denormal(True)", "finfo(torch.float64).tiny/2==0", "False"),
+    "jit.onednn_fusion": ("jit.enable_onednn_fusion(True)", "jit.onednn_fusion_enabled()", "False"),
+    # Told only by setting it, as PyTorch begins with it; its public name warns.
+    "jit.fusion_strategy": (
+        "_C._jit_set_fusion_strategy([('STATIC', 0)])",
+        "_C._jit_set_fusion_strategy([('STATIC', 2), ('DYNAMIC', 10)])[0][1]",
+        "2",
+    ),
 }
 
 
@@ -727,7 +754,7 @@ def make(): return Net()
 
 
 def test_every_switch_that_no_workload_chooses_is_in_the_table() -> None:
-    assert [switch.name for switch in torch_settings._untouched()] == list(SWITCHES)
+    assert [switch.name for switch in torch_switches.untouched()] == list(SWITCHES)
 
 
 def test_switches_are_held_as_pytorch_begins_with_them() -> None:
@@ -765,6 +792,18 @@ def test_a_model_that_switches_in_every_call_is_not_timed(name: str, switched_ba
         torch_session.run(job, lambda _: None)
     assert "put it back within the call" in caught.value.help
     assert told(name) == before
+
+
+def test_what_one_role_packs_is_packed_for_the_same_engine_as_the_others(switched_back: None) -> None:
+    """Another engine would be in its packed weights, where no later setting reaches it."""
+    if not OTHER_ENGINE:
+        pytest.skip("PyTorch has one engine here")
+    spec = WorkloadSpec(threads=torch.get_num_threads())
+    with torch_settings.settings(spec):
+        torch.backends.quantized.engine = OTHER_ENGINE
+        with torch_settings.loose(spec) as changed:
+            assert torch.backends.quantized.engine == ENGINE
+        assert changed == [f"quantized.engine to {OTHER_ENGINE} (measured with {ENGINE})"]
 
 
 def test_a_default_device_that_is_not_there_is_told_and_taken_back(switched_back: None) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import itertools
 
 import pytest
@@ -59,3 +60,10 @@ def test_who_failed_is_named() -> None:
 
     with pytest.raises(RoleFailed, match="the baseline failed: no"):
         windows.run({**dict.fromkeys(PATHS, lambda _: None), "baseline": fails}, 1, job())
+
+
+def test_the_collector_runs_in_windows_as_it_does_where_a_model_serves() -> None:
+    """Windows last for seconds, and garbage that nobody collects would fill the memory in them."""
+    seen: set[bool] = set()
+    windows.run(dict.fromkeys(PATHS, lambda _: seen.add(gc.isenabled())), 1, job())
+    assert seen == {True}

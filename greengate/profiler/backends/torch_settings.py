@@ -5,11 +5,8 @@ Runs in the worker.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from greengate.profile import WorkloadSpec
@@ -17,114 +14,11 @@ from greengate.profiler.backends.board_faults import broken, out_of_memory
 from greengate.profiler.backends.torch_calls import Call, mapped
 from greengate.profiler.backends.torch_device import Board, board
 from greengate.profiler.backends.torch_open import Opened
+from greengate.profiler.backends.torch_switches import MIXED, Switch, switches
 from greengate.profiler.jobs import Refused, WorkerFailed
 from greengate.profiler.worker import ran_out_of_memory
 
 _HALF = {"fp16": "float16", "bf16": "bfloat16"}
-
-
-#: What a setting says that PyTorch refuses to tell: its older and its newer names for it contradict each other.
-_MIXED = "a mixture"
-
-
-@dataclass(frozen=True)
-class _Switch:
-    """One setting under PyTorch's name for it: how it is read and written, and what the workload wants."""
-
-    name: str
-    read: Callable[[], Any]
-    write: Callable[[Any], object]
-    wanted: Any
-
-    @property
-    def now(self) -> Any:
-        """What it is set to."""
-        try:
-            return self.read()
-        except RuntimeError:
-            return _MIXED
-
-
-def _switches(spec: WorkloadSpec) -> tuple[_Switch, ...]:
-    """Return all settings in the order in which they are written: older names settle what newer ones left open."""
-    import torch
-
-    tf32, backends = spec.precision == "tf32", torch.backends
-    products = "float32_matmul_precision"
-    named: tuple[tuple[str, Any, str, Any], ...] = (
-        ("backends.fp32_precision", backends, "fp32_precision", "none"),
-        ("cudnn.fp32_precision", backends.cudnn, "fp32_precision", "none"),
-        ("mkldnn.fp32_precision", backends.mkldnn, "fp32_precision", "none"),
-        ("mkldnn.conv.fp32_precision", backends.mkldnn.conv, "fp32_precision", "none"),
-        ("mkldnn.rnn.fp32_precision", backends.mkldnn.rnn, "fp32_precision", "none"),
-        ("cuda.matmul.allow_tf32", backends.cuda.matmul, "allow_tf32", tf32),
-        ("cudnn.allow_tf32", backends.cudnn, "allow_tf32", tf32),
-        ("cudnn.benchmark", backends.cudnn, "benchmark", False),
-        ("cudnn.deterministic", backends.cudnn, "deterministic", False),
-    )
-    found = [
-        _Switch(name, partial(getattr, owner, attribute), partial(setattr, owner, attribute), wanted)
-        for name, owner, attribute, wanted in named
-    ]
-    read, write = torch.get_float32_matmul_precision, torch.set_float32_matmul_precision
-    found.insert(5, _Switch(products, read, write, "high" if tf32 else "highest"))
-    return (_Switch("num_threads", torch.get_num_threads, torch.set_num_threads, spec.threads), *found, *_untouched())
-
-
-def _untouched() -> Iterator[_Switch]:
-    """Yield what no workload chooses, and what code of one model would set for the other: as PyTorch begins with it."""
-    import torch
-
-    backends, cuda = torch.backends, torch.backends.cuda
-    yield _Switch("deterministic_algorithms", torch.get_deterministic_debug_mode, _set_deterministic, 0)
-    for name, owner, attribute, wanted in (
-        ("cudnn.enabled", backends.cudnn, "enabled", True),
-        ("mkldnn.enabled", backends.mkldnn, "enabled", True),
-        ("mkldnn.deterministic", backends.mkldnn, "deterministic", False),
-    ):
-        yield _Switch(name, partial(getattr, owner, attribute), partial(setattr, owner, attribute), wanted)
-    yield _Switch("cuda.flash_sdp", cuda.flash_sdp_enabled, cuda.enable_flash_sdp, True)
-    yield _Switch("cuda.mem_efficient_sdp", cuda.mem_efficient_sdp_enabled, cuda.enable_mem_efficient_sdp, True)
-    yield _Switch("cuda.math_sdp", cuda.math_sdp_enabled, cuda.enable_math_sdp, True)
-    yield _Switch("cuda.cudnn_sdp", cuda.cudnn_sdp_enabled, cuda.enable_cudnn_sdp, True)
-    yield _Switch("mha.fastpath", backends.mha.get_fastpath_enabled, backends.mha.set_fastpath_enabled, True)
-    yield _Switch("default_dtype", torch.get_default_dtype, torch.set_default_dtype, torch.float32)
-    yield _Switch("default_device", _default_device, _set_default_device, "cpu")
-    for device, dtype in (("cpu", torch.bfloat16), ("cuda", torch.float16)):
-        get, put = torch.is_autocast_enabled, torch.set_autocast_enabled
-        yield _Switch(f"autocast.{device}", partial(get, device), partial(put, device), False)
-        get, put = torch.get_autocast_dtype, torch.set_autocast_dtype
-        yield _Switch(f"autocast.{device}.dtype", partial(get, device), partial(put, device), dtype)
-    yield _Switch("autocast.cache", torch.is_autocast_cache_enabled, torch.set_autocast_cache_enabled, True)
-
-
-def _set_deterministic(mode: int) -> None:
-    """Set it, and what torch.compile was told along with it; loading its configuration takes a second."""
-    import torch
-
-    config: Any = sys.modules.get("torch._inductor.config")
-    if config is not None and torch.get_deterministic_debug_mode() != mode:
-        config.deterministic = mode != 0
-    torch.set_deterministic_debug_mode(mode)
-
-
-_NOT_THERE = "one that is not there"
-
-
-def _default_device() -> str:
-    import torch
-
-    try:
-        return str(torch.get_default_device())
-    except (RuntimeError, AssertionError):  # it makes a tensor there to tell
-        return _NOT_THERE
-
-
-def _set_default_device(device: str) -> None:
-    """Set it; the CPU is what is there without one, which would make every operator slower."""
-    import torch
-
-    torch.set_default_device(None if device in ("cpu", _NOT_THERE) else device)
 
 
 @contextmanager
@@ -135,7 +29,7 @@ def settings(spec: WorkloadSpec) -> Iterator[None]:
     """
     import torch
 
-    before = [(switch, switch.now) for switch in _switches(spec)]
+    before = [(switch, switch.now) for switch in switches(spec)]
     with ExitStack() as stack:
         stack.callback(_restore, before)
         hold(spec)
@@ -146,15 +40,15 @@ def settings(spec: WorkloadSpec) -> Iterator[None]:
         yield
 
 
-def _restore(before: Sequence[tuple[_Switch, Any]]) -> None:
+def _restore(before: Sequence[tuple[Switch, Any]]) -> None:
     for switch, value in before:
-        if value is not _MIXED:
+        if value is not MIXED:
             switch.write(value)
 
 
 def hold(spec: WorkloadSpec) -> tuple[str, ...]:
     """Set everything as the workload wants it; return what was set otherwise, in words."""
-    found = [(switch, switch.now) for switch in _switches(spec)]
+    found = [(switch, switch.now) for switch in switches(spec)]
     for switch, _ in found:
         switch.write(switch.wanted)
     return tuple(
@@ -172,6 +66,7 @@ def loose(spec: WorkloadSpec) -> Iterator[list[str]]:
 
     changed: list[str] = []
     with torch.inference_mode(False):
+        changed += hold(spec)  # what it packs is packed for the engine that is set now, and stays so
         yield changed
         changed += hold(spec)  # inside: on its way out it puts autocast back unseen
 

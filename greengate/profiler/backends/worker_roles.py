@@ -46,10 +46,13 @@ def naming(role: Role) -> Iterator[None]:
 def reset_peak() -> int | None:
     """Set the process's memory high-water mark to what it holds now, in bytes; None where /proc cannot.
 
-    What was freed goes back to the system first: else whatever comes next would find room there that nobody counts.
+    What nobody needs is let go first, modules too, which refer to themselves: else it would weigh with what comes next.
+    What was freed goes back to the system: else whatever comes next would find room there that nobody counts.
     """
     import ctypes
+    import gc
 
+    gc.collect()
     with suppress(AttributeError, OSError, TypeError):  # not glibc
         ctypes.CDLL(None).malloc_trim(0)
     try:

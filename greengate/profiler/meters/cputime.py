@@ -10,10 +10,11 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from greengate.power import Domain
+from greengate.profiler.descent import descendants, fields
 from greengate.profiler.meters import Absent, Found, Health, MeterError, Tick
 
 #: Watts of one busy hardware thread.
@@ -46,7 +47,7 @@ class CpuTime:
         """Return the clock ticks of processor time so far. Raises MeterError."""
         try:
             below = descendants(self._root, self._proc)
-            total = self._ended() + sum(sum(int(one) for one in fields[11:15]) for fields in below.values())
+            total = self._ended() + sum(sum(int(one) for one in told[11:15]) for told in below.values())
         except (OSError, ValueError, IndexError) as error:
             raise MeterError(f"{domain.id} cannot be read any more: {error}") from error
         for pid in below:
@@ -65,8 +66,8 @@ class CpuTime:
         """Nothing is held."""
 
     def _ended(self) -> int:
-        fields = _fields(self._proc / str(self._root) / "stat")
-        return int(fields[13]) + int(fields[14])  # cutime and cstime: children that were waited for
+        told = fields(self._proc / str(self._root) / "stat")
+        return int(told[13]) + int(told[14])  # cutime and cstime: children that were waited for
 
     def _forgets(self, pid: int) -> bool:
         """Tell whether the system drops the processor time of a process's children when they end, waited for or not."""
@@ -75,32 +76,3 @@ class CpuTime:
             ignored = int(status.partition("\nSigIgn:")[2].split(maxsplit=1)[0], 16)
             return bool(ignored >> (signal.SIGCHLD - 1) & 1)
         return False
-
-
-def descendants(root: int, proc: Path = Path("/proc")) -> dict[int, list[str]]:
-    """Return what `stat` says of every process below a root, from the state on. Raises OSError where there is no /proc.
-
-    Those that ended and were not waited for are among them.
-    """
-    found: dict[int, list[str]] = {}
-    for entry in os.listdir(proc):  # noqa: PTH208 - pathlib costs more than the reading
-        if entry.isdigit():
-            with contextlib.suppress(OSError, IndexError, ValueError):
-                fields = _fields(proc / entry / "stat")
-                [int(one) for one in (fields[1], *fields[11:15])]
-                found[int(entry)] = fields
-    return {pid: fields for pid, fields in found.items() if _is_below(pid, root, found)}
-
-
-def _is_below(pid: int, root: int, stats: Mapping[int, list[str]]) -> bool:
-    above = pid
-    while above > 1 and above in stats:
-        above = int(stats[above][1])
-        if above == root:
-            return True
-    return False
-
-
-def _fields(path: Path) -> list[str]:
-    """Return the fields of a stat file from the state on; the name before it can hold anything."""
-    return path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
