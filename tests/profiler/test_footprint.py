@@ -19,7 +19,7 @@ from greengate.budget import WorkerLimits  # noqa: E402
 from greengate.profile import InputSpec, WorkloadSpec  # noqa: E402
 from greengate.profiler import feed  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
-from greengate.profiler.backends import torch_session, worker_roles  # noqa: E402
+from greengate.profiler.backends import torch_footprint, torch_session, worker_roles  # noqa: E402
 from greengate.profiler.jobs import FootprintJob, Sampled  # noqa: E402
 
 X = (InputSpec("input", (1, 4)),)
@@ -169,7 +169,7 @@ def test_a_data_set_that_inputs_are_taken_from_hides_no_weights() -> None:
 def test_memory_that_cannot_be_watched_anew_is_not_told(told: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     """The second time too: what was made in between would be the model's."""
     marks = iter([*told, None, None])
-    monkeypatch.setattr(torch_session, "reset_peak", lambda: next(marks))
+    monkeypatch.setattr(torch_footprint, "reset_peak", lambda: next(marks))
     Path("own.py").write_text(f"SLOW = None\n{SLOW}")
     found = torch_session.run(FootprintJob(str(Path("own:make").absolute()), WorkloadSpec(inputs=X), 0), lambda _: None)
     assert isinstance(found, Sampled)

@@ -29,7 +29,14 @@ from greengate.budget import WorkerLimits  # noqa: E402
 from greengate.profile import Gpu, InputSpec, Launch, Measurement, Missing, WorkloadSpec  # noqa: E402
 from greengate.profiler import exact, pairing  # noqa: E402
 from greengate.profiler.backends import torch as backend  # noqa: E402
-from greengate.profiler.backends import torch_count, torch_run, torch_session, torch_settings, torch_switches  # noqa: E402
+from greengate.profiler.backends import (  # noqa: E402
+    torch_count,
+    torch_footprint,
+    torch_run,
+    torch_session,
+    torch_settings,
+    torch_switches,
+)
 from greengate.profiler.backends.board_faults import out_of_memory  # noqa: E402
 from greengate.profiler.backends.torch_device import BLOCK, Board, board  # noqa: E402
 from greengate.profiler.backends.torch_inputs import prepare  # noqa: E402
@@ -407,14 +414,14 @@ def test_what_a_board_tells_late_is_told_of_the_model_that_is_weighed(
     stand_in: Cuda,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    real, seen = torch_session.wait, []
+    real, seen = torch_footprint.wait, []
 
     def wait(place: Board | None, path: str) -> None:
         seen.append(path)
         stand_in.late = error if len(seen) == waits else None
         real(place, path)
 
-    monkeypatch.setattr(torch_session, "wait", wait)
+    monkeypatch.setattr(torch_footprint, "wait", wait)
     with pytest.raises(kind, match=words):
         torch_session.run(FootprintJob(own(), WorkloadSpec(inputs=X), 0), lambda _: None)
 

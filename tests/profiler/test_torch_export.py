@@ -135,6 +135,15 @@ def test_a_twin_computes_the_same_with_the_same_macs(name: str) -> None:
     assert not any(layer.name.startswith("model") for layer in other.layers), "modules keep their own names"
 
 
+def test_the_twin_of_a_model_that_changes_its_inputs_is_fed_what_the_model_was() -> None:
+    path = net("x):\n            x.sub_(1.0).div_(0.01)\n            return x * 2")
+    found = agreed(path)
+    assert found.apart < 1e-4
+    assert found.largest > 1
+    with np.load("feed.npz") as fed:
+        assert 0 <= fed["x"].min() <= fed["x"].max() <= 1, "as the seed made them"
+
+
 def test_factory_torchscript_exported_program_and_onnx_are_one_network() -> None:
     """Equal parameters and MACs in four forms; each is timed by its own runtime, none beside another."""
     net, name = nets.NETS["mixed"], "mixed"

@@ -121,6 +121,25 @@ def test_the_tokens_are_the_likeliest_ones_of_the_whole_text_so_far(folder: Path
             assert int(logits[0, -1].argmax()) == row[end]
 
 
+def test_every_text_has_the_prompt_as_it_was(folder: Path) -> None:
+    """Also where a model changes it in place."""
+    found, prompts = ready(writer(folder)), []
+    generate = found.module.generate
+
+    def changing(ids: Any, **asked: Any) -> Any:
+        prompts.append(ids.tolist())
+        made = generate(ids, **asked)
+        ids.zero_()
+        return made
+
+    found.module.generate = changing
+    with torch.inference_mode():
+        speak = found.speaker(SPEC)
+        speak(0)
+        speak(0)
+    assert prompts[0] == prompts[1]
+
+
 def test_what_the_folder_asks_for_is_left_out(folder: Path, tmp_path: Path) -> None:
     """A folder whose every token ends the text, samples, and searches with beams: the same tokens, as many."""
     import shutil

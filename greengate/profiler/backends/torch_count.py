@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from greengate.profile import File, Measurement, Missing, WorkloadSpec
-from greengate.profiler.backends import torch_code, torch_settings, torch_text
+from greengate.profiler import pairing
+from greengate.profiler.backends import torch_code, torch_renew, torch_settings, torch_text
 from greengate.profiler.backends.torch_device import Board
 from greengate.profiler.backends.torch_files import Kind
 from greengate.profiler.backends.torch_inputs import prepare
 from greengate.profiler.backends.torch_memory import activation_memory, board_memory
 from greengate.profiler.backends.torch_open import Opened, open_model
-from greengate.profiler.backends.torch_run import Ready, arrays_of, device_of, put, wait
+from greengate.profiler.backends.torch_run import arrays_of, device_of, put, wait
 from greengate.profiler.backends.torch_weights import Found, weights
 from greengate.profiler.jobs import UNFED, Counted, CountJob, Refused
 from greengate.profiler.operations.torch_count import TorchCount, count_module
@@ -56,14 +58,15 @@ def _count_fed(job: CountJob, opened: Opened, read: Found, changed: Sequence[str
     stage("counting operations")
     here = put(opened, fed, spec, device)
     settings = torch_settings.described(job.workload, job.workload.device)
+    told = torch_renew.looking(here)
     here.call(0)  # so that a failure is told in words before anything listens
     wait(found if isinstance(found, Board) else None, job.path)
+    renewing = told()
+    fed_with = (here if renewing is None else renewing.ready).calls[0]
     torch_code.reseed(spec.seed)
-    ran = count_module(here.module, here.calls[0].args, here.calls[0].kwargs)
+    ran = count_module(here.module, fed_with.args, fed_with.kwargs)
     stage("measuring activation memory")
-    memory = absent or (
-        board_memory(found, lambda: _again(here, spec)) if isinstance(found, Board) else _host_memory(here, spec)
-    )
+    memory = absent or _memory(renewing or here.call, found if isinstance(found, Board) else None, spec)
     said = () if spec.generate is None else (here.tried(spec),)
     return Counted(
         files=opened.files(),
@@ -71,7 +74,14 @@ def _count_fed(job: CountJob, opened: Opened, read: Found, changed: Sequence[str
         feed=fed.digest,
         runtime=_runtime(opened.kind),
         measurements={**read, **_operations(ran, job.workload.batch_size), "activation_memory": memory},
-        notes=(*_trusted(opened.kind), *fed.notes, *said, *ran.notes, *_overruled((*changed, *more))),
+        notes=(
+            *_trusted(opened.kind),
+            *fed.notes,
+            *_renewed(renewing),
+            *said,
+            *ran.notes,
+            *_overruled((*changed, *more)),
+        ),
         layers=ran.layers,
         unrun=absent,
         settings=settings,
@@ -83,16 +93,22 @@ def _overruled(changed: Sequence[str]) -> tuple[str, ...]:
     return (f"the model's code sets {', '.join(dict.fromkeys(changed))}",) if changed else ()
 
 
-def _host_memory(here: Ready, spec: WorkloadSpec) -> Measurement | Missing:
+def _renewed(renewing: torch_renew.Renewing | None) -> tuple[str, ...]:
+    return () if renewing is None else (torch_renew.NOTE,)
+
+
+def _memory(call: pairing.Call, board: Board | None, spec: WorkloadSpec) -> Measurement | Missing:
+    renew = [partial(call.renew, 0)] if isinstance(call, torch_renew.Renewing) else []
+
+    def again() -> Any:
+        torch_code.reseed(spec.seed)  # a model that samples draws what it drew before
+        return call(0)
+
+    if board is not None:
+        return board_memory(board, again, *renew)
     # One thread, whatever the workload: with more, buffers come and go in another order each time.
     with torch_settings.settings(replace(spec, threads=1)):
-        return activation_memory(lambda: _again(here, spec))
-
-
-def _again(here: Ready, spec: WorkloadSpec) -> Any:
-    """Run the first call once more; a model that samples draws what it drew before."""
-    torch_code.reseed(spec.seed)
-    return here.call(0)
+        return activation_memory(again, *renew)
 
 
 def _size(files: tuple[File, ...], kind: Kind) -> Measurement | Missing:

@@ -19,6 +19,7 @@ from greengate.profiler.backends import torch_settings, torch_text
 from greengate.profiler.backends.torch_calls import Call
 from greengate.profiler.backends.torch_inputs import prepare
 from greengate.profiler.backends.torch_open import Opened, open_model
+from greengate.profiler.backends.torch_renew import copied
 from greengate.profiler.backends.torch_run import Ready, arrays_of, put
 from greengate.profiler.backends.torch_slots import slots_of
 from greengate.profiler.jobs import Agreement, Exported, ExportJob, Refused
@@ -45,9 +46,10 @@ def export(job: ExportJob, stage: Stage) -> Exported:
     torch.set_num_threads(spec.threads)
     flat = [_flat(opened, call) for call in ready.calls]
     with torch.no_grad():  # not inference_mode, whose tensors cannot be traced
-        wanted = [_outputs(ready, index) for index in range(len(ready.calls))]
+        # On copies: the twin is fed what the model was, which may change it in place.
+        wanted = [_outputs(ready, copied(call)) for call in ready.calls]
         stage("exporting the model")
-        opset = _write(ready, flat[0], job.onnx)
+        opset = _write(ready, _flat(opened, copied(ready.calls[0])), job.onnx)
     feeds = [one.arrays() for one in flat]
     np.savez(job.feed, allow_pickle=False, **_joined(feeds, spec.batch_size))
     stage("comparing the outputs")
@@ -114,8 +116,8 @@ def _tensors(out: Any) -> tuple[Any, ...]:
     return tuple(leaf for leaf in _pytree.tree_leaves(out) if isinstance(leaf, torch.Tensor))
 
 
-def _outputs(ready: Ready, index: int) -> list[Any]:
-    found = [tensor.cpu().numpy() for tensor in _tensors(ready.call(index))]
+def _outputs(ready: Ready, given: Call) -> list[Any]:
+    found = [tensor.cpu().numpy() for tensor in _tensors(ready.run(given))]
     if not found:
         message = f"{ready.opened.path} returns no tensor that an ONNX model could put out"
         raise Refused("export-failed", message, "let forward return tensors, in tuples or dicts if need be")

@@ -12,14 +12,21 @@ from greengate.profiler.backends.torch_device import Board
 _WARM_UP = 3
 
 
-def activation_memory(call: Callable[[], Any]) -> Measurement | Missing:
+def _nothing() -> None:
+    """Make nothing ready."""
+
+
+def activation_memory(call: Callable[[], Any], renew: Callable[[], object] = _nothing) -> Measurement | Missing:
     """Return the most bytes held at once during one call, beyond what was held before it.
 
-    Two calls must agree to the byte, else it is Missing.
+    Two calls must agree to the byte, else it is Missing. `renew` makes ready what a call needs, and is in no peak.
     """
     for _ in range(_WARM_UP):
         call()
-    peaks = {_peak(call), _peak(call)}
+    peaks = set()
+    for _ in range(2):
+        renew()
+        peaks.add(_peak(call))
     if None in peaks:
         return Missing("this build of PyTorch does not report its allocations", "unavailable")
     if len(peaks) > 1:
@@ -46,10 +53,14 @@ def _peak(call: Callable[[], Any]) -> int | None:
     return most
 
 
-def board_memory(board: Board, call: Callable[[], Any]) -> Measurement:
-    """Return the most bytes that tensors held on the board during one call, beyond what they held before it."""
+def board_memory(board: Board, call: Callable[[], Any], renew: Callable[[], object] = _nothing) -> Measurement:
+    """Return the most bytes that tensors held on the board during one call, beyond what they held before it.
+
+    `renew` is as in `activation_memory`.
+    """
     for _ in range(_WARM_UP):
         call()
+    renew()
     before = board.reset_peak()
     call()
     peak, reserved = board.peak()

@@ -40,7 +40,10 @@ class Ready:
 
     def call(self, index: int) -> Any:
         """Run once on one of what is fed. Raises Refused, WorkerFailed or MemoryError."""
-        given = self.calls[index]
+        return self.run(self.calls[index])
+
+    def run(self, given: Call) -> Any:
+        """Run once on a call's arguments. Raises Refused, WorkerFailed or MemoryError."""
         try:
             return self.module(*given.args, **given.kwargs)
         except Exception as error:

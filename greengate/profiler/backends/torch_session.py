@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import random
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import cast
 
 from greengate.profile import Role
 from greengate.profiler import pairing, windows
-from greengate.profiler.backends import torch_settings
+from greengate.profiler.backends import torch_renew, torch_settings
 from greengate.profiler.backends.torch_count import count_model
 from greengate.profiler.backends.torch_device import BLOCK, Board
+from greengate.profiler.backends.torch_footprint import clocked, marked, peak_of, several, weighed
 from greengate.profiler.backends.torch_inputs import prepare
-from greengate.profiler.backends.torch_run import arrays_of, feeding, late, loaded, on_board, ready, unplaced, wait
-from greengate.profiler.backends.worker_roles import FOOTPRINT_CALLS, above, displaced, naming, peak, pin, reset_peak
+from greengate.profiler.backends.torch_run import (
+    Ready,
+    arrays_of,
+    feeding,
+    late,
+    loaded,
+    on_board,
+    ready,
+    unplaced,
+    wait,
+)
+from greengate.profiler.backends.worker_roles import displaced, naming, pin
 from greengate.profiler.instructions import calls
 from greengate.profiler.jobs import (
     Answer,
@@ -34,8 +44,6 @@ from greengate.profiler.jobs import (
 )
 from greengate.profiler.worker import Stage
 from greengate.recipe import NO_RECIPE
-
-T = TypeVar("T")
 
 #: Memory that only takes place; held until the worker ends.
 _HELD: list[object] = []
@@ -75,7 +83,7 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
     pin(job.cpus)
     with torch_settings.settings(job.workload):
         board = on_board(job.workload)
-        calls, feeds = _ready(job, board, stage)
+        calls, feeds, watched = _ready(job, board, stage)
         stage("timing")
         try:
             found = _timed(calls, feeds, job, board)
@@ -83,6 +91,7 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
             with naming(failed.role):
                 raise late(job.paths[failed.role], failed.error) from None
         torch_settings.check_held(job.workload)
+        torch_renew.check_all(watched)
     return found
 
 
@@ -90,9 +99,14 @@ def _timed(calls: Mapping[Role, pairing.Call], feeds: int, job: LaunchJob, board
     if job.doing == "generation":
         return _of_tokens(pairing.launch(calls, 1, job, _as_told), job)
     if board is None:
-        return pairing.launch(calls, feeds, job)
+        return pairing.launch(calls, feeds, job, torch_renew.on_host if _renewing(calls) else pairing.on_host)
     # Blocks, not calls, go through the feeds in turn.
-    return replace(pairing.launch(calls, feeds, job, board.timed), feeds=1)
+    timer = torch_renew.on_board(board) if _renewing(calls) else board.timed
+    return replace(pairing.launch(calls, feeds, job, timer), feeds=1)
+
+
+def _renewing(calls: Mapping[Role, pairing.Call]) -> bool:
+    return any(isinstance(call, torch_renew.Renewing) for call in calls.values())
 
 
 def _as_told(call: pairing.Call, feed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -120,7 +134,10 @@ def energy(job: EnergyJob, stage: Stage) -> Ran:
     pin(job.cpus)
     with torch_settings.settings(job.workload):
         board = on_board(job.workload)
-        calls, feeds = _ready(job, board, stage)
+        calls, feeds, watched = _ready(job, board, stage)
+        for role, call in calls.items():
+            with naming(role):
+                torch_renew.check_metered(call)
         of = BLOCK if board is not None and job.doing == "inference" else 1
         if board is not None:
             calls = {role: _block(call, feeds, of, board) for role, call in calls.items()}
@@ -131,6 +148,7 @@ def energy(job: EnergyJob, stage: Stage) -> Ran:
             with naming(failed.role):
                 raise late(job.paths[failed.role], failed.error) from None
         torch_settings.check_held(job.workload)
+        torch_renew.check_all(watched)
     return Ran(found, ("cpu",) if board is None else ("cpu", board.uuid))
 
 
@@ -145,13 +163,16 @@ def _block(call: pairing.Call, feeds: int, of: int, board: Board) -> pairing.Cal
     return block
 
 
-def _ready(job: LaunchJob | EnergyJob, board: Board | None, stage: Stage) -> tuple[dict[Role, pairing.Call], int]:
-    """Return a call for every role, each run once, and how many feeds there are."""
+def _ready(
+    job: LaunchJob | EnergyJob, board: Board | None, stage: Stage
+) -> tuple[dict[Role, pairing.Call], int, torch_renew.Watched]:
+    """Return a call for every role, each run once, how many feeds there are, and what no call may change."""
     chance = random.Random(job.seed)  # noqa: S311 - places buffers, keeps no secret
     arrays = arrays_of(job.workload)
     # Code of two versions must not meet: with more than one root, each is forgotten once its model is made.
     keep = len({Path(path).parent for path in job.paths.values()}) == 1
     calls: dict[Role, pairing.Call] = {}
+    watched: torch_renew.Watched = {}
     feeds = []
     for role in job.order:
         stage(f"loading the {role}")
@@ -162,10 +183,16 @@ def _ready(job: LaunchJob | EnergyJob, board: Board | None, stage: Stage) -> tup
             calls[role] = model.call if job.doing == "inference" else model.speaker(job.workload)
             feeds.append(len(model.calls))
             stage(f"running the {role} for the first time")
+            told, before = torch_renew.looking(model), torch_renew.fingerprints(model)
             calls[role](0)
             wait(board, job.paths[role])
+            if job.doing == "inference":
+                if (renewing := told()) is None:
+                    watched[role] = model, before
+                else:
+                    calls[role] = renewing
             torch_settings.hold(job.workload)  # what a model imports in its first call may set it, once
-    return calls, min(feeds)
+    return calls, min(feeds), watched
 
 
 def _displace(chance: random.Random, path: str, device: str) -> None:
@@ -190,34 +217,27 @@ def footprint(job: FootprintJob, stage: Stage) -> Sampled:
     arrays = arrays_of(job.workload)
     with torch_settings.settings(job.workload):
         board = on_board(job.workload)
-        before = _marked(board)
+        before = marked(board)
         stage("loading the model")
-        placed, load = _clocked(lambda: loaded(job.path, job.recipe, job.workload), board, job.path)
-        loading = _peak(board, before)
+        placed, load = clocked(lambda: loaded(job.path, job.recipe, job.workload), board, job.path)
+        loading = peak_of(board, before)
         stage("making the inputs")
-        model = feeding(placed, job.workload, arrays)
-        model = replace(model, fed=replace(model.fed, calls=()))  # as they were before they were converted and moved
-        begun = _marked(board)
+
+        def fed() -> Ready:
+            model = feeding(placed, job.workload, arrays)
+            return replace(model, fed=replace(model.fed, calls=()))  # as they were before they were converted and moved
+
+        model = fed()
+        kept = torch_renew.fingerprints(model)
+        begun = marked(board)
         if job.workload.compile:
             stage("compiling the model")
-            load += _clocked(lambda: model.call(0), board, job.path)[1]
+            load += clocked(lambda: model.call(0), board, job.path)[1]
         stage("running the model")
-        spent = time.perf_counter_ns()
-        for index in range(FOOTPRINT_CALLS):
-            model.call(index % len(model.calls))
-        wait(board, job.path)
-        seconds = (time.perf_counter_ns() - spent) / 1e9
-        weight, notes = _weighed(board, before, loading, _peak(board, begun))
+        seconds, peaks = several(model, kept, begun, fed, board)
+        weight, notes = weighed(board, before, loading, *peaks)
     found = {"load": (load,)} | ({} if weight is None else {"peak": (weight,)})
     return Sampled({"candidate": found}, seconds, notes)
-
-
-def _clocked(work: Callable[[], T], board: Board | None, path: str) -> tuple[T, int]:
-    """Return what some work makes and the ns that it takes, until the board, where there is one, is done with it."""
-    start = time.perf_counter_ns()
-    made = work()
-    wait(board, path)
-    return made, time.perf_counter_ns() - start
 
 
 def simulate(job: SimulateJob, stage: Stage) -> Called:
@@ -233,28 +253,10 @@ def simulate(job: SimulateJob, stage: Stage) -> Called:
             if fed.digest != model.fed.digest:
                 again = (torch_settings.placed_call(call, job.workload, model.device) for call in fed.calls)
                 model = replace(model, calls=(*model.calls, *again))
-        found = calls.count(model.call, min(2, len(model.calls)) if job.other else 1, job, stage)
+        told, before = torch_renew.looking(model), torch_renew.fingerprints(model)
+        feeds = min(2, len(model.calls)) if job.other else 1
+        found = calls.count(model.call, feeds, job, stage, told)
         torch_settings.check_held(job.workload)
+        if told() is None:
+            torch_renew.check_kept(model, before)
     return found
-
-
-def _marked(board: Board | None) -> int | None:
-    """Begin to look for a peak anew; return what is held now, None where nobody tells."""
-    return reset_peak() if board is None else board.reset_peak()
-
-
-def _peak(board: Board | None, since: int | None) -> tuple[int | None, int]:
-    """Return the most that was held since then, and that PyTorch's allocator had reserved on a board."""
-    return (peak(since), 0) if board is None else board.peak()
-
-
-def _weighed(
-    board: Board | None, before: int | None, *peaks: tuple[int | None, int]
-) -> tuple[int | None, tuple[str, ...]]:
-    """Return the highest peak above what was held before, and how it came about where that is not the usual way."""
-    weight, notes = above(before, *(held for held, _ in peaks))
-    if board is None:
-        return weight, notes
-    reserved = max(most for _, most in peaks)
-    note = f"peak_memory is what PyTorch's allocator held on the {board.name}; it had reserved {reserved:,} B"
-    return weight, (note,)

@@ -6,6 +6,8 @@ import gc
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import Protocol
 
 from greengate.profiler.instructions.requests import Callgrind
 from greengate.profiler.jobs import Called, SimulateJob
@@ -17,12 +19,33 @@ from greengate.profiler.worker import Stage
 ENOUGH, TIMES = 10_000_000, (1, 3, 5, 9, 15)
 
 
-def count(call: Callable[[int], object], feeds: int, job: SimulateJob, stage: Stage) -> Called:
+class Renewed(Protocol):
+    """A call whose inputs must be made anew before every one, outside of what is counted."""
+
+    def __call__(self, index: int) -> object:
+        """Call on one feed."""
+
+    def renew(self, index: int) -> None:
+        """Make a feed anew."""
+
+
+def _never() -> None:
+    """Tell of no call that must be renewed."""
+
+
+def count(
+    call: Callable[[int], object],
+    feeds: int,
+    job: SimulateJob,
+    stage: Stage,
+    told: Callable[[], Renewed | None] = _never,
+) -> Called:
     """Call on feed 0 until buffers are set up, then count calls on it; then as many on feed 1, where there is one.
 
     The first call sets up buffers, which is no part of an inference; the second is counted. Where that is too short to
     stand alone, it says how many calls are counted, after twice as many that warm up. What would not end in time
-    is not begun; where that is the count itself, the answer says how long it would take.
+    is not begun; where that is the count itself, the answer says how long it would take. `told` is asked after the
+    first call whether the others must be renewed.
     """
     tool = Callgrind()
     gc.collect()
@@ -31,7 +54,12 @@ def count(call: Callable[[int], object], feeds: int, job: SimulateJob, stage: St
     took = _timed(lambda: call(0))
     if time.monotonic() + took > job.deadline:
         return _too_long(job, 1, took, took)
+    renewed = told()
+    if renewed is not None:
+        call = renewed
+    renew = _nothing if renewed is None else renewed.renew
     stage(f"counting; a call takes {took:.1f} s")
+    renew(0)
     once = _timed(lambda: tool.count(lambda: call(0)))
     times = repeats(tool.counted())
     if times > 1:
@@ -42,11 +70,11 @@ def count(call: Callable[[int], object], feeds: int, job: SimulateJob, stage: St
             return _too_long(job, times, once, rest)
         for _ in range(2 * times - 1):
             call(0)
-        _each(tool, lambda: call(0), times)
+        _each(tool, lambda: call(0), times, partial(renew, 0))
     if feeds < 2 or time.monotonic() + times * once > job.deadline:
         return Called(1, times, once, libraries=_libraries())
     stage("counting a call on other values")
-    _each(tool, lambda: call(1), times)
+    _each(tool, lambda: call(1), times, partial(renew, 1))
     return Called(2, times, once, libraries=_libraries())
 
 
@@ -66,9 +94,14 @@ def _timed(work: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def _each(tool: Callgrind, call: Callable[[], object], times: int) -> None:
+def _each(tool: Callgrind, call: Callable[[], object], times: int, renew: Callable[[], object]) -> None:
     for _ in range(times):
+        renew()
         tool.count(call)
+
+
+def _nothing(index: int) -> None:
+    """Make nothing anew."""
 
 
 def _libraries() -> dict[str, str]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from greengate.profile import Layer, Missing
 from greengate.profiler.operations import torch_check
+from greengate.profiler.operations.torch_fresh import fresh
 from greengate.profiler.operations.torch_recorder import ROOT, Tally, following, listening
 
 Place = tuple[int, ...]
@@ -42,20 +43,22 @@ def count_module(
 ) -> TorchCount:
     """Run a module once and count.
 
-    `args` and `kwargs` are one call's inputs, batch included: the count is per call. While it runs, the module is in
+    `args` and `kwargs` are one call's inputs, batch included: the count is per call. The module gets copies, for it may
+    change them. While it runs, the module is in
     evaluation mode, gradients and the fused fast path of nn.MultiheadAttention are off, and compiled modules run
     uncompiled; all are put back. Whatever the module raises goes through. `cross_check` lets fvcore count as well,
     where it is installed: its figure becomes a note.
     """
-    given = dict(kwargs or {})
+    given = (tuple(args), dict(kwargs or {}))
     tally = Tally()
     runnable = _runnable(module)
     with _settings(runnable):
+        copies = fresh(given)
         with following(runnable, tally), listening(tally):
-            _run(runnable, tally, tuple(args), given)
+            _run(runnable, tally, *copies)
         notes = _notes(runnable, tally)
         if cross_check:
-            notes += torch_check.notes(runnable, tuple(args), given, tally)
+            notes += torch_check.notes(runnable, *fresh(given), tally)
     layers = tuple(_layers(runnable, tally))
     sets = dict(tally.counted), dict(tally.free), dict(tally.unknown)
     return TorchCount(_macs(tally), *sets, layers, notes, dict(tally.by_op), tally.narrow)
