@@ -216,6 +216,27 @@ def test_a_model_that_changes_nothing_is_timed_as_it_is(monkeypatch: pytest.Monk
     assert isinstance(called["candidate"].__self__, torch_run.Ready)
 
 
+def test_models_that_are_compared_are_both_timed_on_copies_or_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy before each call of one would make it the slower one, whatever it computes."""
+    given: list[Any] = []
+    real = pairing.launch
+
+    def launch(*told: Any) -> Any:
+        given.append(told[0])
+        return real(*told)
+
+    monkeypatch.setattr(pairing, "launch", launch)
+    careless = own()
+    Path("neat.py").write_text(Path("own.py").read_text().replace("x /= 255.0", "x = x / 255.0"))
+    paths: Any = {"candidate": careless, "baseline": careless.replace("own", "neat")}
+    found = run(LaunchJob(paths, tuple(paths), X, 1, 0.01, 4, 8))
+    for name in ("own", "neat"):
+        sys.modules.pop(name, None)
+    assert all(isinstance(call, torch_renew.Renewing) for call in given[0].values())
+    assert torch_renew.PAIRED in found.notes
+    assert torch_renew.PAIRED not in run(LaunchJob({"candidate": own("pass")}, ("candidate",), X, 1, 0.01, 4, 8)).notes
+
+
 def test_a_model_that_changes_its_inputs_in_later_calls_only_is_not_timed() -> None:
     path = own("x.mul_(1 + (len(SEEN) > 3))")
     job = LaunchJob({"candidate": path}, ("candidate",), X, 1, 0.01, 4, 8)

@@ -19,6 +19,11 @@ from greengate.profiler.operations.torch_fresh import fingerprint, fresh
 #: What a profile says of such a model.
 NOTE = "the model changes its inputs in place: every call gets a copy of them, made before and in no number"
 
+#: What a trial says where it was made on copies.
+PAIRED = (
+    "a model here changes its inputs in place: each call of every one is on a copy, made before, so its caches are cold"
+)
+
 _CHANGES = "it changes its inputs in place"
 _COPY = "let the model work on a copy: x = x / 255, not x /= 255"
 
@@ -92,6 +97,16 @@ def check_metered(call: pairing.Call) -> None:
     """Refuse to meter a model whose inputs must be copied. Raises WorkerFailed."""
     if isinstance(call, Renewing):
         raise WorkerFailed(f"{_CHANGES}, and copying them for every call would draw energy in its windows", _COPY)
+
+
+def alike(calls: dict[Role, pairing.Call], watched: Watched) -> tuple[dict[Role, pairing.Call], bool]:
+    """Return calls to be compared, all on copies where one needs them, and whether they are.
+
+    A copy in between leaves the caches other than a call does: it costs 10 us and more, whatever the model.
+    """
+    if not any(isinstance(call, Renewing) for call in calls.values()):
+        return calls, False
+    return {role: Renewing(watched[role][0]) if role in watched else call for role, call in calls.items()}, True
 
 
 def on_host(call: pairing.Call, feed: int) -> tuple[Sequence[int], Sequence[int]]:

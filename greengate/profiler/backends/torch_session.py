@@ -86,27 +86,26 @@ def launch(job: LaunchJob, stage: Stage) -> Sampled:
         calls, feeds, watched = _ready(job, board, stage)
         stage("timing")
         try:
-            found = _timed(calls, feeds, job, board)
+            calls, renewing = torch_renew.alike(calls, watched)
+            found = _timed(calls, feeds, job, board, renewing)
         except pairing.RoleFailed as failed:
             with naming(failed.role):
                 raise late(job.paths[failed.role], failed.error) from None
         torch_settings.check_held(job.workload)
         torch_renew.check_all(watched)
-    return found
+    return replace(found, notes=(*found.notes, torch_renew.PAIRED)) if renewing else found
 
 
-def _timed(calls: Mapping[Role, pairing.Call], feeds: int, job: LaunchJob, board: Board | None) -> Sampled:
+def _timed(
+    calls: Mapping[Role, pairing.Call], feeds: int, job: LaunchJob, board: Board | None, renewing: bool
+) -> Sampled:
     if job.doing == "generation":
         return _of_tokens(pairing.launch(calls, 1, job, _as_told), job)
     if board is None:
-        return pairing.launch(calls, feeds, job, torch_renew.on_host if _renewing(calls) else pairing.on_host)
+        return pairing.launch(calls, feeds, job, torch_renew.on_host if renewing else pairing.on_host)
     # Blocks, not calls, go through the feeds in turn.
-    timer = torch_renew.on_board(board) if _renewing(calls) else board.timed
+    timer = torch_renew.on_board(board) if renewing else board.timed
     return replace(pairing.launch(calls, feeds, job, timer), feeds=1)
-
-
-def _renewing(calls: Mapping[Role, pairing.Call]) -> bool:
-    return any(isinstance(call, torch_renew.Renewing) for call in calls.values())
 
 
 def _as_told(call: pairing.Call, feed: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
