@@ -57,6 +57,16 @@ def drawn(*meters: Steady, absent: Sequence[Absent] = (), seconds: float = 0.2) 
     return watch.stop()
 
 
+@pytest.mark.parametrize("domain", [PACKAGE, WALL], ids=["counter", "external meter"])
+def test_nothing_stands_for_what_runs_on(domain: Domain) -> None:
+    watch = Watch([(Steady(domain), (domain,))], [])
+    time.sleep(0.2)
+    found = watch.stop(["sleep (process 7) still ran"])
+    assert (found.parts, found.joules, found.method) == ((), None, None)
+    assert found.absent == ("sleep (process 7) still ran",)
+    assert [one.id for one in found.domains] == [domain.id], "what was counted is kept"
+
+
 @pytest.mark.parametrize("kind", [None, "cpu", "dram", "gpu", "system"])
 def test_what_is_there_and_absent_leaves_no_sum_and_is_named_first(kind: DomainKind | None) -> None:
     absent = (Absent("AMD", "amdsmi is not installed"), Absent("that", "it cannot be read", kind=kind))

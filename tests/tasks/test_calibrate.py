@@ -257,6 +257,9 @@ def test_without_models_of_ones_own_it_is_told_before_anything_is_measured(
     said = refusal(folder)
     assert "nothing counts energy here: nvml: not on this machine; powercap: not on this machine" in said
     assert closed == ["nvml", "powercap"]
+    broken: Any = SimpleNamespace(discover=lambda: 1 // 0, close=lambda: closed.append("amdsmi"))
+    monkeypatch.setattr(task, "METERS", {"amdsmi": Row("amdsmi", "", lambda: broken)})
+    assert "amdsmi: looking for it failed: ZeroDivisionError" in task._uncounted()
     monkeypatch.setattr(task, "METERS", {"nvml": row("nvml"), "powercap": row("powercap", 1)})
     assert not task._uncounted()
 

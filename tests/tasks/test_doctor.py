@@ -6,6 +6,8 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from greengate import estimate
 from greengate.budget import WorkerLimits
+from greengate.profiler.meters import Row
 from greengate.profiler.meters.bench import Energy
 from greengate.profiler.trial import silent
 from greengate.stats import Estimate
@@ -91,6 +94,15 @@ def test_every_domain_is_listed_with_its_reason_and_the_way_out(
     assert "pip install" in said["AMD"] or "amd-smi" in said["AMD"]
     assert any(name in said for name in ("NVIDIA", "nvml:GPU-fake-1"))
     assert "allow_estimated: true" in said["cpu-time"]
+
+
+def test_a_model_of_energy_that_breaks_is_listed_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    broken: Any = SimpleNamespace(discover=lambda: 1 // 0, close=lambda: None)
+    row = Row("codecarbon", "", lambda: broken, estimates=True)
+    monkeypatch.setattr("greengate.tasks.doctor.METERS", {"codecarbon": row})
+    monkeypatch.setenv("GREENGATE_POWERCAP", "/nowhere")
+    (said,) = [line for line in _energy(Energy()) if line.strip().startswith("codecarbon")]
+    assert "no: looking for it failed: ZeroDivisionError" in said
 
 
 def test_counters_that_stand_still_are_listed_with_the_command_that_tells_more(

@@ -115,8 +115,6 @@ def _placed(opened: Opened, spec: WorkloadSpec, device: str) -> Placed:
 def _fed(placed: Placed, fed: Fed, spec: WorkloadSpec) -> Ready:
     try:
         calls = tuple(torch_settings.placed_call(call, spec, placed.device) for call in fed.calls)
-    except Refused:
-        raise
     except Exception as error:
         raise unplaced(placed.opened.path, placed.device, error) from error
     torch_code.reseed(spec.seed)  # a model that samples does so alike in every process and role
