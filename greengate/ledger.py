@@ -107,13 +107,14 @@ def of_today(period: str, today: datetime.date) -> str:
 def current(budget: CarbonBudget, of_change: Sequence[CarbonBudget], today: datetime.date) -> CarbonBudget:
     """Return the target branch's carbon budget as it judges: for the change's period of today where its own is over.
 
-    So whoever writes the next period is judged in it, by what the target branch allows. One that is locked follows one
-    that is locked.
+    So whoever writes the next period is judged in it, by what the target branch allows: in one that is no shorter, for
+    what is allowed in a quarter is too much for a month. One that is locked follows one that is locked.
     """
     if not is_over(budget.period, today):
         return budget
+    first, after = bounds(of_today(budget.period, today))
     alike = (one.period for one in of_change if one.locked == budget.locked)
-    following = next((one for one in alike if bounds(one)[0] <= today < bounds(one)[1]), budget.period)
+    following = next((one for one in alike if bounds(one)[0] <= first and after <= bounds(one)[1]), budget.period)
     return replace(budget, period=following)
 
 

@@ -143,6 +143,20 @@ def test_a_period_that_is_over_waits_for_the_next_which_a_change_can_write(lande
     assert "2027-Q1, at most 20 kg CO2e: 1 training measured, 6.00 kg; 14.0 kg left" in said.markdown
 
 
+@pytest.mark.parametrize(("period", "follows"), [("2027-01", False), ("2027", True), ("2027-Q2", False)])
+def test_what_a_quarter_was_allowed_is_not_what_a_month_is(landed: World, period: str, *, follows: bool) -> None:
+    landed.land({"training/e.csv": None})
+    landed.now = datetime.datetime(2027, 1, 20, tzinfo=datetime.UTC)
+    new = replace(GOOD, started="2027-01-10T00:00:00+00:00", kilograms=6.0)
+    landed.propose({"budgets.yaml": CARBON.replace("2026-Q4", f'"{period}"'), "training/new.json": record.dump(new)})
+    rules = landed.judge().rules
+    if follows:
+        assert rules[f"period {period}", "carbon_budget"] == ("pass", "both")
+    else:
+        assert rules[PERIOD] == ("inconclusive", "base")
+        assert rules[f"period {period}", "carbon_budget"] == ("pass", "head")
+
+
 def test_a_damaged_record_of_the_change_cannot_start(landed: World) -> None:
     landed.propose({"training/b.json": "{}"})
     said = landed.judge()
