@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import sys
 import time
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,13 +22,7 @@ from greengate.profiler.jobs import FootprintJob, Sampled  # noqa: E402
 
 X = (InputSpec("input", (1, 4)),)
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    sys.modules.pop("own", None)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 # --- time ---------------------------------------------------------------------------------------

@@ -59,13 +59,7 @@ from greengate.profiler.jobs import (  # noqa: E402
 
 X = (InputSpec("input", (1, 4)),)
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    sys.modules.pop("own", None)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def own(text: str = "def make(): return nn.Sequential(nn.Linear(4, 3), nn.ReLU())\n") -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -62,13 +61,7 @@ CHANGE = {
 X = WorkloadSpec(inputs=(InputSpec("x", (1, 4), value=2.0),))
 HEAVY = 4 * 4 + 4 * 100
 
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    yield tmp_path
-    sys.modules.pop("own", None)
+pytestmark = pytest.mark.usefixtures("home")
 
 
 def own(change: str = "x /= 255.0", text: str = NET) -> str:
